@@ -1,0 +1,1 @@
+"""Prefect flows: order, retries, gates, schedules. No torch, no arithmetic."""

@@ -1,0 +1,1 @@
+"""Weights in and out: our folders, the release's names, SAM, CLIP and LLaMA files."""

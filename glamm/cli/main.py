@@ -1,0 +1,63 @@
+"""The root of the command line: finds the command, and turns expected failures into one line."""
+
+import errno
+import logging
+import os
+import sys
+
+from cyclopts import App, CycloptsError
+from rich.console import Console
+from rich.logging import RichHandler
+
+from glamm import __version__
+from glamm.errors import EnvironmentFault, GlammError, InterruptedRun
+
+app = App(
+    name="glamm",
+    help="The factory around GLaMM: data, training, evaluation, packaging, service.",
+    version=__version__,
+)
+for _command in ("synth", "data", "train", "ground", "evaluate", "conformance", "package", "serve"):
+    app.command(f"glamm.cli.{_command}:app", name=_command)
+
+_FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
+
+
+def main() -> None:
+    """Run the command line; an expected failure prints one line and ends with its exit code."""
+    logging.basicConfig(
+        level=os.environ.get("GLAMM_LOG_LEVEL", "INFO").upper(),
+        format="%(message)s",
+        handlers=[
+            RichHandler(
+                console=Console(stderr=True),
+                show_path=False,
+                show_time=False,
+                rich_tracebacks=False,
+            )
+        ],
+    )
+    try:
+        app(exit_on_error=False, print_error=True)
+    except CycloptsError:
+        sys.exit(2)
+    except KeyboardInterrupt:
+        _end(InterruptedRun("interrupted; what was finished before is kept"))
+    except GlammError as error:
+        _end(error)
+    except OSError as error:
+        if error.errno not in _FULL_DISK:
+            raise
+        place = f" while writing {error.filename}" if error.filename else ""
+        _end(
+            EnvironmentFault(
+                f"the disk is full{place}. Free some space and run the same command again."
+            )
+        )
+
+
+def _end(error: GlammError) -> None:
+    kind = "interrupted" if isinstance(error, InterruptedRun) else "error"
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]{kind}:[/] ", end="")
+    Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(str(error))
+    sys.exit(error.exit_code)

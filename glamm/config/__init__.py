@@ -1,0 +1,1 @@
+"""Frozen, typed parameters. No torch."""

@@ -1,0 +1,7 @@
+"""How a model is judged."""
+
+from glamm.config.base import Config
+
+
+class EvaluateConfig(Config):
+    """How a model is judged."""

@@ -1,0 +1,7 @@
+"""What `glamm synth` draws."""
+
+from glamm.config.base import Config
+
+
+class SynthConfig(Config):
+    """What `glamm synth` draws."""

@@ -1,0 +1,136 @@
+"""Masks as pixels, as COCO run-length codes and as boxes."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from pycocotools import mask as coco
+
+from glamm.structures.sample import Mask
+from glamm.typing import Box, Size
+
+
+def encode(pixels: Bool[np.ndarray, "height width"]) -> Mask:
+    """Compress a mask into COCO runs."""
+    code = coco.encode(np.asfortranarray(pixels, dtype=np.uint8))
+    return Mask(size=(int(pixels.shape[0]), int(pixels.shape[1])), counts=_binary(code["counts"]))
+
+
+def _binary(counts: str | bytes) -> bytes:
+    return counts.encode("ascii") if isinstance(counts, str) else counts
+
+
+def decode(mask: Mask) -> Bool[np.ndarray, "height width"]:
+    """Expand COCO runs to pixels.
+
+    Raises:
+        ValueError: The runs do not fill the image exactly; pycocotools would decode them without a word.
+    """
+    check_runs(mask)
+    return coco.decode({"size": list(mask.size), "counts": mask.counts}).astype(bool)
+
+
+def check_runs(mask: Mask) -> None:
+    """Make sure that the runs add up to the image.
+
+    Raises:
+        ValueError: With both numbers.
+    """
+    height, width = mask.size
+    total = sum(run_lengths(mask.counts))
+    if total != height * width:
+        raise ValueError(
+            f"mask runs add up to {total} pixels, the size {height} x {width} needs {height * width}"
+        )
+
+
+def run_lengths(counts: bytes) -> list[int]:
+    """Read COCO's compressed runs: five bits a character, low bits first, later runs as differences to two before.
+
+    Raises:
+        ValueError: A character outside the code, a code that ends in the middle of a number, or a negative run.
+
+    Source: `rleFrString` of the COCO API, restated.
+    """
+    runs: list[int] = []
+    value = shift = 0
+    for byte in counts:
+        code = byte - 48
+        if not 0 <= code < 64:
+            raise ValueError(f"mask runs hold the byte {byte}, which is no run-length code")
+        value |= (code & 0x1F) << shift
+        shift += 5
+        if code & 0x20:
+            continue
+        if code & 0x10:
+            value -= 1 << shift
+        if len(runs) > 2:
+            value += runs[-2]
+        if value < 0:
+            raise ValueError(f"mask runs hold a negative run of {value} pixels")
+        runs.append(value)
+        value = shift = 0
+    if shift:
+        raise ValueError("mask runs end in the middle of a number")
+    return runs
+
+
+def from_polygons(polygons: Sequence[Sequence[float]], *, size: Size) -> Mask:
+    """Rasterise polygons (x, y, x, y, ...) by COCO's rules and unite them."""
+    codes = cast(
+        "list[Any]", coco.frPyObjects(cast("Any", [list(polygon) for polygon in polygons]), *size)
+    )
+    merged = coco.merge(codes)
+    return Mask(size=size, counts=_binary(merged["counts"]))
+
+
+def union(masks: Sequence[Mask]) -> Mask:
+    """Every pixel that is in any of the masks.
+
+    Raises:
+        ValueError: No mask, or masks of different sizes.
+    """
+    if not masks:
+        raise ValueError("the union of no masks has no size")
+    sizes = {mask.size for mask in masks}
+    if len(sizes) > 1:
+        raise ValueError(f"masks of different sizes cannot be united: {sorted(sizes)}")
+    merged = coco.merge([{"size": list(mask.size), "counts": mask.counts} for mask in masks])
+    return Mask(size=masks[0].size, counts=_binary(merged["counts"]))
+
+
+def area(mask: Mask) -> int:
+    """Number of foreground pixels."""
+    return int(coco.area({"size": list(mask.size), "counts": mask.counts}))
+
+
+def to_box(pixels: Bool[np.ndarray, "height width"]) -> Box | None:
+    """The tight box around a mask, edges exclusive; None for an empty mask."""
+    rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
+    if rows.size == 0:
+        return None
+    return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def iou_matrix(
+    first: Bool[np.ndarray, "a height width"], second: Bool[np.ndarray, "b height width"]
+) -> np.ndarray:
+    """Intersection over union of every pair; 0/0 of two empty masks is NaN."""
+    one = first.reshape(len(first), -1).astype(np.float32)
+    two = second.reshape(len(second), -1).astype(np.float32)
+    intersection = (one @ two.T).astype(np.float64)
+    total = (
+        one.sum(1, dtype=np.float64)[:, None] + two.sum(1, dtype=np.float64)[None, :] - intersection
+    )
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return intersection / total
+
+
+def to_pixels_stack(
+    masks: Sequence[Mask], *, size: Size
+) -> UInt8[np.ndarray, "masks height width"]:
+    """Expand several masks of one image; none gives an empty stack."""
+    if not masks:
+        return np.zeros((0, *size), dtype=np.uint8)
+    return np.stack([decode(mask) for mask in masks]).astype(np.uint8)

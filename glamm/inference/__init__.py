@@ -1,0 +1,1 @@
+"""Answers: generation, the predictor, pictures of what it found."""

@@ -1,0 +1,1 @@
+"""The parts of GLaMM and what joins them."""

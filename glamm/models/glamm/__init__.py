@@ -1,0 +1,1 @@
+"""The whole model: the only place where the parts meet."""

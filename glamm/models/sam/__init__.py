@@ -1,0 +1,1 @@
+"""The grounding encoder, the prompt encoder and the mask decoder."""

@@ -1,0 +1,1 @@
+"""Special tokens, conversations, templates, grounded captions and the tokenizer. Pure."""

@@ -1,0 +1,102 @@
+"""From a sample to the rounds of a conversation, with one random choice of wording and of targets."""
+
+import random
+
+from glamm.structures.sample import Sample, SpanKind, Target, Task, Turn
+from glamm.text.conversation import Round
+from glamm.text.grounded import render_grounded
+from glamm.text.special_tokens import BOX
+from glamm.text.templates import (
+    CAPTION_QUESTIONS,
+    GROUNDED_CONVERSATION_QUESTIONS,
+    REGION_QUESTIONS,
+    SEGMENTATION_ANSWERS,
+    SEGMENTATION_QUESTIONS,
+)
+
+MAX_SEGMENTATION_TARGETS = 3
+"""Expressions or classes asked for in one conversation, as in the release."""
+
+MAX_REGIONS = 10
+"""Regions asked about in one conversation, as in the release."""
+
+_QUESTIONS = {
+    Task.GROUNDED_CONVERSATION: GROUNDED_CONVERSATION_QUESTIONS,
+    Task.IMAGE_CAPTIONING: CAPTION_QUESTIONS,
+}
+
+
+def render_rounds(sample: Sample, rng: random.Random) -> tuple[Round, ...]:
+    """Write a sample as questions and answers.
+
+    Args:
+        sample: With turns or with targets.
+        rng: Chooses wordings and, where there are too many, targets.
+
+    Returns:
+        At least one round.
+
+    Raises:
+        ValueError: The sample has neither turns nor targets, or turns that do not alternate.
+    """
+    if sample.turns:
+        return _explicit(sample, rng)
+    if not sample.targets:
+        raise ValueError(f"{sample.sample_id}: neither turns nor targets")
+    if sample.task is Task.REGION_CAPTIONING:
+        chosen = _choose(sample.targets, MAX_REGIONS, rng)
+        return tuple(
+            _region_round(target, index, rng) for index, target in enumerate(chosen, start=1)
+        )
+    chosen = _choose(sample.targets, MAX_SEGMENTATION_TARGETS, rng)
+    return tuple(_segmentation_round(target, rng) for target in chosen)
+
+
+def _explicit(sample: Sample, rng: random.Random) -> tuple[Round, ...]:
+    users, assistants = sample.turns[0::2], sample.turns[1::2]
+    roles = [turn.role for turn in sample.turns]
+    if roles != ["user", "assistant"] * len(assistants):
+        raise ValueError(
+            f"{sample.sample_id}: turns must alternate user, assistant; they are {', '.join(roles)}"
+        )
+    return tuple(
+        Round(
+            question=_question(user, sample.task, rng),
+            answer=render_grounded(assistant.text or "", assistant.spans),
+            seg_targets=tuple(
+                span.object_ids for span in assistant.spans if span.kind is not SpanKind.REGION
+            ),
+            region_ids=tuple(identifier for span in user.spans for identifier in span.object_ids),
+        )
+        for user, assistant in zip(users, assistants, strict=True)
+    )
+
+
+def _question(turn: Turn, task: Task, rng: random.Random) -> str:
+    if turn.text is None:
+        return rng.choice(_QUESTIONS[task])
+    return render_grounded(turn.text, turn.spans)
+
+
+def _choose(targets: tuple[Target, ...], limit: int, rng: random.Random) -> list[Target]:
+    return rng.sample(targets, min(limit, len(targets)))
+
+
+def _segmentation_round(target: Target, rng: random.Random) -> Round:
+    return Round(
+        question=rng.choice(SEGMENTATION_QUESTIONS).format(thing=target.text.lower()),
+        answer=rng.choice(SEGMENTATION_ANSWERS),
+        seg_targets=(target.object_ids,),
+    )
+
+
+def _region_round(target: Target, number: int, rng: random.Random) -> Round:
+    if len(target.object_ids) != 1:
+        raise ValueError(
+            f"a region has exactly one box, '{target.text}' has {len(target.object_ids)}"
+        )
+    return Round(
+        question=rng.choice(REGION_QUESTIONS).format(region=f"region{number} {BOX}"),
+        answer=target.text,
+        region_ids=target.object_ids,
+    )

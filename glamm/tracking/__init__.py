@@ -1,0 +1,1 @@
+"""Weights & Biases: runs, tables with mask overlays, lineage."""
