@@ -1,0 +1,51 @@
+# Two commands for a newcomer: `make demo` runs the whole pipeline, `make test` passes the tests.
+# Each sets up what it needs in .venv; nothing else is asked of the machine than Python 3.11+, git and make.
+
+PYTHON ?= python3
+BIN := $(CURDIR)/.venv/bin
+READY := .venv/.ready
+export PATH := $(BIN):$(PATH)
+# One thread a process: two threads are slower than two processes on a small machine.
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+export DVC_NO_ANALYTICS := 1
+export DO_NOT_TRACK := 1
+export WANDB_ERROR_REPORTING := false
+export BENTOML_DO_NOT_TRACK := True
+export PYTHONUNBUFFERED := 1
+
+.PHONY: help demo demo-photos test check format bench serve up down pretrain clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: Python 3.11 or newer is needed; name one with: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+setup: $(READY)
+
+demo: $(READY) ## the whole pipeline on drawn scenes: data, training, evaluation, Bento, answer
+	dvc repro
+	glamm summary
+
+test: $(READY) ## every test of a machine without a GPU
+	python -m pytest -n 2 --dist loadgroup -m "not gpu" -q
+
+check: $(READY) ## format, lint, types, layers, spelling
+	ruff format --check .
+	ruff check .
+	basedpyright
+	lint-imports
+	codespell glamm flows tests docs benchmarks README.md CHANGELOG.md CONTRIBUTING.md
+
+format: $(READY) ## write the code as `make check` wants it
+	ruff format .
+	ruff check --fix .
+
+serve: $(READY) ## the service of the model in data/models/glamm-tiny, with its page
+	glamm serve data/models/glamm-tiny
