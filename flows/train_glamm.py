@@ -1,0 +1,122 @@
+"""The flow `train-glamm`: every stage of dvc.yaml as one task, in a working tree of the run's own."""
+
+from pathlib import Path
+from typing import Annotated
+
+from prefect import State, flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture
+from prefect.runtime import flow_run
+from prefect.states import Cancelled, Completed, Failed
+from pydantic import Field
+
+from flows.artifacts import publish_report, publish_stage_table
+from flows.graph import StageGraph, read_graph, select
+from flows.stages import StageOutcome, StageRunner, all_outcomes
+from flows.workspace import (
+    Workspace,
+    close_workspace,
+    open_workspace,
+    override,
+    publish,
+    save_experiment,
+)
+from glamm.errors import EnvironmentFault, GlammError
+
+Overrides = Annotated[
+    list[str], Field(description="Values to change for this run: train.max_steps=20")
+]
+Stages = Annotated[
+    list[str], Field(description="Run only these stages and what they need; none runs all")
+]
+
+
+@flow(name="train-glamm", persist_result=False)
+def train_glamm(overrides: Overrides = [], stages: Stages = []) -> State:  # noqa: B006 - never changed
+    """Data, training, evaluation and packaging: the pipeline of dvc.yaml.
+
+    DVC decides which stages are stale; each is one task run with the lines that it writes. The run is kept as the
+    DVC experiment of its own name. Without overrides its results also come into the checkout.
+
+    Args:
+        overrides: `section.key=value` texts for params.yaml, as `dvc exp run -S` takes them.
+        stages: Names from dvc.yaml; an unknown one ends the run before anything has started.
+    """
+    try:
+        workspace = open_workspace(Path.cwd(), name=str(flow_run.get_name() or "run"))
+    except GlammError as error:
+        return Failed(message=str(error))
+    get_run_logger().info("working in %s", workspace.root)
+    try:
+        override(workspace, overrides)
+        graph = select(read_graph(workspace.root), stages)
+    except GlammError as error:
+        close_workspace(workspace)
+        return Failed(message=str(error))
+    outcomes = _run_graph(graph, StageRunner(workspace.root))
+    publish_stage_table(outcomes)
+    publish_report(workspace.root)
+    if any(outcome.state == "Failed" for outcome in outcomes):
+        return _failed(outcomes, workspace)
+    try:
+        return _keep_results(workspace, overridden=bool(overrides))
+    except GlammError as error:
+        return Failed(
+            message=f"All stages ended well, but: {error} (working tree: {workspace.root})"
+        )
+
+
+@task(task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False)
+def run_stage(stage: str, runner: StageRunner) -> State:
+    """Run one stage of dvc.yaml and log its lines."""
+    outcome = runner.run(stage, on_line=get_run_logger().info)
+    match outcome.state:
+        case "Failed":
+            return Failed(message=outcome.message)
+        case "Cancelled":
+            return Cancelled(message=outcome.message)
+        case "Skipped":
+            return Completed(name="Skipped", message=outcome.message)
+        case _:
+            return Completed()
+
+
+def _run_graph(graph: StageGraph, runner: StageRunner) -> list[StageOutcome]:
+    """Run each stage as soon as those that it needs have ended well; end all if the run is cancelled."""
+    futures: dict[str, PrefectFuture[State]] = {}
+    try:
+        for stage, needs in graph.items():
+            futures[stage] = run_stage.submit(
+                stage, runner, wait_for=[futures[need] for need in needs]
+            )
+        for future in futures.values():
+            future.wait()
+    finally:
+        runner.stop()
+    return all_outcomes(graph, runner.outcomes)
+
+
+def _failed(outcomes: list[StageOutcome], workspace: Workspace) -> State:
+    messages = [outcome.message for outcome in outcomes if outcome.state == "Failed"]
+    waiting = [outcome.stage for outcome in outcomes if outcome.state == "Not run"]
+    if waiting:
+        messages.append(f"Not run: {', '.join(waiting)}.")
+    messages.append(f"The working tree is kept for a look: {workspace.root}")
+    return Failed(message="\n".join(messages))
+
+
+def _keep_results(workspace: Workspace, *, overridden: bool) -> State:
+    save_experiment(workspace)
+    saved = f"Saved as experiment '{workspace.name}'"
+    bring = f"bring it into the checkout with: dvc exp apply {workspace.name}"
+    if overridden:
+        message = f"{saved}; {bring}"
+    else:
+        try:
+            publish(workspace)
+            message = f"{saved}, and brought into the checkout."
+        except EnvironmentFault as error:
+            message = f"{saved}. {error} To replace them, {bring}"
+    close_workspace(workspace)
+    get_run_logger().info(message)
+    return Completed(message=message)
