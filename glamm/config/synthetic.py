@@ -1,7 +1,46 @@
 """What `glamm synth` draws."""
 
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
 from glamm.config.base import Config
 
 
 class SynthConfig(Config):
-    """What `glamm synth` draws."""
+    """A data set of scenes: how many, how large, drawn or pasted from photographs.
+
+    Args:
+        seed: The same seed gives the same bytes.
+        image_size: Side of the square pictures in pixels.
+        num_grand: Densely annotated pictures for pretraining (GranD).
+        num_train: Grounded captions to train on (GranD-f).
+        num_val: Grounded captions to choose a model by.
+        num_test: Grounded captions to judge a model by.
+        max_objects: Most things in one picture; each picture holds 1 to this many.
+        jpeg_quality: 1 to 100.
+        cutouts: A folder of RGBA pictures to paste; None draws shapes instead.
+        backgrounds: A folder of photographs to paste on; given exactly when `cutouts` is.
+    """
+
+    seed: int = Field(default=0, ge=0)
+    image_size: int = Field(default=256, ge=64, le=4096)
+    num_grand: int = Field(default=2000, ge=0, le=100_000_000)
+    num_train: int = Field(default=2400, ge=0, le=100_000_000)
+    num_val: int = Field(default=150, ge=0, le=100_000_000)
+    num_test: int = Field(default=150, ge=0, le=100_000_000)
+    max_objects: int = Field(default=8, ge=1, le=8)
+    jpeg_quality: int = Field(default=92, ge=1, le=100)
+    cutouts: Path | None = None
+    backgrounds: Path | None = None
+
+    @model_validator(mode="after")
+    def _has_both_folders_or_none(self) -> Self:
+        if (self.cutouts is None) != (self.backgrounds is None):
+            given, missing = (
+                ("backgrounds", "cutouts") if self.cutouts is None else ("cutouts", "backgrounds")
+            )
+            message = f"{given} is given without {missing}: pasting needs both folders"
+            raise ValueError(message)
+        return self

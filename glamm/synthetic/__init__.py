@@ -1,1 +1,1 @@
-"""Scenes with exact masks, written as real data sets in the official layouts."""
+"""Scenes with exact masks, drawn or pasted from photographs, written in the official GranD and GranD-f layouts."""

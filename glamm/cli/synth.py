@@ -1,0 +1,52 @@
+"""`glamm synth`: a data set of scenes with exact masks in the official layouts."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+app = App(name="synth", help="Make a data set of scenes with exact masks, drawn or pasted from photographs.")
+
+
+@app.default
+def synth(
+    out: Path,
+    *,
+    params: Path | None = None,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative=())] = (),
+    cutouts: Path | None = None,
+    backgrounds: Path | None = None,
+    workers: int | None = None,
+) -> None:
+    """Write GranD and GranD-f files with pictures; go on where an interrupted run stopped.
+
+    Args:
+        out: A new or empty folder, or one that the same parameters began.
+        params: A params file; `params.yaml` of the working directory unless given.
+        set_: `synth.key=value`, any number of times.
+        cutouts: A folder of RGBA pictures, each with a .txt of the same name or a speaking file name; they are
+            pasted on the backgrounds instead of drawing.
+        backgrounds: A folder of photographs.
+        workers: Processes; the files do not depend on it. All cores unless given.
+    """
+    from rich.console import Console  # noqa: PLC0415 - keeps `glamm --help` quick
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    from glamm.config.params import load_params  # noqa: PLC0415
+    from glamm.synthetic.dataset import count_scenes, default_workers, write_dataset  # noqa: PLC0415
+
+    overrides = [*set_]
+    overrides += [f"synth.cutouts={cutouts}"] if cutouts else []
+    overrides += [f"synth.backgrounds={backgrounds}"] if backgrounds else []
+    config = load_params(params, overrides).synth
+    console = Console(stderr=True)
+    columns = (TextColumn("scenes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("scenes", total=count_scenes(config))
+        write_dataset(
+            out,
+            config,
+            workers=workers or default_workers(),
+            advance=lambda number: progress.advance(task, number),
+        )
+    console.print(f"{count_scenes(config)} scenes in {out}")

@@ -1,0 +1,133 @@
+"""Names that single things out: phrases of captions and referring expressions."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from glamm.synthetic.relations import Relation, relation_between
+from glamm.synthetic.scene import Thing
+from glamm.synthetic.text import Mention, with_article
+
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+_CLEAR_GAP = 0.06  # of the picture's width: nearer than that, nobody can say which is further left
+_CLEAR_RATIO = 1.35  # of areas: nearer than that, nobody can say which is larger
+
+
+def mentions(things: Sequence[Thing], *, groups: bool) -> list[Mention]:
+    """Name every thing once, from left to right, no two names alike.
+
+    Args:
+        things: Of one scene.
+        groups: Things that look alike become one plural phrase where the plural is known; otherwise, and without
+            this, each is told apart by its place in the row.
+
+    Returns:
+        Mentions with an article, together naming every thing exactly once.
+    """
+    order = sorted(range(len(things)), key=lambda index: things[index].center_x)
+    alike: dict[str, list[int]] = {}
+    for index in order:
+        alike.setdefault(things[index].look.name, []).append(index)
+    named: list[Mention] = []
+    for name, ids in alike.items():
+        look = things[ids[0]].look
+        if len(ids) == 1:
+            named.append(Mention(with_article(name), (ids[0],)))
+        elif groups and look.plural is not None:
+            words = " ".join([_NUMBERS[len(ids)], *look.adjectives, look.plural])
+            named.append(Mention(words, tuple(ids)))
+        else:
+            named.extend(
+                Mention(f"the {name} {place}" if len(ids) == 2 else f"the {place} {name} from the left", (index,))
+                for index, place in zip(ids, _places(len(ids)), strict=True)
+            )
+    return sorted(named, key=lambda mention: order.index(mention.ids[0]))
+
+
+def _places(count: int) -> Sequence[str]:
+    return ("on the left", "on the right") if count == 2 else _ORDINALS[:count]
+
+
+def references(
+    things: Sequence[Thing], index: int, *, rng: np.random.Generator, side: int, most: int = 2
+) -> list[str]:
+    """Expressions that fit one thing of a scene and no other.
+
+    Args:
+        things: Of one scene.
+        index: The thing meant.
+        rng: Chooses among expressions of one kind.
+        side: Of the picture in pixels.
+        most: Expressions wanted.
+
+    Returns:
+        At most `most` different expressions, the kinds mixed; none where nothing tells the thing apart.
+    """
+    kinds = [_by_words(things, index), _by_place(things, index, side=side), _by_neighbour(things, index, side=side)]
+    pools = [list(kind) for kind in kinds]
+    chosen: list[str] = []
+    while len(chosen) < most and any(pools):
+        for pool in pools:
+            if pool and len(chosen) < most:
+                chosen.append(pool.pop(int(rng.integers(min(2, len(pool))))))
+    return list(dict.fromkeys(chosen))
+
+
+def _by_words(things: Sequence[Thing], index: int) -> Iterator[str]:
+    """The shortest names that fit no other thing, shortest first."""
+    look = things[index].look
+    for length in range(len(look.adjectives) + 1):
+        for adjectives in combinations(look.adjectives, length):
+            fitting = [
+                other
+                for other, thing in enumerate(things)
+                if _fits(thing, noun=look.noun, tail=look.tail, adjectives=adjectives)
+            ]
+            if fitting == [index]:
+                yield " ".join(["the", *adjectives, look.noun, *([look.tail] if look.tail else [])])
+
+
+def _fits(thing: Thing, *, noun: str, tail: str, adjectives: Sequence[str]) -> bool:
+    # "the bread" fits a slice of bread as well: any shared word of the heads makes a name doubtful
+    same = thing.look.noun == noun and (not tail or thing.look.tail == tail)
+    return same and set(adjectives) <= set(thing.look.adjectives)
+
+
+def _by_place(things: Sequence[Thing], index: int, *, side: int) -> Iterator[str]:
+    """Outermost, nearest or largest of its kind."""
+    thing = things[index]
+    kin = [other for other in things if other.look.noun == thing.look.noun and other is not thing]
+    gap = _CLEAR_GAP * side
+    if not kin:
+        kin, noun = [other for other in things if other is not thing], "thing"
+    else:
+        noun = thing.look.noun
+    if not kin:
+        return
+    if all(thing.center_x + gap <= other.center_x for other in kin):
+        yield f"the {noun} on the far left"
+    if all(thing.center_x - gap >= other.center_x for other in kin):
+        yield f"the {noun} on the far right"
+    if all(thing.area >= _CLEAR_RATIO * other.area for other in kin):
+        yield f"the largest {noun}"
+    if all(thing.area * _CLEAR_RATIO <= other.area for other in kin):
+        yield f"the smallest {noun}"
+
+
+def _by_neighbour(things: Sequence[Thing], index: int, *, side: int) -> Iterator[str]:
+    """By its relation to a thing that has a name of its own."""
+    noun = things[index].look.noun
+    for anchor, other in enumerate(things):
+        relation = None if anchor == index else relation_between(things, index, anchor, side=side)
+        if relation is None or relation in (Relation.LEFT_OF, Relation.RIGHT_OF):
+            continue  # most things are left of something: said only where nothing better is known
+        rivals = [
+            rival
+            for rival, thing in enumerate(things)
+            if thing.look.noun == noun and rival != anchor and relation_between(things, rival, anchor, side=side) == relation
+        ]
+        name = next(_by_words(things, anchor), None)
+        if rivals == [index] and name is not None:
+            yield f"the {noun} {relation} {name}"
