@@ -17,7 +17,7 @@ app = App(
     help="The factory around GLaMM: data, training, evaluation, packaging, service.",
     version=__version__,
 )
-for _command in ("synth", "data", "train", "ground", "evaluate", "conformance", "package", "serve"):
+for _command in ("synth", "data", "train", "ground", "evaluate", "conformance", "package", "serve", "summary"):
     app.command(f"glamm.cli.{_command}:app", name=_command)
 
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
