@@ -133,5 +133,5 @@ class Tokenizer:
 
 
 def embedded_tokenizer() -> Tokenizer:
-    """The small English vocabulary that `tiny` models use; its making is described in docs/reference/tokenizer.md."""
+    """The small English vocabulary that `tiny` models use; made by scripts/train_tokenizer.py."""
     return Tokenizer.from_file(Path(__file__).parent / "assets" / "tokenizer.model")
