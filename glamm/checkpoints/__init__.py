@@ -1,1 +1,5 @@
-"""Weights in and out: our folders, the release's names, SAM, CLIP and LLaMA files."""
+"""Weights in and out: our folders, and the release's names."""
+
+from glamm.checkpoints.store import load_model, load_weights, read_weights, save_model
+
+__all__ = ["load_model", "load_weights", "read_weights", "save_model"]

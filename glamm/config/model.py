@@ -1,7 +1,311 @@
-"""Sizes and switches of the model."""
+"""Sizes and switches of the model: one description for every size of the same code."""
+
+from typing import Literal, Self, TypeAlias
+
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from glamm.config.base import Config
 
+ModelSize: TypeAlias = Literal["tiny", "small", "7b"]
+"""`tiny` trains on a laptop's CPU, `small` on one GPU, `7b` is the paper's."""
+
+PromptStyleName: TypeAlias = Literal["release", "plain"]
+"""Which words stand around a conversation; see `glamm.text.conversation.PROMPT_STYLES`."""
+
+_NUM_ADDED_TOKENS = 7  # <im_start> <im_end> <bbox> <point> [SEG] <p> </p>, always in this order
+
+
+class SpecialTokens(Config):
+    """Ids with a meaning for the model.
+
+    Args:
+        pad: Fills short rows; LLaMA's unknown token.
+        bos: Begins a prompt.
+        eos: Ends an answer.
+        bbox: Is replaced by the features of a region.
+        seg: Its preceding state asks for a mask.
+    """
+
+    pad: int = 0
+    bos: int = 1
+    eos: int = 2
+    bbox: int
+    seg: int
+
+    @classmethod
+    def at_end_of(cls, vocab_size: int) -> Self:
+        """Ids when the seven added tokens end the vocabulary, as `glamm.text.tokenizer` puts them."""
+        first = vocab_size - _NUM_ADDED_TOKENS
+        return cls(bbox=first + 2, seg=first + 4)
+
+
+class GlobalEncoderConfig(Config):
+    """CLIP's vision transformer.
+
+    Args:
+        image_size: Side of the square that it sees, in pixels.
+        select_layer: Which hidden state feeds the language model, counted from the end; -1 is the last.
+    """
+
+    image_size: PositiveInt = 336
+    patch_size: PositiveInt = 14
+    hidden_size: PositiveInt = 1024
+    intermediate_size: PositiveInt = 4096
+    num_layers: PositiveInt = 24
+    num_heads: PositiveInt = 16
+    select_layer: int = Field(default=-2, lt=0)
+    hidden_act: str = "quick_gelu"
+    layer_norm_eps: PositiveFloat = 1e-5
+
+    @property
+    def grid_size(self) -> int:
+        """Patches along one side."""
+        return self.image_size // self.patch_size
+
+    @property
+    def num_tokens(self) -> int:
+        """Image tokens of one picture."""
+        return self.grid_size**2
+
+
+class RegionEncoderConfig(Config):
+    """From the global encoder's levels and a box to one embedding.
+
+    Args:
+        width: Channels inside the encoder; the release keeps the global encoder's.
+        num_groups: Groups of the normalisation.
+        position_dim: Width of the first layer of the box's own embedding.
+        middle_dim: Width of a region before the language model's.
+        roi_size: Side of the grid that a region is sampled to.
+        sampling_ratio: Samples a bin along each side.
+        num_rounds: How often neighbouring levels are fused.
+        num_levels: Hidden states used, the selected one the last of them.
+        level_step: Layers between two levels.
+    """
+
+    width: PositiveInt = 1024
+    num_groups: PositiveInt = 64
+    position_dim: PositiveInt = 256
+    middle_dim: PositiveInt = 1024
+    roi_size: PositiveInt = 14
+    sampling_ratio: PositiveInt = 2
+    num_rounds: PositiveInt = 5
+    num_levels: PositiveInt = 4
+    level_step: PositiveInt = 3
+
+    @model_validator(mode="after")
+    def _check_width(self) -> Self:
+        if self.width % 4 or self.width % self.num_groups:
+            raise ValueError(
+                f"width {self.width} must be a multiple of 4 and of num_groups {self.num_groups}"
+            )
+        return self
+
+
+class LanguageModelConfig(Config):
+    """A LLaMA."""
+
+    vocab_size: PositiveInt
+    hidden_size: PositiveInt = 4096
+    intermediate_size: PositiveInt = 11008
+    num_layers: PositiveInt = 32
+    num_heads: PositiveInt = 32
+    hidden_act: str = "silu"
+    rms_norm_eps: PositiveFloat = 1e-5
+    rope_theta: PositiveFloat = 10_000.0
+    max_positions: PositiveInt = 2048
+
+
+class GroundingEncoderConfig(Config):
+    """SAM's image encoder.
+
+    Args:
+        image_size: Side of the padded square, in pixels.
+        global_attention_layers: Layers that attend to the whole picture; the others attend in windows.
+        window_size: Side of a window, in patches.
+        out_channels: Channels of the picture's embedding, of prompts and of the mask decoder.
+    """
+
+    image_size: PositiveInt = 1024
+    patch_size: PositiveInt = 16
+    hidden_size: PositiveInt = 1280
+    num_layers: PositiveInt = 32
+    num_heads: PositiveInt = 16
+    global_attention_layers: tuple[int, ...] = (7, 15, 23, 31)
+    window_size: PositiveInt = 14
+    out_channels: PositiveInt = 256
+
+    @property
+    def grid_size(self) -> int:
+        """Patches along one side."""
+        return self.image_size // self.patch_size
+
+
+class MaskDecoderConfig(Config):
+    """SAM's two-way transformer and its heads."""
+
+    num_layers: PositiveInt = 2
+    num_heads: PositiveInt = 8
+    mlp_dim: PositiveInt = 2048
+    iou_head_hidden_dim: PositiveInt = 256
+
+
+class LossConfig(Config):
+    """Weights of the parts of the loss.
+
+    Source: the release's --ce_loss_weight, --bce_loss_weight and --dice_loss_weight.
+    """
+
+    ce_weight: float = Field(default=1.0, ge=0)
+    bce_weight: float = Field(default=2.0, ge=0)
+    dice_weight: float = Field(default=0.5, ge=0)
+
+
+class CompatConfig(Config):
+    """Where the release surprises; the defaults are what a new training wants.
+
+    Args:
+        roi_base_size: Pixels that a box of the whole picture spans when regions are sampled. None takes the image's
+            size. The release has 224 with pictures of 336, which samples the top left two thirds.
+        crops_global_image: Show the global encoder a centre crop instead of the whole picture.
+        rounds_regions_to_bf16: Round the region encoder's input to bfloat16.
+        drops_surplus_masks: Ignore masks without a [SEG] instead of refusing the batch.
+    """
+
+    roi_base_size: PositiveInt | None = None
+    crops_global_image: bool = False
+    rounds_regions_to_bf16: bool = False
+    drops_surplus_masks: bool = False
+
+    @classmethod
+    def release(cls) -> Self:
+        """What released weights were trained with."""
+        return cls(roi_base_size=224, crops_global_image=True, rounds_regions_to_bf16=True)
+
 
 class ModelConfig(Config):
-    """Sizes and switches of a GLaMM."""
+    """A whole GLaMM."""
+
+    global_encoder: GlobalEncoderConfig = GlobalEncoderConfig()
+    region_encoder: RegionEncoderConfig = RegionEncoderConfig()
+    language_model: LanguageModelConfig
+    grounding_encoder: GroundingEncoderConfig = GroundingEncoderConfig()
+    mask_decoder: MaskDecoderConfig = MaskDecoderConfig()
+    special_tokens: SpecialTokens
+    losses: LossConfig = LossConfig()
+    compat: CompatConfig = CompatConfig()
+    prompt_style: PromptStyleName = "plain"
+
+    @model_validator(mode="after")
+    def _check_levels(self) -> Self:
+        encoder, region = self.global_encoder, self.region_encoder
+        selected = encoder.num_layers + 1 + encoder.select_layer
+        if selected - (region.num_levels - 1) * region.level_step < 0:
+            raise ValueError(
+                f"{region.num_levels} levels {region.level_step} layers apart do not fit below layer {selected} "
+                f"of a global encoder with {encoder.num_layers} layers: lower region_encoder.level_step"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_token_ids(self) -> Self:
+        vocabulary = self.language_model.vocab_size
+        largest = max(self.special_tokens.model_dump().values())
+        if largest >= vocabulary:
+            raise ValueError(
+                f"special token id {largest} is outside the vocabulary of {vocabulary}"
+            )
+        return self
+
+    @classmethod
+    def of_size(cls, size: ModelSize, *, vocab_size: int) -> Self:
+        """The configuration of a named size.
+
+        Args:
+            size: Which.
+            vocab_size: `len(tokenizer)`, added tokens included.
+        """
+        makers = {"tiny": cls.tiny, "small": cls.small, "7b": cls.seven_b}
+        return makers[size](vocab_size=vocab_size)
+
+    @classmethod
+    def tiny(cls, *, vocab_size: int) -> Self:
+        """About four million parameters: minutes on a laptop's CPU."""
+        return cls(
+            global_encoder=GlobalEncoderConfig(
+                image_size=128,
+                patch_size=16,
+                hidden_size=192,
+                intermediate_size=384,
+                num_layers=6,
+                num_heads=6,
+                select_layer=-1,
+            ),
+            region_encoder=RegionEncoderConfig(
+                width=32,
+                num_groups=8,
+                position_dim=32,
+                middle_dim=64,
+                roi_size=7,
+                num_rounds=2,
+                level_step=1,
+            ),
+            language_model=LanguageModelConfig(
+                vocab_size=vocab_size,
+                hidden_size=192,
+                intermediate_size=512,
+                num_layers=4,
+                num_heads=6,
+                max_positions=1024,
+            ),
+            grounding_encoder=GroundingEncoderConfig(
+                image_size=128,
+                patch_size=8,
+                hidden_size=96,
+                num_layers=4,
+                num_heads=4,
+                global_attention_layers=(1, 3),
+                window_size=8,
+                out_channels=96,
+            ),
+            mask_decoder=MaskDecoderConfig(num_heads=4, mlp_dim=192, iou_head_hidden_dim=96),
+            special_tokens=SpecialTokens.at_end_of(vocab_size),
+        )
+
+    @classmethod
+    def small(cls, *, vocab_size: int) -> Self:
+        """About a hundred million parameters, with the paper's 576 image tokens: hours on one GPU."""
+        return cls(
+            global_encoder=GlobalEncoderConfig(
+                hidden_size=384, intermediate_size=1536, num_layers=12, num_heads=6
+            ),
+            region_encoder=RegionEncoderConfig(
+                width=128, num_groups=16, position_dim=64, middle_dim=256, level_step=2
+            ),
+            language_model=LanguageModelConfig(
+                vocab_size=vocab_size,
+                hidden_size=512,
+                intermediate_size=1376,
+                num_layers=12,
+                num_heads=8,
+            ),
+            grounding_encoder=GroundingEncoderConfig(
+                image_size=512,
+                hidden_size=384,
+                num_layers=12,
+                num_heads=6,
+                global_attention_layers=(2, 5, 8, 11),
+                out_channels=256,
+            ),
+            special_tokens=SpecialTokens.at_end_of(vocab_size),
+        )
+
+    @classmethod
+    def seven_b(cls, *, vocab_size: int) -> Self:
+        """The paper's sizes and quirks: CLIP ViT-L/14-336, Vicuna-7B and SAM ViT-H."""
+        return cls(
+            language_model=LanguageModelConfig(vocab_size=vocab_size),
+            special_tokens=SpecialTokens.at_end_of(vocab_size),
+            compat=CompatConfig.release(),
+            prompt_style="release",
+        )

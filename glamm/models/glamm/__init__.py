@@ -1,1 +1,6 @@
-"""The whole model: the only place where the parts meet."""
+"""The whole model, composed of the others."""
+
+from glamm.models.glamm.model import GLaMM, Prompt
+from glamm.models.glamm.output import GLaMMOutput
+
+__all__ = ["GLaMM", "GLaMMOutput", "Prompt"]

@@ -1,0 +1,1 @@
+"""Names that others gave to the same tensors; they appear nowhere else."""

@@ -1,0 +1,123 @@
+"""The release's tensor names, and ours: a bijection."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from glamm.config.model import ModelConfig
+from glamm.errors import CheckpointError
+
+# (theirs, ours), the most specific first
+_PREFIXES = (
+    ("lm_head.", "language_model.lm_head."),
+    ("model.embed_tokens.", "language_model.model.embed_tokens."),
+    ("model.layers.", "language_model.model.layers."),
+    ("model.norm.", "language_model.model.norm."),
+    ("model.mm_projector.", "image_projector."),
+    ("model.region_encoder.mlvl_fuse.input_conv.", "region_encoder.fusion.input_convs."),
+    ("model.region_encoder.mlvl_fuse.fuse_convs.", "region_encoder.fusion.rounds."),
+    ("model.region_encoder.roi_align.pconvs.", "region_encoder.level_convs."),
+    ("model.region_encoder.roi_align.pos_embedd.", "region_encoder.position_embedding."),
+    ("model.region_encoder.roi_align.flatten_linear.", "region_encoder.flatten_projection."),
+    ("model.region_encoder.roi_align.updims.", "region_encoder.output_projection."),
+    ("model.grounding_encoder.image_encoder.", "grounding_encoder.vit."),
+    ("model.grounding_encoder.prompt_encoder.", "prompt_encoder."),
+    ("model.grounding_encoder.mask_decoder.", "mask_decoder."),
+    ("model.text_hidden_fcs.0.", "text_to_mask_projector."),
+    ("model.vision_tower.vision_tower.vision_model.", "global_encoder.clip."),
+)
+_FUSION_ROUNDS = "region_encoder.fusion.rounds."
+_DERIVED = re.compile(r"(\.rotary_emb\.inv_freq|\.embeddings\.position_ids)$")
+"""Tensors that the release stores although they follow from the configuration."""
+
+
+def is_derived(name: str) -> bool:
+    """Whether an official name is of a tensor that follows from the configuration."""
+    return _DERIVED.search(name) is not None
+
+
+def to_ours(name: str) -> str:
+    """Translate an official name.
+
+    Raises:
+        CheckpointError: It is none.
+    """
+    for theirs, ours in _PREFIXES:
+        if name.startswith(theirs):
+            return _rename_norm(ours + name.removeprefix(theirs), ".gn.", ".norm.")
+    raise CheckpointError(f"{name} is not a tensor of the release")
+
+
+def to_official(name: str) -> str:
+    """Translate one of our names.
+
+    Raises:
+        CheckpointError: It is none.
+    """
+    for theirs, ours in _PREFIXES:
+        if name.startswith(ours):
+            renamed = _rename_norm(name, ".norm.", ".gn.")
+            return theirs + renamed.removeprefix(ours)
+    raise CheckpointError(f"{name} is not a tensor of ours")
+
+
+def _rename_norm(ours: str, old: str, new: str) -> str:
+    return ours.replace(old, new) if ours.startswith(_FUSION_ROUNDS) else ours
+
+
+def from_official(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
+    """Rename the release's tensors, in float32.
+
+    Args:
+        weights: By official name, in any floating type (conformance sets use float8).
+        config: What the derived tensors are compared with.
+
+    Raises:
+        CheckpointError: An unknown name, or a rotary embedding that the configuration does not give.
+    """
+    expected = _inverse_frequencies(config)
+    for name, value in weights.items():
+        if name.endswith("inv_freq") and not torch.allclose(value.float(), expected, rtol=1e-4):
+            raise CheckpointError(
+                f"{name} does not belong to rope_theta {config.language_model.rope_theta}: "
+                "set language_model.rope_theta to the base that the weights were trained with"
+            )
+    return {
+        to_ours(name): value.float() if value.is_floating_point() else value
+        for name, value in weights.items()
+        if not is_derived(name)
+    }
+
+
+def into_official(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
+    """Rename our tensors to the release's and add those that it derives."""
+    renamed = {to_official(name): value for name, value in weights.items()}
+    frequencies = _inverse_frequencies(config)
+    for layer in range(config.language_model.num_layers):
+        renamed[f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"] = frequencies
+    positions = torch.arange(config.global_encoder.num_tokens + 1)[None]
+    tower = "model.vision_tower.vision_tower.vision_model."
+    renamed[f"{tower}embeddings.position_ids"] = positions
+    return renamed
+
+
+def rope_theta_of(weights: Mapping[str, Tensor], *, default: float) -> float:
+    """Read the rotary base off the stored frequencies: entry i is base^(-2i/d), and there are d/2."""
+    stored = _first(weights, (name for name in weights if name.endswith("inv_freq")))
+    if stored is None or len(stored) < 2:
+        return default
+    return float(f"{stored[-1].double().item() ** (-len(stored) / (len(stored) - 1)):.5g}")
+
+
+def _first(weights: Mapping[str, Tensor], names: Iterable[str]) -> Tensor | None:
+    name = next(iter(names), None)
+    return None if name is None else weights[name]
+
+
+def _inverse_frequencies(config: ModelConfig) -> Tensor:
+    language = config.language_model
+    width = language.hidden_size // language.num_heads
+    exponent = torch.arange(0, width, 2).float() / width
+    return 1.0 / (language.rope_theta**exponent)

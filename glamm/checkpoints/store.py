@@ -1,0 +1,189 @@
+"""Our model folder: config.json, model.safetensors, tokenizer.model and lineage.json."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from glamm.config.base import Config
+from glamm.config.model import ModelConfig
+from glamm.errors import CheckpointError
+from glamm.models.glamm import GLaMM
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+TOKENIZER_FILE = "tokenizer.model"
+LINEAGE_FILE = "lineage.json"
+
+_NUM_NAMES_SHOWN = 5
+
+
+class FolderConfig(Config):
+    """The content of config.json.
+
+    Args:
+        format_version: Of this layout.
+        model: Sizes and switches.
+        weights_sha256: Of model.safetensors.
+        weights_bytes: Size of it.
+    """
+
+    format_version: int = 1
+    model: ModelConfig
+    weights_sha256: str
+    weights_bytes: int
+
+
+def save_model(
+    model: GLaMM, folder: Path, *, tokenizer_model: bytes, lineage: Mapping[str, Any]
+) -> None:
+    """Write a model folder; files appear whole or not at all, config.json with the checksum last.
+
+    Args:
+        model: With its configuration.
+        folder: Is made if it does not exist; older files of a model in it are replaced.
+        tokenizer_model: The serialised SentencePiece model.
+        lineage: Where the model comes from: data checksums, revision, parameters; JSON values.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {
+        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
+    }
+    temporary = _temporary(folder / WEIGHTS_FILE)
+    save_file(weights, temporary, metadata={"format": "pt"})
+    config = FolderConfig(
+        model=model.config,
+        weights_sha256=file_sha256(temporary),
+        weights_bytes=temporary.stat().st_size,
+    )
+    _write(folder / TOKENIZER_FILE, tokenizer_model)
+    _write(folder / LINEAGE_FILE, json.dumps(lineage, indent=2, sort_keys=True).encode())
+    temporary.replace(folder / WEIGHTS_FILE)
+    _write(folder / CONFIG_FILE, config.model_dump_json(indent=2).encode())
+
+
+def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[GLaMM, ModelConfig]:
+    """Read a model folder.
+
+    Args:
+        folder: Written by `save_model`.
+        device: Where the model goes.
+
+    Returns:
+        The model in evaluation mode, and its configuration.
+
+    Raises:
+        CheckpointError: A file is missing or damaged, or the tensors are not those of the configuration.
+    """
+    config = read_config(folder)
+    path = folder / WEIGHTS_FILE
+    _check_file(path, config)
+    with torch.device(device):
+        model = GLaMM.from_config(config.model)
+    load_weights(model, read_weights(path, device), source=path)
+    return model.eval(), config.model
+
+
+def read_config(folder: Path) -> FolderConfig:
+    """Read config.json.
+
+    Raises:
+        CheckpointError: It is missing, or is no configuration of ours.
+    """
+    path = folder / CONFIG_FILE
+    try:
+        return FolderConfig.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror}). Name a folder that `glamm train` wrote."
+        ) from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        raise CheckpointError(f"{path}: {place}: {fault['msg']}") from error
+
+
+def read_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
+    """Read a safetensors file.
+
+    Raises:
+        CheckpointError: It is missing or damaged.
+    """
+    try:
+        return load_file(path, device=str(device))
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path}: is damaged ({error}). Copy it again from where it came from."
+        ) from error
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], *, source: Path) -> None:
+    """Copy tensors into a model, all of them or none.
+
+    Raises:
+        CheckpointError: Names or shapes differ; one message lists them.
+    """
+    expected = model.state_dict()
+    missing = sorted(expected.keys() - weights.keys())
+    unexpected = sorted(weights.keys() - expected.keys())
+    reshaped = sorted(
+        f"{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in expected.keys() & weights.keys()
+        if weights[name].shape != expected[name].shape
+    )
+    faults = [
+        f"{len(names)} {kind}: {', '.join(names[:_NUM_NAMES_SHOWN])}{', …' if len(names) > _NUM_NAMES_SHOWN else ''}"
+        for kind, names in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("with a wrong shape", reshaped),
+        )
+        if names
+    ]
+    if faults:
+        raise CheckpointError(
+            f"{source}: tensors do not fit the configuration: {'; '.join(faults)}"
+        )
+    model.load_state_dict(dict(weights))
+
+
+def file_sha256(path: Path) -> str:
+    """Checksum of a file."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_file(path: Path, config: FolderConfig) -> None:
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    if size != config.weights_bytes:
+        raise CheckpointError(
+            f"{path}: has {size} bytes, {CONFIG_FILE} says {config.weights_bytes}: "
+            "it was cut or replaced. Copy the whole folder again."
+        )
+    if file_sha256(path) != config.weights_sha256:
+        raise CheckpointError(
+            f"{path}: its checksum is not the one in {CONFIG_FILE}: it was damaged or replaced. "
+            "Copy the whole folder again."
+        )
+
+
+def _write(path: Path, content: bytes) -> None:
+    temporary = _temporary(path)
+    temporary.write_bytes(content)
+    temporary.replace(path)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")

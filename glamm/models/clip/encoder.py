@@ -1,0 +1,96 @@
+"""The global image encoder: CLIP's vision transformer, read at several depths."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from transformers import CLIPVisionConfig, CLIPVisionModel
+
+from glamm.config.model import GlobalEncoderConfig
+
+PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
+PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFeatures:
+    """What the global encoder saw.
+
+    Args:
+        tokens: The selected hidden state without the class token, row by row of the picture.
+        levels: Hidden states for the region encoder as pictures, the shallowest first, the selected one last.
+    """
+
+    tokens: Float[Tensor, "images tokens width"]
+    levels: tuple[Float[Tensor, "images width grid grid"], ...]
+
+
+class GlobalImageEncoder(nn.Module):
+    """CLIP with its own normalisation.
+
+    Args:
+        clip: The transformer.
+        select_layer: Which hidden state makes the tokens, from the end.
+        num_levels: How many hidden states make the levels.
+        level_step: Layers between two of them.
+
+    Source: LLaVA 1.0 (`select_layer=-2`); GPT4RoI (levels three layers apart).
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(
+        self, *, clip: CLIPVisionModel, select_layer: int, num_levels: int, level_step: int
+    ) -> None:
+        super().__init__()
+        self.clip = clip
+        self.select_layer, self.num_levels, self.level_step = select_layer, num_levels, level_step
+        self.register_buffer(
+            "pixel_mean", torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False
+        )
+        self.register_buffer(
+            "pixel_std", torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False
+        )
+
+    @classmethod
+    def from_config(
+        cls, config: GlobalEncoderConfig, *, num_levels: int, level_step: int
+    ) -> "GlobalImageEncoder":
+        """Build with random weights."""
+        clip = CLIPVisionModel(
+            CLIPVisionConfig(
+                image_size=config.image_size,
+                patch_size=config.patch_size,
+                hidden_size=config.hidden_size,
+                intermediate_size=config.intermediate_size,
+                num_hidden_layers=config.num_layers,
+                num_attention_heads=config.num_heads,
+                hidden_act=config.hidden_act,
+                layer_norm_eps=config.layer_norm_eps,
+            )
+        )
+        return cls(
+            clip=clip,
+            select_layer=config.select_layer,
+            num_levels=num_levels,
+            level_step=level_step,
+        )
+
+    def forward(self, global_pixels: UInt8[Tensor, "images 3 height width"]) -> ImageFeatures:
+        """Encode pictures once; tokens and levels come from the same run."""
+        dtype = self.clip.post_layernorm.weight.dtype
+        pixels = ((global_pixels / 255 - self.pixel_mean) / self.pixel_std).to(dtype)
+        states = self.clip(pixel_values=pixels, output_hidden_states=True).hidden_states
+        selected = len(states) + self.select_layer
+        first = selected - (self.num_levels - 1) * self.level_step
+        patches = [state[:, 1:] for state in states[first : selected + 1 : self.level_step]]
+        return ImageFeatures(patches[-1], tuple(_as_picture(level) for level in patches))
+
+
+def _as_picture(
+    tokens: Float[Tensor, "images tokens width"],
+) -> Float[Tensor, "images width grid grid"]:
+    side = round(tokens.shape[1] ** 0.5)
+    return tokens.transpose(1, 2).unflatten(2, (side, side))

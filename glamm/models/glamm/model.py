@@ -1,0 +1,346 @@
+"""The whole model: it only composes the parts.
+
+Axis names: ``rows`` conversations, ``images`` pictures, ``positions`` tokens after the image placeholder was
+expanded, ``masks`` [SEG] tokens of a picture.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from segment_anything.modeling import MaskDecoder, PromptEncoder
+from torch import Tensor, nn
+from transformers import LlamaForCausalLM
+
+from glamm.config.model import ModelConfig
+from glamm.errors import DataError
+from glamm.models.clip.encoder import GlobalImageEncoder, ImageFeatures
+from glamm.models.clip.projector import ImageProjector
+from glamm.models.glamm.losses import mask_losses, predicting_positions, token_losses
+from glamm.models.glamm.output import GLaMMOutput
+from glamm.models.glamm.splice import check_counts, find_image_span, place_regions
+from glamm.models.language.llama import build_language_model
+from glamm.models.region.encoder import RegionEncoder
+from glamm.models.sam.grounding_encoder import GroundingEncoder
+from glamm.models.sam.mask_decoder import (
+    build_mask_decoder,
+    build_prompt_encoder,
+    decode_low_resolution,
+    restore_mask_logits,
+)
+from glamm.models.sam.projector import TextToMaskProjector
+from glamm.structures.batch import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID, Batch
+from glamm.typing import Size
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What the language model reads.
+
+    Args:
+        embeddings: Of text, image tokens and regions.
+        attention_mask: False on padding.
+        token_ids: The token at each position; IMAGE_PLACEHOLDER_ID at image tokens.
+        labels: IGNORE_LABEL where nothing is supervised.
+    """
+
+    embeddings: Float[Tensor, "rows positions hidden"]
+    attention_mask: Bool[Tensor, "rows positions"]
+    token_ids: Int[Tensor, "rows positions"]
+    labels: Int[Tensor, "rows positions"]
+
+
+class GLaMM(nn.Module):
+    """Answers about an image in words, and with a mask for every [SEG] that it says.
+
+    A part whose parameters do not require gradients costs no memory for them: autograd keeps no graph below it.
+
+    Args:
+        config: Sizes and switches; read by `from_config`, kept for ids, loss weights and switches.
+        global_encoder: CLIP.
+        image_projector: To the language model's width.
+        region_encoder: Boxes to embeddings.
+        language_model: LLaMA.
+        text_to_mask_projector: States before [SEG] to prompts.
+        grounding_encoder: SAM's image encoder.
+        prompt_encoder: SAM's.
+        mask_decoder: SAM's.
+
+    Source: Rasheed et al. 2023 (arXiv 2311.03356), section 3.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: ModelConfig,
+        global_encoder: GlobalImageEncoder,
+        image_projector: ImageProjector,
+        region_encoder: RegionEncoder,
+        language_model: LlamaForCausalLM,
+        text_to_mask_projector: TextToMaskProjector,
+        grounding_encoder: GroundingEncoder,
+        prompt_encoder: PromptEncoder,
+        mask_decoder: MaskDecoder,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.global_encoder = global_encoder
+        self.image_projector = image_projector
+        self.region_encoder = region_encoder
+        self.language_model = language_model
+        self.text_to_mask_projector = text_to_mask_projector
+        self.grounding_encoder = grounding_encoder
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+
+    @classmethod
+    def from_config(cls, config: ModelConfig) -> "GLaMM":
+        """Build with random weights, drawn from torch's global generator."""
+        encoder, hidden = config.global_encoder, config.language_model.hidden_size
+        channels = config.grounding_encoder.out_channels
+        return cls(
+            config=config,
+            global_encoder=GlobalImageEncoder.from_config(
+                encoder,
+                num_levels=config.region_encoder.num_levels,
+                level_step=config.region_encoder.level_step,
+            ),
+            image_projector=ImageProjector(in_features=encoder.hidden_size, out_features=hidden),
+            region_encoder=RegionEncoder(
+                config.region_encoder,
+                in_channels=encoder.hidden_size,
+                out_features=hidden,
+                image_size=encoder.grid_size * encoder.patch_size,
+                roi_base_size=config.compat.roi_base_size or encoder.image_size,
+                is_rounded_to_bf16=config.compat.rounds_regions_to_bf16,
+            ),
+            language_model=build_language_model(
+                config.language_model, eos_token_id=config.special_tokens.eos
+            ),
+            text_to_mask_projector=TextToMaskProjector(in_features=hidden, out_features=channels),
+            grounding_encoder=GroundingEncoder.from_config(config.grounding_encoder),
+            prompt_encoder=build_prompt_encoder(config.grounding_encoder),
+            mask_decoder=build_mask_decoder(config.mask_decoder, channels=channels),
+        )
+
+    def forward(self, batch: Batch) -> GLaMMOutput:
+        """Compute the loss of a batch, and its masks.
+
+        Raises:
+            DataError: [SEG] tokens and masks, or `<bbox>` tokens and boxes, are not equally many, or nothing is
+                supervised; the message names the sample and both numbers.
+        """
+        features = self.encode_image(batch.global_pixels)
+        prompt = self.build_prompt(batch, features)
+        states = self.read(prompt)
+        ce_loss = self.token_loss(prompt, states, sample_ids=batch.sample_ids)
+        mask_logits, targets = self.ground(batch, prompt, states)
+        if mask_logits:
+            bce_loss, dice_loss = mask_losses(mask_logits, targets)
+        else:
+            bce_loss = dice_loss = ce_loss.new_zeros(())
+        weights = self.config.losses
+        loss = (
+            weights.ce_weight * ce_loss
+            + weights.bce_weight * bce_loss
+            + weights.dice_weight * dice_loss
+        )
+        return GLaMMOutput(loss, ce_loss, bce_loss, dice_loss, mask_logits)
+
+    def encode_image(self, global_pixels: UInt8[Tensor, "images 3 height width"]) -> ImageFeatures:
+        """Run the global encoder once for each picture."""
+        return self.global_encoder(global_pixels)
+
+    def encode_grounding(
+        self,
+        grounding_pixels: UInt8[Tensor, "images 3 side side"],
+        resized_sizes: tuple[Size, ...],
+    ) -> Float[Tensor, "images channels grid grid"]:
+        """Run the grounding encoder once for each picture."""
+        return self.grounding_encoder(grounding_pixels, resized_sizes)
+
+    def encode_regions(
+        self,
+        features: ImageFeatures,
+        boxes_xyxy_unit: Sequence[Float[Tensor, "_ 4"]],
+        image_index: Int[Tensor, " rows"],
+    ) -> Float[Tensor, "regions hidden"]:
+        """Encode the boxes of all rows, row after row; pictures without boxes cost nothing."""
+        counts = torch.tensor([len(boxes) for boxes in boxes_xyxy_unit], device=image_index.device)
+        images, index = image_index.repeat_interleave(counts).unique(return_inverse=True)
+        levels = tuple(level[images] for level in features.levels)
+        return self.region_encoder(levels, torch.cat(tuple(boxes_xyxy_unit)), index)
+
+    def build_prompt(self, batch: Batch, features: ImageFeatures) -> Prompt:
+        """Embed the text and put image tokens and regions into it.
+
+        Args:
+            batch: Conversations.
+            features: Of the batch's pictures.
+
+        Raises:
+            DataError: A row has not exactly one image placeholder, or its `<bbox>` tokens and boxes are not equally
+                many.
+        """
+        is_region = batch.input_ids == self.config.special_tokens.bbox
+        check_counts(
+            is_region.sum(1).tolist(),
+            [len(boxes) for boxes in batch.boxes_xyxy_unit],
+            token="<bbox>",  # noqa: S106 - a special token, no password
+            things="boxes",
+            names=batch.sample_ids,
+        )
+        text_ids = batch.input_ids.masked_fill(
+            batch.input_ids == IMAGE_PLACEHOLDER_ID, self.config.special_tokens.pad
+        )
+        text = self.language_model.get_input_embeddings()(text_ids)
+        if any(len(boxes) for boxes in batch.boxes_xyxy_unit):
+            regions = self.encode_regions(features, batch.boxes_xyxy_unit, batch.image_index)
+            text = place_regions(text, is_region, regions)
+        tokens = self.image_projector(features.tokens)
+        span = find_image_span(
+            batch.input_ids, num_tokens=tokens.shape[1], sample_ids=batch.sample_ids
+        )
+        return Prompt(
+            embeddings=span.expand_embeddings(text, tokens[batch.image_index]),
+            attention_mask=span.expand(batch.attention_mask, image_value=1),
+            token_ids=span.expand(batch.input_ids, image_value=IMAGE_PLACEHOLDER_ID),
+            labels=span.expand(batch.labels, image_value=IGNORE_LABEL),
+        )
+
+    def read(self, prompt: Prompt) -> Float[Tensor, "rows positions hidden"]:
+        """Run the language model; the states of its last layer, normalised."""
+        return self.language_model.model(
+            inputs_embeds=prompt.embeddings,
+            attention_mask=prompt.attention_mask.long(),
+            use_cache=False,
+        ).last_hidden_state
+
+    def token_loss(
+        self,
+        prompt: Prompt,
+        states: Float[Tensor, "rows positions hidden"],
+        *,
+        sample_ids: Sequence[str],
+    ) -> Float[Tensor, ""]:
+        """Mean cross-entropy of the supervised tokens; the head runs only where it is needed.
+
+        Raises:
+            DataError: No token of the batch is supervised.
+        """
+        row, position = predicting_positions(prompt.labels).unbind(1)
+        if len(row) == 0:
+            raise DataError("no token is supervised", record=", ".join(sample_ids))
+        logits = self.language_model.lm_head(states[row, position])
+        return token_losses(logits, prompt.labels[row, position + 1]).mean()
+
+    def ground(
+        self, batch: Batch, prompt: Prompt, states: Float[Tensor, "rows positions hidden"]
+    ) -> tuple[tuple[Float[Tensor, "_ _ _"], ...], tuple[Bool[Tensor, "_ _ _"], ...]]:
+        """Decode the masks of all pictures.
+
+        Returns:
+            (logits, targets) for each picture at its original size; both empty when the batch has no grounding
+            pixels.
+
+        Raises:
+            DataError: [SEG] tokens and masks are not equally many.
+        """
+        seg_states = self.select_seg_states(prompt, states, batch)
+        counts = [len(chosen) for chosen in seg_states]
+        names = _names_of_images(batch)
+        if batch.grounding_pixels is None:
+            check_counts(counts, [0] * len(counts), token="[SEG]", things="masks", names=names)  # noqa: S106
+            return (), ()
+        targets = batch.masks
+        if self.config.compat.drops_surplus_masks:
+            targets = tuple(target[:count] for target, count in zip(targets, counts, strict=True))
+        check_counts(
+            counts, [len(target) for target in targets], token="[SEG]", things="masks", names=names
+        )  # noqa: S106
+        mask_logits = self.decode_masks(
+            seg_states, batch.grounding_pixels, batch.resized_sizes, batch.original_sizes
+        )
+        return mask_logits, targets
+
+    def select_seg_states(
+        self,
+        prompt: Prompt,
+        states: Float[Tensor, "rows positions hidden"],
+        batch: Batch,
+    ) -> tuple[Float[Tensor, "_ hidden"], ...]:
+        """For each picture, the state BEFORE every [SEG] of its rows, in order.
+
+        Upstream: the release, too, takes the state that predicts the token, not the state at it.
+        """
+        is_predicting = prompt.token_ids[:, 1:] == self.config.special_tokens.seg
+        row, position = is_predicting.nonzero().unbind(1)
+        chosen, image = states[row, position], batch.image_index[row]
+        return tuple(chosen[image == index] for index in range(len(batch.global_pixels)))
+
+    def decode_masks(
+        self,
+        seg_states: Sequence[Float[Tensor, "_ hidden"]],
+        grounding_pixels: UInt8[Tensor, "images 3 side side"],
+        resized_sizes: Sequence[Size],
+        original_sizes: Sequence[Size],
+    ) -> tuple[Float[Tensor, "_ _ _"], ...]:
+        """Turn states into masks; a picture without states costs nothing.
+
+        Args:
+            seg_states: For each picture, one state a mask.
+            grounding_pixels: The pictures.
+            resized_sizes: (height, width) of each inside its square.
+            original_sizes: (height, width) of each as the user has it.
+
+        Returns:
+            For each picture, float32 logits at its original size.
+        """
+        wanted = [index for index, chosen in enumerate(seg_states) if len(chosen)]
+        embeddings = dict[int, Tensor]()
+        if wanted:
+            encoded = self.encode_grounding(
+                grounding_pixels[wanted], tuple(resized_sizes[index] for index in wanted)
+            )
+            embeddings = dict(zip(wanted, encoded, strict=True))
+        return tuple(
+            self.decode_image_masks(
+                chosen, embeddings[index], resized_sizes[index], original_sizes[index]
+            )
+            if index in embeddings
+            else chosen.new_zeros((0, *original_sizes[index]), dtype=torch.float32)
+            for index, chosen in enumerate(seg_states)
+        )
+
+    def decode_image_masks(
+        self,
+        seg_states: Float[Tensor, "masks hidden"],
+        embedding: Float[Tensor, "channels grid grid"],
+        resized_size: Size,
+        original_size: Size,
+    ) -> Float[Tensor, "masks height width"]:
+        """Decode the masks of one picture, at least one, from what the grounding encoder saw."""
+        low = decode_low_resolution(
+            self.text_to_mask_projector(seg_states),
+            embedding,
+            prompt_encoder=self.prompt_encoder,
+            mask_decoder=self.mask_decoder,
+        )
+        return restore_mask_logits(
+            low,
+            padded_size=self.config.grounding_encoder.image_size,
+            resized_size=resized_size,
+            original_size=original_size,
+        )
+
+
+def _names_of_images(batch: Batch) -> list[str]:
+    """The rows about each picture, for messages."""
+    index = batch.image_index.tolist()
+    return [
+        ", ".join(
+            name for name, image in zip(batch.sample_ids, index, strict=True) if image == wanted
+        )
+        for wanted in range(len(batch.global_pixels))
+    ]

@@ -1,0 +1,80 @@
+"""The grounding encoder: SAM's image encoder with its own normalisation and padding."""
+
+from functools import partial
+
+import torch
+from jaxtyping import Bool, Float, UInt8
+from segment_anything.modeling import ImageEncoderViT
+from torch import Tensor, nn
+
+from glamm.config.model import GroundingEncoderConfig
+from glamm.typing import Size
+
+PIXEL_MEAN = (123.675, 116.28, 103.53)
+PIXEL_STD = (58.395, 57.12, 57.375)
+
+
+class GroundingEncoder(nn.Module):
+    """SAM's vision transformer.
+
+    Args:
+        vit: The transformer with its neck.
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(self, *, vit: ImageEncoderViT) -> None:
+        super().__init__()
+        self.vit = vit
+        self.register_buffer(
+            "pixel_mean", torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False
+        )
+        self.register_buffer(
+            "pixel_std", torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False
+        )
+
+    @classmethod
+    def from_config(cls, config: GroundingEncoderConfig) -> "GroundingEncoder":
+        """Build with random weights."""
+        return cls(
+            vit=ImageEncoderViT(
+                img_size=config.image_size,
+                patch_size=config.patch_size,
+                embed_dim=config.hidden_size,
+                depth=config.num_layers,
+                num_heads=config.num_heads,
+                out_chans=config.out_channels,
+                norm_layer=partial(nn.LayerNorm, eps=1e-6),  # type: ignore[arg-type]
+                use_rel_pos=True,
+                window_size=config.window_size,
+                global_attn_indexes=config.global_attention_layers,
+            )
+        )
+
+    def forward(
+        self,
+        grounding_pixels: UInt8[Tensor, "images 3 side side"],
+        resized_sizes: tuple[Size, ...],
+    ) -> Float[Tensor, "images channels grid grid"]:
+        """Encode pictures.
+
+        Args:
+            grounding_pixels: Each picture fills the top left of its square.
+            resized_sizes: (height, width) of each picture inside the square; what lies outside becomes zero after
+                the normalisation, whatever is stored there.
+        """
+        dtype = self.vit.patch_embed.proj.weight.dtype
+        pixels = (grounding_pixels - self.pixel_mean) / self.pixel_std
+        inside = _inside(grounding_pixels, resized_sizes)
+        return self.vit(pixels.masked_fill(~inside, 0.0).to(dtype))
+
+
+def _inside(
+    pixels: UInt8[Tensor, "images 3 side side"], resized_sizes: tuple[Size, ...]
+) -> Bool[Tensor, "images 1 side side"]:
+    """True where a picture is, False on its padding."""
+    sizes = torch.tensor(resized_sizes, device=pixels.device)
+    line = torch.arange(pixels.shape[-1], device=pixels.device)
+    rows, columns = line < sizes[:, :1], line < sizes[:, 1:]
+    return (rows[:, :, None] & columns[:, None, :])[:, None]
