@@ -5,7 +5,10 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-app = App(name="synth", help="Make a data set of scenes with exact masks, drawn or pasted from photographs.")
+app = App(
+    name="synth",
+    help="Make a data set of scenes with exact masks, drawn or pasted from photographs.",
+)
 
 
 @app.default
@@ -30,7 +33,13 @@ def synth(
         workers: Processes; the files do not depend on it. All cores unless given.
     """
     from rich.console import Console  # noqa: PLC0415 - keeps `glamm --help` quick
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )  # noqa: PLC0415
 
     from glamm.config.params import load_params  # noqa: PLC0415
     from glamm.synthetic.dataset import count_scenes, default_workers, write_dataset  # noqa: PLC0415

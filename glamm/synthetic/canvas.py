@@ -138,7 +138,9 @@ def _overlap(sprite: Sprite, *, side: int) -> tuple[slice, slice, slice, slice]:
     )
 
 
-def _cast(canvas: Float32[np.ndarray, "side side 3"], shadow: tuple[float, float, float, float]) -> None:
+def _cast(
+    canvas: Float32[np.ndarray, "side side 3"], shadow: tuple[float, float, float, float]
+) -> None:
     side = canvas.shape[0]
     x, y, radius_x, radius_y = shadow
     top, bottom = max(int(y - 2.4 * radius_y), 0), min(int(y + 2.4 * radius_y) + 1, side)

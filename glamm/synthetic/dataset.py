@@ -39,7 +39,12 @@ class Split(StrEnum):
     TEST = "test"
 
 
-_FIRST_NUMBER = {Split.GRAND: 100_000_000, Split.TRAIN: 300_000_000, Split.VAL: 500_000_000, Split.TEST: 700_000_000}
+_FIRST_NUMBER = {
+    Split.GRAND: 100_000_000,
+    Split.TRAIN: 300_000_000,
+    Split.VAL: 500_000_000,
+    Split.TEST: 700_000_000,
+}
 _STREAM = {Split.GRAND: 0, Split.TRAIN: 1, Split.VAL: 2, Split.TEST: 3}
 _IMAGES = {
     Split.GRAND: "GranD_Data/images",
@@ -99,7 +104,9 @@ def stem(split: Split, index: int) -> str:
     return f"sa_{_FIRST_NUMBER[split] + index}"
 
 
-Runner = Callable[[Callable[[list[int]], list[Record]], Sequence[list[int]]], Iterator[list[Record]]]
+Runner = Callable[
+    [Callable[[list[int]], list[Record]], Sequence[list[int]]], Iterator[list[Record]]
+]
 
 
 class _mapper:  # noqa: N801 - used as a function in a with statement
@@ -121,7 +128,9 @@ class _mapper:  # noqa: N801 - used as a function in a with statement
 
 
 def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent ends the run; children would only add noise
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # the parent ends the run; children would only add noise
     cv2.setNumThreads(1)
 
 
@@ -146,7 +155,10 @@ def _annotations(split: Split) -> list[str]:
         case Split.TRAIN:
             return [_TRAIN_ANNOTATIONS]
         case _:
-            return [_EVALUATION_ANNOTATIONS.format(split=split, kind=kind) for kind in ("caption", "mask")]
+            return [
+                _EVALUATION_ANNOTATIONS.format(split=split, kind=kind)
+                for kind in ("caption", "mask")
+            ]
 
 
 def _expected(config: SynthConfig) -> list[str]:
@@ -180,7 +192,9 @@ def _write_split(job: Job, split: Split, *, run: Runner, advance: Callable[[int]
 
 def _is_done(out: Path, split: Split, index: int) -> bool:
     name = stem(split, index)
-    annotations = [f"{_GRAND_ANNOTATIONS}/{name}.json"] if split is Split.GRAND else _annotations(split)
+    annotations = (
+        [f"{_GRAND_ANNOTATIONS}/{name}.json"] if split is Split.GRAND else _annotations(split)
+    )
     return all((out / path).exists() for path in [f"{_IMAGES[split]}/{name}.jpg", *annotations])
 
 
@@ -192,7 +206,9 @@ def _make(job: Job, split: Split, index: int) -> Record:
     rng = scene_rng(job.config, split, index)
     scene = draw_scene(rng, side=job.config.image_size, max_objects=job.config.max_objects)
     name = stem(split, index)
-    write_whole(job.out / _IMAGES[split] / f"{name}.jpg", _jpeg(scene.picture, job.config.jpeg_quality))
+    write_whole(
+        job.out / _IMAGES[split] / f"{name}.jpg", _jpeg(scene.picture, job.config.jpeg_quality)
+    )
     if split is Split.TRAIN:
         return records.train_record(scene, f"{name}.jpg", rng=rng)
     if split is Split.GRAND:

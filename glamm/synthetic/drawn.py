@@ -60,7 +60,9 @@ def draw_scene(rng: np.random.Generator, *, side: int, max_objects: int) -> Scen
             roofs[len(sprites)] = (x, foot - height * shape.roof, width)
         boxes.append((x - width / 2, foot - height, x + width / 2, foot))
         sprites.append(
-            _sprite(look, rng, light=light, height=height, x=x, foot=foot, carrier=carrier, side=side)
+            _sprite(
+                look, rng, light=light, height=height, x=x, foot=foot, carrier=carrier, side=side
+            )
         )
     ordered = _back_to_front(sprites)
     kept, ids, hidden = canvas.drop_hidden(ordered, side=side)
@@ -79,7 +81,11 @@ def sample_count(rng: np.random.Generator, *, max_objects: int) -> int:
 
 
 def _light(rng: np.random.Generator) -> tuple[float, float, float]:
-    x, y, z = float(rng.choice([-1, 1]) * rng.uniform(0.35, 0.65)), float(rng.uniform(0.45, 0.7)), 0.6
+    x, y, z = (
+        float(rng.choice([-1, 1]) * rng.uniform(0.35, 0.65)),
+        float(rng.uniform(0.45, 0.7)),
+        0.6,
+    )
     length = float(np.sqrt(x * x + y * y + z * z))
     return x / length, y / length, z / length
 
@@ -94,7 +100,9 @@ def _sample_look(rng: np.random.Generator) -> tuple[Shape, str, str, str]:
 
 
 def _pick(rng: np.random.Generator, words: Sequence[str], weights: Sequence[float]) -> str:
-    return words[int(np.searchsorted(np.cumsum(weights), rng.random() * sum(weights), side="right"))]
+    return words[
+        int(np.searchsorted(np.cumsum(weights), rng.random() * sum(weights), side="right"))
+    ]
 
 
 def _place(
@@ -147,7 +155,8 @@ def _sprite(
     shape, size, material, color = look
     sheet = Sheet(height_px=height, width=shape.width, light=light)
     shape.draw(sheet, rng)
-    tint = np.array(COLORS[color]) * rng.uniform(0.9, 1.08, 3)
+    # a common change of brightness and hardly any of hue: a pinkish white would be no white
+    tint = np.array(COLORS[color]) * rng.uniform(0.9, 1.06) * rng.uniform(0.98, 1.02, 3)
     width = height * shape.width
     return Sprite(
         color=shade(sheet, color=tuple(tint), material=material, rng=rng),
@@ -157,13 +166,19 @@ def _sprite(
         foot=foot,
         look=Look(
             noun=shape.noun,
-            adjectives=tuple(word for word in (size, material, color) if word),
+            adjectives=_adjectives(size, material, color),
             plural=shape.plural,
         ),
         depth=round(1000 + 3000 * foot / side, 2),
         carrier=carrier,
         shadow=(x - light[0] * 0.3 * width, foot - 0.02 * height, 0.52 * width, 0.1 * height + 1),
     )
+
+
+def _adjectives(size: str, material: str, color: str) -> tuple[str, ...]:
+    """In the order of English: a small striped red ball, a small red metal ball."""
+    words = (size, color, material) if material == "metal" else (size, material, color)
+    return tuple(word for word in words if word)
 
 
 def _back_to_front(sprites: Sequence[Sprite]) -> list[Sprite]:

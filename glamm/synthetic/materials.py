@@ -37,7 +37,9 @@ def _metal(sheet: Sheet, color: Pattern, rng: np.random.Generator) -> Pattern:
 
 def _striped(sheet: Sheet, color: Pattern, rng: np.random.Generator) -> Pattern:
     angle = float(rng.uniform(-0.5, 0.5)) + (np.pi / 2 if rng.random() < 0.5 else 0.0)
-    wave = np.sin((sheet.x * np.cos(angle) + sheet.y * np.sin(angle)) * 24 + float(rng.uniform(0, 6)))
+    wave = np.sin(
+        (sheet.x * np.cos(angle) + sheet.y * np.sin(angle)) * 24 + float(rng.uniform(0, 6))
+    )
     return _mix(color, _contrast(color), np.clip(wave * 2.5 + 0.5, 0, 1))
 
 

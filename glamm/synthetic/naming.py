@@ -5,13 +5,14 @@ from itertools import combinations
 
 import numpy as np
 
-from glamm.synthetic.relations import Relation, relation_between
+from glamm.synthetic.relations import may_be, relation_between
 from glamm.synthetic.scene import Thing
 from glamm.synthetic.text import Mention, with_article
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
 _CLEAR_GAP = 0.06  # of the picture's width: nearer than that, nobody can say which is further left
+_HIDDEN = 0.1  # part of a thing; from then on its size cannot be told
 _CLEAR_RATIO = 1.35  # of areas: nearer than that, nobody can say which is larger
 
 
@@ -40,7 +41,10 @@ def mentions(things: Sequence[Thing], *, groups: bool) -> list[Mention]:
             named.append(Mention(words, tuple(ids)))
         else:
             named.extend(
-                Mention(f"the {name} {place}" if len(ids) == 2 else f"the {place} {name} from the left", (index,))
+                Mention(
+                    f"the {name} {place}" if len(ids) == 2 else f"the {place} {name} from the left",
+                    (index,),
+                )
                 for index, place in zip(ids, _places(len(ids)), strict=True)
             )
     return sorted(named, key=lambda mention: order.index(mention.ids[0]))
@@ -65,7 +69,11 @@ def references(
     Returns:
         At most `most` different expressions, the kinds mixed; none where nothing tells the thing apart.
     """
-    kinds = [_by_words(things, index), _by_place(things, index, side=side), _by_neighbour(things, index, side=side)]
+    kinds = [
+        _by_words(things, index),
+        _by_place(things, index, side=side),
+        _by_neighbour(things, index, side=side),
+    ]
     pools = [list(kind) for kind in kinds]
     chosen: list[str] = []
     while len(chosen) < most and any(pools):
@@ -96,38 +104,38 @@ def _fits(thing: Thing, *, noun: str, tail: str, adjectives: Sequence[str]) -> b
 
 
 def _by_place(things: Sequence[Thing], index: int, *, side: int) -> Iterator[str]:
-    """Outermost, nearest or largest of its kind."""
+    """Outermost or largest of its kind; where it has no kin, of all things."""
     thing = things[index]
-    kin = [other for other in things if other.look.noun == thing.look.noun and other is not thing]
-    gap = _CLEAR_GAP * side
-    if not kin:
-        kin, noun = [other for other in things if other is not thing], "thing"
-    else:
-        noun = thing.look.noun
-    if not kin:
+    others = [other for other in things if other is not thing]
+    kin = [other for other in others if other.look.noun == thing.look.noun]
+    noun, rivals = (thing.look.noun, kin) if kin else ("thing", others)
+    if not rivals:
         return
-    if all(thing.center_x + gap <= other.center_x for other in kin):
+    gap = _CLEAR_GAP * side
+    if all(thing.center_x + gap <= other.center_x for other in rivals):
         yield f"the {noun} on the far left"
-    if all(thing.center_x - gap >= other.center_x for other in kin):
+    if all(thing.center_x - gap >= other.center_x for other in rivals):
         yield f"the {noun} on the far right"
-    if all(thing.area >= _CLEAR_RATIO * other.area for other in kin):
+    if any(other.hidden > _HIDDEN for other in (thing, *rivals)):
+        return  # how large a thing is cannot be seen behind another one
+    if all(thing.area >= _CLEAR_RATIO * other.area for other in rivals):
         yield f"the largest {noun}"
-    if all(thing.area * _CLEAR_RATIO <= other.area for other in kin):
+    if all(thing.area * _CLEAR_RATIO <= other.area for other in rivals):
         yield f"the smallest {noun}"
 
 
 def _by_neighbour(things: Sequence[Thing], index: int, *, side: int) -> Iterator[str]:
-    """By its relation to a thing that has a name of its own."""
+    """By its relation to a thing that has a name of its own, where no other of its kind could be meant."""
     noun = things[index].look.noun
-    for anchor, other in enumerate(things):
+    for anchor in range(len(things)):
         relation = None if anchor == index else relation_between(things, index, anchor, side=side)
-        if relation is None or relation in (Relation.LEFT_OF, Relation.RIGHT_OF):
-            continue  # most things are left of something: said only where nothing better is known
-        rivals = [
-            rival
-            for rival, thing in enumerate(things)
-            if thing.look.noun == noun and rival != anchor and relation_between(things, rival, anchor, side=side) == relation
-        ]
         name = next(_by_words(things, anchor), None)
-        if rivals == [index] and name is not None:
+        if relation is None or name is None:
+            continue
+        rivals = (
+            other
+            for other, thing in enumerate(things)
+            if thing.look.noun == noun and other not in (index, anchor)
+        )
+        if not any(may_be(things, other, anchor, relation, side=side) for other in rivals):
             yield f"the {noun} {relation} {name}"

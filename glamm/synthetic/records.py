@@ -31,7 +31,13 @@ def grand_record(scene: Scene, *, rng: np.random.Generator) -> Record:
             for index, thing in enumerate(scene.things)
         ],
         "floating_objects": [
-            {"id": count + index, "bbox": list(decor.box), "labels": [decor.label], "score": 0.5, "attributes": None}
+            {
+                "id": count + index,
+                "bbox": list(decor.box),
+                "labels": [decor.label],
+                "score": 0.5,
+                "attributes": None,
+            }
             for index, decor in enumerate(scene.decor)
         ],
         "floating_attributes": [],
@@ -93,11 +99,22 @@ def coco_files(records: list[Record]) -> tuple[Record, Record]:
     for number, record in enumerate(records, start=1):
         image_id = record["image"]["id"]
         captions.append(
-            {"id": number, "image_id": image_id, "caption": record["caption"], "labels": record["labels"]}
+            {
+                "id": number,
+                "image_id": image_id,
+                "caption": record["caption"],
+                "labels": record["labels"],
+            }
         )
         for mask in record["masks"]:
             annotations.append(
-                {"id": len(annotations) + 1, "image_id": image_id, "category_id": 1, **mask, "iscrowd": 0}
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": image_id,
+                    "category_id": 1,
+                    **mask,
+                    "iscrowd": 0,
+                }
             )
     info = {"description": "Grounded captions in the layout of GranD-f"}
     return (
@@ -154,7 +171,9 @@ def _relationships(captions: tuple[GroundedText, GroundedText]) -> Record:
     return {
         "object_ids": ids,
         "floating_object_ids": [],
-        "grounding": [{"phrase": phrase, "object_ids": indices} for phrase, indices in phrases.items()],
+        "grounding": [
+            {"phrase": phrase, "object_ids": indices} for phrase, indices in phrases.items()
+        ],
     }
 
 

@@ -20,7 +20,40 @@ class Relation(StrEnum):
     RIGHT_OF = "to the right of"
 
 
-def relation_between(things: Sequence[Thing], first: int, second: int, *, side: int) -> Relation | None:
+WORDINGS: dict[Relation, tuple[str, ...]] = {
+    Relation.ON_TOP_OF: ("on top of",),
+    Relation.UNDER: ("under",),
+    Relation.IN_FRONT_OF: ("in front of",),
+    Relation.BEHIND: ("behind",),
+    Relation.LEFT_OF: ("to the left of", "left of"),
+    Relation.RIGHT_OF: ("to the right of", "right of"),
+}
+"""How captions put them; the first is the plainest."""
+
+
+def may_be(
+    things: Sequence[Thing], first: int, second: int, relation: Relation, *, side: int
+) -> bool:
+    """Whether somebody might say that the relation holds, even where it is not the plainest one."""
+    one, two = things[first], things[second]
+    match relation:
+        case Relation.ON_TOP_OF:
+            return one.carrier == second
+        case Relation.UNDER:
+            return two.carrier == first
+        case Relation.IN_FRONT_OF:
+            return one.depth >= two.depth
+        case Relation.BEHIND:
+            return one.depth <= two.depth
+        case Relation.LEFT_OF:
+            return one.center_x <= two.center_x + _CLEAR_DISTANCE * side
+        case Relation.RIGHT_OF:
+            return one.center_x >= two.center_x - _CLEAR_DISTANCE * side
+
+
+def relation_between(
+    things: Sequence[Thing], first: int, second: int, *, side: int
+) -> Relation | None:
     """The plainest true relation of two things; None where the eye could not decide."""
     one, two = things[first], things[second]
     if one.carrier == second:

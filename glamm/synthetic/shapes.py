@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, Float32
 
-_SUBPIXEL_BITS = 4  # OpenCV takes polygon corners in sixteenths of a pixel
+_SUBSAMPLES = 4  # per pixel and axis
 _MARGIN_PX = 2
 _AMBIENT = 0.42
 
@@ -38,11 +38,18 @@ class Sheet:
     ) -> None:
         self._scale = height_px
         self.light_direction = light
-        rows, columns = int(np.ceil(height_px)) + 2 * _MARGIN_PX, int(np.ceil(height_px * width)) + 2 * _MARGIN_PX
+        rows, columns = (
+            int(np.ceil(height_px)) + 2 * _MARGIN_PX,
+            int(np.ceil(height_px * width)) + 2 * _MARGIN_PX,
+        )
         self.axis_x = columns / 2 - 0.5 + shift[0]
         self.foot_y = rows - _MARGIN_PX - 0.5 + shift[1]
-        self.x = ((np.arange(columns, dtype=np.float32) - self.axis_x) / height_px)[None, :].repeat(rows, 0)
-        self.y = ((self.foot_y - np.arange(rows, dtype=np.float32)) / height_px)[:, None].repeat(columns, 1)
+        self.x = ((np.arange(columns, dtype=np.float32) - self.axis_x) / height_px)[None, :].repeat(
+            rows, 0
+        )
+        self.y = ((self.foot_y - np.arange(rows, dtype=np.float32)) / height_px)[:, None].repeat(
+            columns, 1
+        )
         self.cover = np.zeros((rows, columns), dtype=np.float32)
         self.brightness = np.zeros((rows, columns), dtype=np.float32)
 
@@ -50,12 +57,18 @@ class Sheet:
         """How much of each pixel an outline covers, 0 to 1."""
         corners = np.asarray(outline, dtype=np.float64)
         pixels = np.stack(
-            [self.axis_x + corners[:, 0] * self._scale, self.foot_y - corners[:, 1] * self._scale], axis=1
+            [self.axis_x + corners[:, 0] * self._scale, self.foot_y - corners[:, 1] * self._scale],
+            axis=1,
         )
-        stencil = np.zeros(self.cover.shape, dtype=np.uint8)
-        fixed = np.round(pixels * 2**_SUBPIXEL_BITS).astype(np.int32)
-        cv2.fillPoly(stencil, [fixed], 255, lineType=cv2.LINE_AA, shift=_SUBPIXEL_BITS)
-        return stencil.astype(np.float32) / 255
+        rows, columns = self.cover.shape
+        stencil = np.zeros((rows * _SUBSAMPLES, columns * _SUBSAMPLES), dtype=np.uint8)
+        # OpenCV's own anti-aliasing leaves bumps on short edges: count subpixels instead
+        fixed = np.round((pixels + 0.5) * _SUBSAMPLES - 0.5).astype(np.int32)
+        cv2.fillPoly(stencil, [fixed], 255)
+        return (
+            cv2.resize(stencil, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.float32)
+            / 255
+        )
 
     def fill(self, outline: Outline, brightness: Field | float) -> None:
         """Lay a face over what is there."""
@@ -89,7 +102,15 @@ class Sheet:
         return self.curved(np.clip(self.x / np.maximum(half_width, 1e-3), -1, 1), 0.15)
 
 
-def ellipse(x: float, y: float, radius_x: float, radius_y: float, *, start: float = 0.0, end: float = 2 * np.pi) -> np.ndarray:
+def ellipse(
+    x: float,
+    y: float,
+    radius_x: float,
+    radius_y: float,
+    *,
+    start: float = 0.0,
+    end: float = 2 * np.pi,
+) -> np.ndarray:
     """Corners of an ellipse or of a part of it, counter-clockwise from the right."""
     angles = np.linspace(start, end, 40)
     return np.stack([x + radius_x * np.cos(angles), y + radius_y * np.sin(angles)], axis=1)
@@ -115,7 +136,9 @@ def cylinder(sheet: Sheet, rng: np.random.Generator) -> None:
     """An upright cylinder seen from above."""
     radius = float(rng.uniform(0.32, 0.38))
     flat = radius * 0.3
-    body = np.concatenate([ellipse(0, flat, radius, flat, start=np.pi), [(radius, 1 - flat), (-radius, 1 - flat)]])
+    body = np.concatenate(
+        [ellipse(0, flat, radius, flat, start=np.pi), [(radius, 1 - flat), (-radius, 1 - flat)]]
+    )
     sheet.fill(body, sheet.round(radius))
     sheet.fill(ellipse(0, 1 - flat, radius, flat), sheet.face(0, 1, 0.3) * 1.12)
 
@@ -157,7 +180,10 @@ def star(sheet: Sheet, rng: np.random.Generator) -> None:
     sheet.fill(corners, 0.7)
     for first, second in zip(corners[:-1], corners[1:], strict=True):
         across = second - first
-        sheet.fill([(0.0, 0.46), tuple(first), tuple(second)], sheet.face(float(across[1]), float(-across[0]), 0.45))
+        sheet.fill(
+            [(0.0, 0.46), tuple(first), tuple(second)],
+            sheet.face(float(across[1]), float(-across[0]), 0.45),
+        )
 
 
 def heart(sheet: Sheet, rng: np.random.Generator) -> None:
@@ -175,10 +201,15 @@ def mug(sheet: Sheet, rng: np.random.Generator) -> None:
     hand = 1.0 if rng.random() < 0.5 else -1.0
     radius, axis, flat = 0.36, -0.1 * hand, 0.1
     handle_x = axis + hand * (radius - 0.02)
-    handle = sheet.area(ellipse(handle_x, 0.48, 0.26, 0.3)) * (1 - sheet.area(ellipse(handle_x, 0.48, 0.15, 0.18)))
+    handle = sheet.area(ellipse(handle_x, 0.48, 0.26, 0.3)) * (
+        1 - sheet.area(ellipse(handle_x, 0.48, 0.15, 0.18))
+    )
     sheet.lay(handle, sheet.face(0.3 * hand, 0.2, 0.9) * 0.9)
     body = np.concatenate(
-        [ellipse(axis, flat, radius, flat, start=np.pi), [(axis + radius, 1 - flat), (axis - radius, 1 - flat)]]
+        [
+            ellipse(axis, flat, radius, flat, start=np.pi),
+            [(axis + radius, 1 - flat), (axis - radius, 1 - flat)],
+        ]
     )
     sheet.fill(body, sheet.curved(np.clip((sheet.x - axis) / radius, -1, 1), 0.15))
     sheet.fill(ellipse(axis, 1 - flat, radius, flat), sheet.face(0, 1, 0.5) * 1.05)
@@ -201,7 +232,10 @@ def _cushion(sheet: Sheet, cover: Field) -> Field:
     depth = cv2.distanceTransform((cover > 0.4).astype(np.uint8), cv2.DIST_L2, 3)
     bulge = cv2.GaussianBlur(np.sqrt(depth), (0, 0), max(1.0, 0.03 * cover.shape[0]))
     # derivative of the surface per pixel; 1.4 makes the rim about as steep as a ball's
-    slope_x, slope_y = cv2.Sobel(bulge, cv2.CV_32F, 1, 0, scale=1.4 / 8), cv2.Sobel(bulge, cv2.CV_32F, 0, 1, scale=1.4 / 8)
+    slope_x, slope_y = (
+        cv2.Sobel(bulge, cv2.CV_32F, 1, 0, scale=1.4 / 8),
+        cv2.Sobel(bulge, cv2.CV_32F, 0, 1, scale=1.4 / 8),
+    )
     length = np.sqrt(1 + 4 * (slope_x**2 + slope_y**2))
     return sheet.curved(-2 * slope_x / length, 2 * slope_y / length)
 
@@ -234,8 +268,24 @@ _CONTAIN = ("Contain-1", "something that holds a liquid or small things")
 
 SHAPES: tuple[Shape, ...] = (
     Shape("ball", "balls", ball, 1.0, 0.98, None, _PLAY),
-    Shape("cube", "cubes", cube, 1.0, 1.02, 0.8, ("Support-1", "a flat top on which other things can stand")),
-    Shape("cylinder", "cylinders", cylinder, 0.78, 1.1, 0.89, ("Support-1", "a flat top on which other things can stand")),
+    Shape(
+        "cube",
+        "cubes",
+        cube,
+        1.0,
+        1.02,
+        0.8,
+        ("Support-1", "a flat top on which other things can stand"),
+    ),
+    Shape(
+        "cylinder",
+        "cylinders",
+        cylinder,
+        0.78,
+        1.1,
+        0.89,
+        ("Support-1", "a flat top on which other things can stand"),
+    ),
     Shape("cone", "cones", cone, 0.94, 1.12),
     Shape("pyramid", "pyramids", pyramid, 1.12, 1.0),
     Shape("ring", "rings", ring, 1.0, 1.05, None, _PLAY),

@@ -47,14 +47,16 @@ Piece = str | Mention
 
 def assemble(pieces: Sequence[Piece]) -> GroundedText:
     """Join pieces, with a capital at the beginning of each sentence, and note where each mention ends up."""
-    text, groundings = "", []
+    text, groundings, begins = "", [], True
     for piece in pieces:
         words = piece if isinstance(piece, str) else piece.words
-        if not text or text.endswith(". "):
+        if begins and words.strip():
             words = words[:1].upper() + words[1:]
+            begins = False
         if isinstance(piece, Mention):
             groundings.append(Grounding(words, len(text), len(text) + len(words), piece.ids))
         text += words
+        begins = begins or words.endswith(".")
     return GroundedText(text, tuple(groundings))
 
 
