@@ -126,17 +126,20 @@ def start(local: LocalPrefect, console: Console) -> None:
     _prefect(local, "deploy", "--all")
     if not _running(local, "worker"):
         console.print("starting the worker …")
+        _end_lost_runs(local)
         _spawn(local, "worker", "worker", "start", "--name", WORKER, "--pool", POOL)
     _wait(local, "worker", _has_worker)
 
 
 def stop(local: LocalPrefect) -> list[str]:
-    """End the worker, then the server: those that `start` started and no others.
+    """Cancel the runs, end the worker, then the server: those that `start` started and no others.
 
     Returns:
         The names of what was running.
     """
     stopped: list[str] = []
+    if _running(local, "worker"):
+        _cancel_runs(local)
     for name in ("worker", "server"):
         process = _running(local, name)
         if process is not None:
@@ -266,6 +269,32 @@ def _ask(local: LocalPrefect, path: str, *, body: Mapping[str, object] | None = 
     ):
         return json.load(reply)
     return None
+
+
+def _cancel_runs(local: LocalPrefect) -> None:
+    """Ask for the end of what the worker runs, and wait: a worker alone would leave the stages running."""
+    deadline = time.monotonic() + STOP_S
+    while (runs := _active_runs(local)) and time.monotonic() < deadline:
+        for run in runs:
+            if run["state_type"] != "CANCELLING":
+                _set_state(local, run, "CANCELLING", "Prefect was stopped")
+        time.sleep(POLL_S)
+
+
+def _end_lost_runs(local: LocalPrefect) -> None:
+    """Close what a worker left that was killed: such runs would hold the deployment's only slot."""
+    for run in _active_runs(local):
+        _set_state(local, run, "CRASHED", "the worker of this run is gone")
+
+
+def _active_runs(local: LocalPrefect) -> list[dict[str, Any]]:
+    active = {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}}
+    return _ask(local, "flow_runs/filter", body=active) or []
+
+
+def _set_state(local: LocalPrefect, run: Mapping[str, Any], kind: str, message: str) -> None:
+    body = {"state": {"type": kind, "message": message}, "force": kind == "CRASHED"}
+    _ask(local, f"flow_runs/{run['id']}/set_state", body=body)
 
 
 def _require_free_port(host: str, port: int) -> None:

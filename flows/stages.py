@@ -97,9 +97,7 @@ class StageRunner:
             )
         if ran:
             return self._keep(StageOutcome(stage, "Completed", seconds))
-        return self._keep(
-            StageOutcome(stage, "Skipped", seconds, "nothing that it depends on has changed")
-        )
+        return self._keep(StageOutcome(stage, "Skipped", seconds, "DVC has its results already"))
 
     def stop(self) -> None:
         """End what is running, children included, and start nothing more."""

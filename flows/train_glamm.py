@@ -53,7 +53,11 @@ def train_glamm(overrides: Overrides = [], stages: Stages = []) -> State:  # noq
     except GlammError as error:
         close_workspace(workspace)
         return Failed(message=str(error))
-    outcomes = _run_graph(graph, StageRunner(workspace.root))
+    try:
+        outcomes = _run_graph(graph, StageRunner(workspace.root))
+    except BaseException:  # a cancelled run: the person who ended it does not need its tree
+        close_workspace(workspace)
+        raise
     publish_stage_table(outcomes)
     publish_report(workspace.root)
     if any(outcome.state == "Failed" for outcome in outcomes):
@@ -86,9 +90,8 @@ def _run_graph(graph: StageGraph, runner: StageRunner) -> list[StageOutcome]:
     futures: dict[str, PrefectFuture[State]] = {}
     try:
         for stage, needs in graph.items():
-            futures[stage] = run_stage.submit(
-                stage, runner, wait_for=[futures[need] for need in needs]
-            )
+            upstream = [futures[need] for need in needs]
+            futures[stage] = run_stage.submit(stage, runner, wait_for=upstream)  # pyright: ignore[reportCallIssue, reportUnknownMemberType]
         for future in futures.values():
             future.wait()
     finally:

@@ -76,6 +76,8 @@ def open_workspace(checkout: Path, *, name: str) -> Workspace:
     (root / SCRATCH).symlink_to(checkout / SCRATCH, target_is_directory=True)
     _share_cache(checkout, root)
     dvc(root, "checkout", "--quiet", "--allow-missing")
+    for path in small_results(checkout):
+        _copy(path, checkout, root)
     lock = checkout / LOCK_FILE
     return Workspace(checkout, root, name, lock.read_bytes() if lock.exists() else b"")
 
@@ -133,8 +135,7 @@ def publish(workspace: Workspace) -> None:
             lock.write_bytes(workspace.lock_at_start)
             raise
         for path in small_results(workspace.root):
-            (workspace.checkout / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(workspace.root / path, workspace.checkout / path)
+            _copy(path, workspace.root, workspace.checkout)
 
 
 def close_workspace(workspace: Workspace) -> None:
@@ -206,8 +207,12 @@ def _bring_uncommitted(checkout: Path, root: Path) -> None:
     for name in filter(
         None, git(checkout, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
     ):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(checkout / name, root / name, follow_symlinks=False)
+        _copy(Path(name), checkout, root)
+
+
+def _copy(path: Path, source: Path, target: Path) -> None:
+    (target / path).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(source / path, target / path, follow_symlinks=False)
 
 
 def _share_cache(checkout: Path, root: Path) -> None:
