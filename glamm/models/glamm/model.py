@@ -70,7 +70,7 @@ class GLaMM(nn.Module):
     Source: Rasheed et al. 2023 (arXiv 2311.03356), section 3.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one argument a part
         self,
         *,
         config: ModelConfig,
@@ -187,7 +187,7 @@ class GLaMM(nn.Module):
         check_counts(
             is_region.sum(1).tolist(),
             [len(boxes) for boxes in batch.boxes_xyxy_unit],
-            token="<bbox>",  # noqa: S106 - a special token, no password
+            placeholder="<bbox>",
             things="boxes",
             names=batch.sample_ids,
         )
@@ -251,14 +251,20 @@ class GLaMM(nn.Module):
         counts = [len(chosen) for chosen in seg_states]
         names = _names_of_images(batch)
         if batch.grounding_pixels is None:
-            check_counts(counts, [0] * len(counts), token="[SEG]", things="masks", names=names)  # noqa: S106
+            check_counts(
+                counts, [0] * len(counts), placeholder="[SEG]", things="masks", names=names
+            )
             return (), ()
         targets = batch.masks
         if self.config.compat.drops_surplus_masks:
             targets = tuple(target[:count] for target, count in zip(targets, counts, strict=True))
         check_counts(
-            counts, [len(target) for target in targets], token="[SEG]", things="masks", names=names
-        )  # noqa: S106
+            counts,
+            [len(target) for target in targets],
+            placeholder="[SEG]",
+            things="masks",
+            names=names,
+        )
         mask_logits = self.decode_masks(
             seg_states, batch.grounding_pixels, batch.resized_sizes, batch.original_sizes
         )

@@ -88,7 +88,12 @@ def place_regions(
 
 
 def check_counts(
-    found: Sequence[int], given: Sequence[int], *, token: str, things: str, names: Sequence[str]
+    found: Sequence[int],
+    given: Sequence[int],
+    *,
+    placeholder: str,
+    things: str,
+    names: Sequence[str],
 ) -> None:
     """Make sure that special tokens and what they stand for come in equal numbers.
 
@@ -98,6 +103,6 @@ def check_counts(
     for tokens, count, name in zip(found, given, names, strict=True):
         if tokens != count:
             raise DataError(
-                f"{tokens} {token} tokens and {count} {things}; they must be equally many",
+                f"{tokens} {placeholder} tokens and {count} {things}; they must be equally many",
                 record=name,
             )

@@ -73,7 +73,7 @@ def dense_positions(prompt_encoder: PromptEncoder) -> Float[Tensor, "1 channels 
 
     Source: `PositionEmbeddingRandom`, restated in float32 so that it also works when the weights are bfloat16.
     """
-    frequencies = prompt_encoder.pe_layer.positional_encoding_gaussian_matrix.float()
+    frequencies = prompt_encoder.pe_layer.get_buffer("positional_encoding_gaussian_matrix").float()
     height, width = prompt_encoder.image_embedding_size
     y = (torch.arange(height, device=frequencies.device) + 0.5) / height
     x = (torch.arange(width, device=frequencies.device) + 0.5) / width
