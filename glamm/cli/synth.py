@@ -33,13 +33,7 @@ def synth(
         workers: Processes; the files do not depend on it. All cores unless given.
     """
     from rich.console import Console  # noqa: PLC0415 - keeps `glamm --help` quick
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )  # noqa: PLC0415
+    from rich.progress import MofNCompleteColumn, Progress  # noqa: PLC0415
 
     from glamm.config.params import load_params  # noqa: PLC0415
     from glamm.synthetic.dataset import count_scenes, default_workers, write_dataset  # noqa: PLC0415
@@ -49,7 +43,7 @@ def synth(
     overrides += [f"synth.backgrounds={backgrounds}"] if backgrounds else []
     config = load_params(params, overrides).synth
     console = Console(stderr=True)
-    columns = (TextColumn("scenes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("scenes", total=count_scenes(config))
         write_dataset(

@@ -4,13 +4,10 @@ Source: the folders are those of the release's documentation (GranD_Data/images,
 """
 
 import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,9 @@ from glamm.config.synthetic import SynthConfig
 from glamm.synthetic import records
 from glamm.synthetic.drawn import draw_scene
 from glamm.synthetic.files import claim, write_json, write_whole
+from glamm.synthetic.library import Library, open_library
+from glamm.synthetic.parallel import Runner, runner
+from glamm.synthetic.pasted import paste_scene
 from glamm.synthetic.records import Record
 from glamm.synthetic.scene import Picture, Scene
 
@@ -63,6 +63,16 @@ class Job:
 
     out: Path
     config: SynthConfig
+    library: Library | None
+
+    def draw(self, rng: np.random.Generator, split: Split) -> Scene:
+        """Make the scene of this stream."""
+        side, most = self.config.image_size, self.config.max_objects
+        if self.library is None:
+            return draw_scene(rng, side=side, max_objects=most)
+        pools = {Split.VAL: self.library.val, Split.TEST: self.library.test}
+        pool = pools.get(split, self.library.train)
+        return paste_scene(rng, pool, side=side, max_objects=most)
 
 
 def write_dataset(
@@ -80,11 +90,13 @@ def write_dataset(
         DataError: The folder holds something else.
         OSError: The disk is full; what was finished before stays good and the same command goes on.
     """
-    job = Job(out, config)
-    claim(out, stamp=_stamp(config), expected=_expected(config))
-    for folder in {Path(name).parent for name in _expected(config)}:
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    with _mapper(workers) as run:
+    expected = _expected(config)
+    with runner(workers) as run:
+        library = _library(config, run=run)
+        claim(out, stamp=_stamp(config, library), expected=expected)
+        for folder in {Path(name).parent for name in expected}:
+            (out / folder).mkdir(parents=True, exist_ok=True)
+        job = Job(out, config, library)
         for split in Split:
             _write_split(job, split, run=run, advance=advance)
 
@@ -104,36 +116,6 @@ def stem(split: Split, index: int) -> str:
     return f"sa_{_FIRST_NUMBER[split] + index}"
 
 
-Runner = Callable[
-    [Callable[[list[int]], list[Record]], Sequence[list[int]]], Iterator[list[Record]]
-]
-
-
-class _mapper:  # noqa: N801 - used as a function in a with statement
-    """Runs chunks here or in processes, results in order."""
-
-    def __init__(self, workers: int) -> None:
-        self._pool = (
-            ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
-            if workers > 1
-            else None
-        )
-
-    def __enter__(self) -> Runner:
-        return self._pool.map if self._pool else map
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._pool:
-            self._pool.shutdown(cancel_futures=kind is not None)
-
-
-def _start_worker() -> None:
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # the parent ends the run; children would only add noise
-    cv2.setNumThreads(1)
-
-
 def _count(config: SynthConfig, split: Split) -> int:
     counts = {
         Split.GRAND: config.num_grand,
@@ -144,8 +126,16 @@ def _count(config: SynthConfig, split: Split) -> int:
     return counts[split]
 
 
-def _stamp(config: SynthConfig) -> dict[str, Any]:
-    return {"drawing": DRAWING, **config.model_dump(mode="json")}
+def _library(config: SynthConfig, *, run: Runner) -> Library | None:
+    if config.cutouts is None or config.backgrounds is None:
+        return None
+    return open_library(config.cutouts, config.backgrounds, seed=config.seed, run=run)
+
+
+def _stamp(config: SynthConfig, library: Library | None) -> dict[str, Any]:
+    # folders may move: what counts is what they hold
+    values = config.model_dump(mode="json", exclude={"cutouts", "backgrounds"})
+    return {"drawing": DRAWING, **values, "pictures": library.digest if library else None}
 
 
 def _annotations(split: Split) -> list[str]:
@@ -204,7 +194,7 @@ def _make_chunk(job: Job, split: Split, indices: list[int]) -> list[Record]:
 
 def _make(job: Job, split: Split, index: int) -> Record:
     rng = scene_rng(job.config, split, index)
-    scene = draw_scene(rng, side=job.config.image_size, max_objects=job.config.max_objects)
+    scene = job.draw(rng, split)
     name = stem(split, index)
     write_whole(
         job.out / _IMAGES[split] / f"{name}.jpg", _jpeg(scene.picture, job.config.jpeg_quality)

@@ -147,9 +147,8 @@ def stand(rng: np.random.Generator, rows: int, side: int) -> Upper:
 def _wall(rng: np.random.Generator, rows: int, side: int) -> Layer:
     layer = np.empty((rows, side, 3), dtype=np.float32)
     layer[:] = tone(rng, _WALLS[int(rng.integers(len(_WALLS)))])
-    fall = np.linspace(
-        *sorted(rng.uniform(0.88, 1.1, 2), reverse=rng.random() < 0.5), side, dtype=np.float32
-    )
+    left, right = rng.uniform(0.88, 1.1, 2)
+    fall = np.linspace(left, right, side, dtype=np.float32)
     plaster = noise(rng, shape=(rows, side), side=side, grain_px=1.0)
     layer *= (fall[None, :] * (1 + 0.012 * plaster))[..., None]
     return layer

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
 from glamm.synthetic.shapes import Field, Sheet
 
@@ -68,7 +68,9 @@ MATERIALS: dict[str, Callable[[Sheet, Pattern, np.random.Generator], Pattern]] =
 """By the word that captions use; the plain surface has none."""
 
 
-def shade(sheet: Sheet, *, color: Color, material: str, rng: np.random.Generator) -> Pattern:
+def shade(
+    sheet: Sheet, *, color: Float[np.ndarray, " 3"], material: str, rng: np.random.Generator
+) -> Pattern:
     """Turn the brightness of a sheet into pixels.
 
     Args:

@@ -6,7 +6,7 @@ from itertools import combinations
 import numpy as np
 
 from glamm.synthetic.relations import may_be, relation_between
-from glamm.synthetic.scene import Thing
+from glamm.synthetic.scene import Look, Thing
 from glamm.synthetic.text import Mention, with_article
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
@@ -32,26 +32,31 @@ def mentions(things: Sequence[Thing], *, groups: bool) -> list[Mention]:
     for index in order:
         alike.setdefault(things[index].look.name, []).append(index)
     named: list[Mention] = []
-    for name, ids in alike.items():
+    for ids in alike.values():
         look = things[ids[0]].look
         if len(ids) == 1:
-            named.append(Mention(with_article(name), (ids[0],)))
+            named.append(Mention(_indefinite(look), (ids[0],)))
         elif groups and look.plural is not None:
             words = " ".join([_NUMBERS[len(ids)], *look.adjectives, look.plural])
             named.append(Mention(words, tuple(ids)))
         else:
             named.extend(
-                Mention(
-                    f"the {name} {place}" if len(ids) == 2 else f"the {place} {name} from the left",
-                    (index,),
-                )
-                for index, place in zip(ids, _places(len(ids)), strict=True)
+                Mention(words, (index,))
+                for index, words in zip(ids, _told_apart(look.name, len(ids)), strict=True)
             )
     return sorted(named, key=lambda mention: order.index(mention.ids[0]))
 
 
-def _places(count: int) -> Sequence[str]:
-    return ("on the left", "on the right") if count == 2 else _ORDINALS[:count]
+def _indefinite(look: Look) -> str:
+    return f"{look.determiner} {look.name}" if look.determiner else with_article(look.name)
+
+
+def _told_apart(name: str, count: int) -> list[str]:
+    """Names for things that look alike, from left to right."""
+    if count > 3:
+        return [f"the {ordinal} {name} from the left" for ordinal in _ORDINALS[:count]]
+    places = ("on the left", "in the middle", "on the right")
+    return [f"the {name} {place}" for place in (places if count == 3 else places[::2])]
 
 
 def references(
@@ -86,21 +91,22 @@ def references(
 def _by_words(things: Sequence[Thing], index: int) -> Iterator[str]:
     """The shortest names that fit no other thing, shortest first."""
     look = things[index].look
-    for length in range(len(look.adjectives) + 1):
-        for adjectives in combinations(look.adjectives, length):
-            fitting = [
-                other
-                for other, thing in enumerate(things)
-                if _fits(thing, noun=look.noun, tail=look.tail, adjectives=adjectives)
-            ]
-            if fitting == [index]:
-                yield " ".join(["the", *adjectives, look.noun, *([look.tail] if look.tail else [])])
+    for adjectives in _choices(look):
+        words = {*adjectives, look.noun}
+        fitting = [
+            other
+            for other, thing in enumerate(things)
+            if words <= {*thing.look.adjectives, thing.look.noun}
+        ]
+        if fitting == [index]:
+            yield " ".join(["the", *adjectives, look.noun])
 
 
-def _fits(thing: Thing, *, noun: str, tail: str, adjectives: Sequence[str]) -> bool:
-    # "the bread" fits a slice of bread as well: any shared word of the heads makes a name doubtful
-    same = thing.look.noun == noun and (not tail or thing.look.tail == tail)
-    return same and set(adjectives) <= set(thing.look.adjectives)
+def _choices(look: Look) -> Iterator[tuple[str, ...]]:
+    lengths = range(len(look.adjectives) + 1)
+    if look.is_compound:
+        return (look.adjectives[len(look.adjectives) - length :] for length in lengths)
+    return (words for length in lengths for words in combinations(look.adjectives, length))
 
 
 def _by_place(things: Sequence[Thing], index: int, *, side: int) -> Iterator[str]:

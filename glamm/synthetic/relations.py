@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from enum import StrEnum
 
-from glamm.synthetic.scene import Thing
+from glamm.synthetic.scene import DEPTH_RANGE, Thing
 
 _CLEAR_DISTANCE = 0.05  # of the picture: nearer than that, the eye decides for neither
 _SHARED_WIDTH = 0.35  # of the narrower thing
@@ -71,8 +71,7 @@ def relation_between(
 
 
 def _in_depth(one: Thing, two: Thing) -> Relation | None:
-    # depth runs over 3000 from the top of the picture to its bottom
     difference = one.depth - two.depth
-    if abs(difference) < _CLEAR_DISTANCE * 3000:
+    if abs(difference) < _CLEAR_DISTANCE * DEPTH_RANGE:
         return None
     return Relation.IN_FRONT_OF if difference > 0 else Relation.BEHIND

@@ -12,6 +12,10 @@ Picture = UInt8[np.ndarray, "height width 3"]
 """Blue, green, red, as OpenCV has it."""
 
 
+DEPTH_RANGE = 3000
+"""Inverse depth from the bottom of a picture to its top, in units like those of a depth estimator."""
+
+
 @dataclass(frozen=True, slots=True)
 class Look:
     """How a thing is called.
@@ -19,19 +23,21 @@ class Look:
     Args:
         noun: The head of its name: "ball".
         adjectives: In the order in which they are said: ("small", "striped", "red").
-        tail: What follows the noun: "of bread"; mostly empty.
+        determiner: "two", "some"; empty for a or an.
         plural: The noun for several; None where it is not known, and then several are told apart by place.
+        is_compound: The words depend on each other, as in "hot air balloon": they are left out from the front only.
     """
 
     noun: str
     adjectives: tuple[str, ...] = ()
-    tail: str = ""
+    determiner: str = ""
     plural: str | None = None
+    is_compound: bool = False
 
     @property
     def name(self) -> str:
         """The whole name without an article."""
-        return " ".join(word for word in (*self.adjectives, self.noun, self.tail) if word)
+        return " ".join((*self.adjectives, self.noun))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Units: the height of the shape is 1, x runs from -0.5 to 0.5 around its axis, y 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -178,7 +179,7 @@ def star(sheet: Sheet, rng: np.random.Generator) -> None:
     radius = np.where(np.arange(11) % 2 == 0, 0.54, 0.25)
     corners = np.stack([radius * np.cos(angles), 0.46 + radius * np.sin(angles)], axis=1)
     sheet.fill(corners, 0.7)
-    for first, second in zip(corners[:-1], corners[1:], strict=True):
+    for first, second in pairwise(corners):
         across = second - first
         sheet.fill(
             [(0.0, 0.46), tuple(first), tuple(second)],

@@ -1,0 +1,135 @@
+"""Pastes cut-outs on photographs: scale, turn, mirror, occlusion, matched colours, soft edges, exact masks."""
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+
+from glamm.synthetic import canvas
+from glamm.synthetic.canvas import Sprite
+from glamm.synthetic.library import Bgra, Pool, Source, small_background, small_cutout
+from glamm.synthetic.placement import Placement, Spot, back_to_front, depth_at, sample_count
+from glamm.synthetic.scene import Picture, Scene
+
+_SCALE = (0.2, 0.46)  # square root of the area of the box, in sides of the picture
+_LONGEST = 0.8  # in sides of the picture
+_TURN_DEGREES = 14.0
+_HORIZON = 0.25  # of a photograph, above which nothing stands
+_COLOR_MATCH = 0.18  # part of the way from the cut-out's mean colour to the background's
+_EDGE = 0.55  # blur of the rim in pixels at 256 pixels a side
+_MARGIN_PX = 3
+
+
+def paste_scene(rng: np.random.Generator, pool: Pool, *, side: int, max_objects: int) -> Scene:
+    """Make one scene of photographs.
+
+    Args:
+        rng: Decides everything.
+        pool: Cut-outs, of which none is used twice in a scene, and backgrounds.
+        side: Of the square picture in pixels.
+        max_objects: Most things in it.
+
+    Returns:
+        A scene of 1 to `max_objects` things, each visible; its setting is not known.
+    """
+    background = _background(rng, pool.backgrounds, side=side)
+    count = min(sample_count(rng, max_objects=max_objects), len(pool.cutouts))
+    placement = Placement(side, _HORIZON * side)
+    sprites: list[Sprite] = []
+    for index in rng.choice(len(pool.cutouts), count, replace=False):
+        patch = _transformed(rng, pool.cutouts[int(index)], side=side)
+        height, width = (length - 2 * _MARGIN_PX for length in patch.shape[:2])
+        spot = placement.find(rng, height=height, width=width)
+        if spot is not None:
+            sprites.append(_sprite(pool.cutouts[int(index)], patch, spot, background=background))
+    kept, ids, hidden = canvas.drop_hidden(back_to_front(sprites), side=side)
+    return Scene(picture=canvas.paint(background, kept), things=canvas.to_things(kept, ids, hidden))
+
+
+def _background(rng: np.random.Generator, sources: tuple[Source, ...], *, side: int) -> Picture:
+    source = sources[int(rng.integers(len(sources)))]
+    picture = small_background(source.path, 2 * side)
+    height, width = picture.shape[:2]
+    window = round(min(height, width) * float(rng.uniform(0.6, 1.0)))
+    top, left = int(rng.integers(height - window + 1)), int(rng.integers(width - window + 1))
+    part = picture[top : top + window, left : left + window]
+    if rng.random() < 0.5:
+        part = part[:, ::-1]
+    shrinks = window > side
+    return cv2.resize(
+        np.ascontiguousarray(part),
+        (side, side),
+        interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC,
+    )
+
+
+def _transformed(
+    rng: np.random.Generator, source: Source, *, side: int
+) -> Float32[np.ndarray, "h w 4"]:
+    """Scale, mirror and turn; colours are multiplied by alpha, which runs from 0 to 1."""
+    bgra: Bgra = small_cutout(source.path, side)
+    if rng.random() < 0.5:
+        bgra = bgra[:, ::-1]
+    height, width = bgra.shape[:2]
+    target = float(rng.uniform(*_SCALE)) * side
+    scale = min(target / np.sqrt(height * width), _LONGEST * side / max(height, width))
+    size = (max(2, round(width * scale)), max(2, round(height * scale)))
+    blended = bgra.astype(np.float32)
+    blended[..., 3] /= 255
+    blended[..., :3] *= blended[..., 3:]
+    small = cv2.resize(
+        blended, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )
+    return _turned(small, float(rng.uniform(-_TURN_DEGREES, _TURN_DEGREES)))
+
+
+def _turned(patch: Float32[np.ndarray, "h w 4"], degrees: float) -> Float32[np.ndarray, "h2 w2 4"]:
+    height, width = patch.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    cosine, sine = abs(matrix[0, 0]), abs(matrix[0, 1])
+    new_width, new_height = (
+        int(height * sine + width * cosine) + 3,
+        int(height * cosine + width * sine) + 3,
+    )
+    matrix[0, 2] += (new_width - width) / 2
+    matrix[1, 2] += (new_height - height) / 2
+    turned = cv2.warpAffine(patch, matrix, (new_width, new_height), flags=cv2.INTER_LINEAR)
+    solid = turned[..., 3] >= 0.5
+    rows, columns = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
+    if not rows.size:
+        return np.pad(patch, ((_MARGIN_PX, _MARGIN_PX), (_MARGIN_PX, _MARGIN_PX), (0, 0)))
+    part = turned[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return np.pad(part, ((_MARGIN_PX, _MARGIN_PX), (_MARGIN_PX, _MARGIN_PX), (0, 0)))
+
+
+def _sprite(
+    source: Source, patch: Float32[np.ndarray, "h w 4"], spot: Spot, *, background: Picture
+) -> Sprite:
+    if source.look is None:
+        raise ValueError(f"{source.path} is a background, not a cut-out")
+    side = background.shape[0]
+    soft = cv2.GaussianBlur(patch, (0, 0), _EDGE * side / 256)
+    inner = patch[..., 3:] > 0.98  # the inside stays sharp: only the rim is softened
+    blended = np.where(inner, patch, soft)
+    alpha = blended[..., 3]
+    color = blended[..., :3] / np.maximum(alpha[..., None], 1e-3)
+    height, width = patch.shape[0] - 2 * _MARGIN_PX, patch.shape[1] - 2 * _MARGIN_PX
+    return Sprite(
+        color=_matched(color, alpha, background),
+        alpha=np.where(alpha < 0.02, 0, alpha).astype(np.float32),
+        left=round(spot.x - patch.shape[1] / 2),
+        top=round(spot.foot) - patch.shape[0] + _MARGIN_PX,
+        foot=spot.foot,
+        look=source.look,
+        depth=depth_at(spot.foot, side=side),
+        shadow=(spot.x, spot.foot - 0.02 * height, 0.42 * width, 0.05 * height + 1),
+    )
+
+
+def _matched(
+    color: Float32[np.ndarray, "h w 3"], alpha: Float32[np.ndarray, "h w"], background: Picture
+) -> Float32[np.ndarray, "h w 3"]:
+    """Shift the mean colour a little towards the background's, so that both seem lit by the same light."""
+    weight = alpha / max(float(alpha.sum()), 1.0)
+    own = np.einsum("hwc,hw->c", color, weight)
+    around = background.reshape(-1, 3).mean(axis=0)
+    return np.clip(color + _COLOR_MATCH * (around - own), 0, 255).astype(np.float32)
