@@ -32,9 +32,9 @@ _NO_PHRASE = {
 }  # fmt: skip
 _TAIL_BEGINS = {
     # what follows says something about the thing without naming it
-    "ahead", "are", "at", "by", "called", "carries", "carry", "covered", "eating", "flying", "for", "from", "giving",
-    "has", "hatched", "have", "holding", "in", "inside", "is", "lets", "like", "looking", "made", "makes", "making", "means", "on", "onto", "over",
-    "resembles", "running", "seen", "showing", "shows", "standing", "stands", "that", "to", "under", "until", "used", "was", "were",
+    "ahead", "are", "at", "by", "called", "carries", "carry", "covered", "eating", "for", "from", "giving",
+    "has", "hatched", "have", "holding", "in", "inside", "is", "lets", "like", "made", "makes", "making", "means", "on", "onto", "over",
+    "resembles", "seen", "showing", "shows", "stands", "that", "to", "under", "until", "used", "was", "were",
     "when", "where", "which", "while", "who", "with", "without", "worn",
 }  # fmt: skip
 _CAMERA_WORDS = {
@@ -73,12 +73,17 @@ def look_from_name(stem: str) -> Look | None:
 
 def _without_asides(sentence: str) -> str:
     """Drop what follows a comma, except where only adjectives came before it: "a ripe, red tomato"."""
-    head, _, rest = sentence.partition(",")
-    words, more = head.lower().split(), rest.lower().split()
-    is_adjective = len(words) == 2 and words[0] in _ARTICLES
-    if is_adjective and more and more[0] not in _ARTICLES | _TAIL_BEGINS | {"also", "and", "or"}:
-        return f"{head} {_without_asides(rest.strip())}"
-    return head
+    segments = [segment.split() for segment in sentence.split(",")]
+    words = segments[0]
+    if len(words) != 2 or words[0].lower() not in _ARTICLES:
+        return " ".join(words)
+    for segment in segments[1:]:
+        if not segment or segment[0].lower() in _ARTICLES | _TAIL_BEGINS | {"also", "and", "or"}:
+            break
+        words = [*words, *segment]
+        if len(segment) > 1:
+            break  # the noun came with it
+    return " ".join(words)
 
 
 def _look(words: list[str]) -> Look | None:
@@ -108,8 +113,9 @@ def _look(words: list[str]) -> Look | None:
 
 
 def _cut(words: list[str], *, at: Callable[[str, str], bool]) -> list[str]:
-    """Keep what comes before the first word, after the first one, that ends a name."""
-    for place in range(1, len(words)):
+    """Keep what comes before the first word, after its beginning, that ends a name."""
+    first = 2 if words and words[0] in _ARTICLES else 1
+    for place in range(first, len(words)):
         if at(words[place], words[place - 1]):
             return words[:place]
     return words
