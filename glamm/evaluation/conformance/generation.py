@@ -1,0 +1,64 @@
+"""Compute the tensors of a case that generates an answer."""
+
+import torch
+from torch import Tensor
+
+from glamm.evaluation.conformance.inputs import build_request, encode_texts
+from glamm.evaluation.conformance.layout import Case, ConformanceSet
+from glamm.evaluation.conformance.probe import Recording, record
+from glamm.evaluation.conformance.training import Computed, cut_like
+from glamm.inference.engine import generate
+from glamm.models.glamm import GLaMM
+
+
+def compute_generation(model: GLaMM, conformance: ConformanceSet, case: Case) -> Computed:
+    """Answer as the service does: with a cache, one new token at a time."""
+    request = build_request(conformance, case)
+    with record(model) as recording:
+        generation = generate(
+            model,
+            request,
+            max_new_tokens=case.description.max_tokens_new,
+            eos_token_id=case.description.eos_token_id,
+        )
+    tensors = {
+        "out.output_ids": torch.cat([request.input_ids, torch.tensor(generation.token_ids)])[None],
+        "out.pred_masks.0": generation.mask_logits,
+    }
+    tensors |= _step_tensors(recording, generation.token_ids, model)
+    for features in recording.outputs("region_encoder"):
+        tensors["mid.region_features.0"] = features
+    if generation.counters.mask_decoder_calls:
+        tensors["mid.seg_embeddings"] = recording.outputs("text_to_mask_projector")[0]
+        tensors["out.low_res_masks.0"] = recording.outputs("mask_decoder")[0][0][:, 0]
+    encoded = encode_texts(conformance, [case.description.prompt])
+    tensors |= {name: encoded[name] for name in encoded if name == "in.input_ids"}
+    fitted = {
+        name: cut_like(name, tensors[name], expected, case)
+        for name, expected in case.reference.items()
+        if name in tensors
+    }
+    boxes = {name: given for name, given in case.reference.items() if name.startswith("in.bboxes")}
+    return Computed(fitted | boxes)
+
+
+def _step_tensors(
+    recording: Recording, new_ids: tuple[int, ...], model: GLaMM
+) -> dict[str, Tensor]:
+    """States and logits of the prompt and of every step."""
+    states = torch.cat(
+        [output.last_hidden_state for output in recording.outputs("language_model")], dim=1
+    )
+    logits = torch.stack(recording.outputs("head"))
+    prompt_length = states.shape[1] - len(new_ids) + 1
+    seg = model.config.special_tokens.seg
+    seg_index = [
+        (0, prompt_length - 1 + step) for step, token in enumerate(new_ids) if token == seg
+    ]
+    return {
+        "mid.llm_last_hidden_tail": states,
+        "mid.seg_index": torch.tensor(seg_index, dtype=torch.long).view(-1, 2),
+        "out.first_step_logits": logits[0],
+        "out.last_step_logits": logits[-1],
+        "out.step_top2": logits.topk(2, dim=1).values,
+    }

@@ -1,0 +1,236 @@
+"""A conformance set on disk: config.json, weights, pictures and one pair of files a case."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from glamm.checkpoints import read_weights
+from glamm.checkpoints.adapters.official import rope_theta_of
+from glamm.config.model import (
+    CompatConfig,
+    GlobalEncoderConfig,
+    GroundingEncoderConfig,
+    LanguageModelConfig,
+    MaskDecoderConfig,
+    ModelConfig,
+    RegionEncoderConfig,
+    SpecialTokens,
+)
+from glamm.errors import DataError
+from glamm.text.tokenizer import Tokenizer
+from glamm.typing import Size
+
+DEFAULT_ROPE_THETA = 10_000.0
+
+_NO_CASES = {"config", "provenance", "weights", "lora_weights", "lora_final_params"}
+
+
+class CaseDescription(BaseModel):
+    """What the JSON file of a case says; it has other entries too, for people.
+
+    Args:
+        conversations: Text of each row, of cases that run whole conversations.
+        prompt: Text of the question, of cases that generate.
+        images: File names, one a picture.
+        image: File name, of cases that generate.
+        resize_list: (height, width) of each picture in the grounding square.
+        label_sizes: (height, width) of each picture as the user has it.
+        orig_sizes: Likewise, of cases that generate.
+        has_grounding_images: Whether masks are asked for.
+        region_fused_level_stride: Every how many pixels of each fused level were stored.
+        losses: Weighted parts and total.
+        grad_norms: Norm of the gradient of every parameter that has one.
+        max_tokens_new: Limit of a generation.
+        eos_token_id: Ends a generation, where it is not the model's own.
+        new_ids: Generated ids.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    conversations: tuple[str, ...] = ()
+    prompt: str = ""
+    images: tuple[str, ...] = ()
+    image: str = ""
+    resize_list: tuple[Size, ...] | None = None
+    label_sizes: tuple[Size, ...] | None = None
+    orig_sizes: tuple[Size, ...] | None = None
+    has_grounding_images: bool = False
+    region_fused_level_stride: tuple[int, ...] = ()
+    losses: dict[str, float] = {}
+    grad_norms: dict[str, float] = {}
+    max_tokens_new: int = 0
+    eos_token_id: int | None = None
+    new_ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One case: what goes in and what the release made of it.
+
+    Args:
+        name: Of its files.
+        description: From the JSON file.
+        reference: From the safetensors file, by name.
+    """
+
+    name: str
+    description: CaseDescription
+    reference: dict[str, Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class ConformanceSet:
+    """A folder of cases that share a model and pictures.
+
+    Args:
+        folder: Where it is.
+        config: Of the model, the release's quirks switched on as far as the set has them.
+        weights: By official name.
+        pixels: Preprocessed uint8 pictures, `clip_u8.<image>` and `sam_u8.<image>`.
+        tokenizer: None where no tokenizer.model lies in the folder or in `tokenizer/` beside it.
+        case_names: In the order in which they are run.
+    """
+
+    folder: Path
+    config: ModelConfig
+    weights: dict[str, Tensor]
+    pixels: dict[str, Tensor]
+    tokenizer: Tokenizer | None
+    case_names: tuple[str, ...]
+
+    def read_case(self, name: str) -> Case:
+        """Read the two files of a case.
+
+        Raises:
+            DataError: The JSON file is missing or does not describe a case.
+            CheckpointError: The safetensors file is missing or damaged.
+        """
+        path = self.folder / f"{name}.json"
+        try:
+            description = CaseDescription.model_validate(read_json(path))
+        except ValidationError as error:
+            fault = error.errors()[0]
+            field = ".".join(str(part) for part in fault["loc"])
+            raise DataError(fault["msg"], file=path, field=field) from error
+        return Case(name, description, read_weights(self.folder / f"{name}.safetensors"))
+
+
+def read_set(folder: Path) -> ConformanceSet:
+    """Read what the cases of a folder share.
+
+    Raises:
+        DataError: config.json is missing, no JSON, or lacks an entry.
+        CheckpointError: weights.safetensors or pixels.safetensors is missing or damaged.
+    """
+    path = folder / "config.json"
+    description = read_json(path)
+    weights = read_weights(folder / "weights.safetensors")
+    try:
+        config = _model_config(description, weights)
+    except KeyError as error:
+        raise DataError("the entry is missing", file=path, field=str(error.args[0])) from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(str(part) for part in fault["loc"])
+        raise DataError(fault["msg"], file=path, field=field) from error
+    stems = {file.stem for suffix in ("json", "safetensors") for file in folder.glob(f"*.{suffix}")}
+    return ConformanceSet(
+        folder=folder,
+        config=config,
+        weights=weights,
+        pixels=read_weights(folder / "pixels.safetensors"),
+        tokenizer=_find_tokenizer(folder),
+        case_names=tuple(sorted(stems - _NO_CASES)),
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        DataError: The file is missing, no JSON, or no object.
+    """
+    try:
+        content = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", file=path) from error
+    except ValueError as error:
+        raise DataError(f"is not JSON: {error}", file=path) from error
+    if not isinstance(content, dict):
+        raise DataError("must hold an object", file=path)
+    return content
+
+
+def _find_tokenizer(folder: Path) -> Tokenizer | None:
+    places = (folder / "tokenizer.model", folder.parent / "tokenizer" / "tokenizer.model")
+    path = next((place for place in places if place.exists()), None)
+    return Tokenizer.from_file(path) if path else None
+
+
+def _model_config(description: dict[str, Any], weights: dict[str, Tensor]) -> ModelConfig:
+    """Translate the sizes of a set."""
+    clip, region, llm, sam = (description[part] for part in ("clip", "region", "llm", "sam"))
+    ids = description["tokens"]
+    return ModelConfig(
+        global_encoder=GlobalEncoderConfig(
+            image_size=clip["image_size"],
+            patch_size=clip["patch_size"],
+            hidden_size=clip["hidden_size"],
+            intermediate_size=clip["intermediate_size"],
+            num_layers=clip["num_layers"],
+            num_heads=clip["num_heads"],
+            select_layer=clip["select_layer"],
+            hidden_act=clip["hidden_act"],
+            layer_norm_eps=clip["layer_norm_eps"],
+        ),
+        region_encoder=RegionEncoderConfig(
+            width=clip["hidden_size"],
+            num_groups=region["gn_groups"],
+            position_dim=region["pos_dim"],
+            middle_dim=region["mid_dim"],
+            roi_size=region["roi_size"],
+            sampling_ratio=region["sampling_ratio"],
+            num_rounds=region["num_fuse"],
+            num_levels=region["num_levels"],
+            level_step=region["level_step"],
+        ),
+        language_model=LanguageModelConfig(
+            vocab_size=llm["vocab_size"],
+            hidden_size=llm["hidden_size"],
+            intermediate_size=llm["intermediate_size"],
+            num_layers=llm["num_layers"],
+            num_heads=llm["num_heads"],
+            hidden_act=llm.get("hidden_act", "silu"),
+            rms_norm_eps=llm["rms_norm_eps"],
+            rope_theta=llm.get("rope_theta") or rope_theta_of(weights, default=DEFAULT_ROPE_THETA),
+        ),
+        grounding_encoder=GroundingEncoderConfig(
+            image_size=sam["image_size"],
+            patch_size=sam["patch_size"],
+            hidden_size=sam["embed_dim"],
+            num_layers=sam["depth"],
+            num_heads=sam["num_heads"],
+            global_attention_layers=sam["global_attn_indexes"],
+            window_size=sam["window_size"],
+            out_channels=sam["prompt_embed_dim"],
+        ),
+        mask_decoder=MaskDecoderConfig(
+            num_heads=sam["decoder_num_heads"],
+            mlp_dim=sam["decoder_mlp_dim"],
+            iou_head_hidden_dim=sam["iou_head_hidden_dim"],
+        ),
+        special_tokens=SpecialTokens(
+            pad=ids["pad"], bos=ids["bos"], eos=ids["eos"], bbox=ids["bbox"], seg=ids["seg"]
+        ),
+        # the sets were made in float32, without the release's rounding of regions to bfloat16
+        compat=CompatConfig(
+            roi_base_size=region["roi_base_size"],
+            crops_global_image=True,
+            drops_surplus_masks=True,
+        ),
+        prompt_style="release",
+    )

@@ -1,0 +1,51 @@
+"""Compute the pictures that the encoders see from the PNG files of a set."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from glamm.errors import DataError
+from glamm.evaluation.conformance.layout import ConformanceSet
+from glamm.geometry.preprocess import global_pixels, grounding_pixels
+
+
+def compute_pixels(conformance: ConformanceSet) -> dict[str, Tensor]:
+    """Preprocess every picture of a set.
+
+    Returns:
+        `clip_u8.<image>` and `sam_u8.<image>`, RGB, channels first; the latter without its padding.
+
+    Raises:
+        DataError: A PNG file is missing or cannot be read.
+    """
+    config = conformance.config
+    tensors: dict[str, Tensor] = {}
+    for name in conformance.pixels:
+        kind, _, image = name.partition(".")
+        pixels = _read_picture(conformance.folder / f"{image}.png")
+        if kind == "clip_u8":
+            square = global_pixels(
+                pixels,
+                side=config.global_encoder.image_size,
+                is_cropped=config.compat.crops_global_image,
+            )
+            tensors[name] = torch.from_numpy(square)
+        elif kind == "sam_u8":
+            square, (height, width) = grounding_pixels(
+                pixels, side=config.grounding_encoder.image_size
+            )
+            tensors[name] = torch.from_numpy(square[:, :height, :width].copy())
+    return tensors
+
+
+def _read_picture(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except FileNotFoundError as error:
+        raise DataError("cannot be read (No such file or directory)", file=path) from error
+    except (UnidentifiedImageError, OSError, SyntaxError) as error:
+        raise DataError(f"is no picture that can be read: {error}", file=path) from error

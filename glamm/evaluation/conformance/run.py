@@ -1,0 +1,114 @@
+"""Run every case of a set that is known, and compare."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from glamm.checkpoints import load_weights
+from glamm.checkpoints.adapters.official import from_official
+from glamm.errors import DataError
+from glamm.evaluation.conformance.compare import (
+    Comparison,
+    compare_numbers,
+    compare_tensors,
+)
+from glamm.evaluation.conformance.generation import compute_generation
+from glamm.evaluation.conformance.layout import ConformanceSet, read_set
+from glamm.evaluation.conformance.lora import LORA_TRAINING, run_lora_training
+from glamm.evaluation.conformance.pixels import compute_pixels
+from glamm.evaluation.conformance.training import Computed, compute_training
+from glamm.models.glamm import GLaMM
+
+PIXELS = "pixels"
+_GIVEN = ("in.offset", "in.masks", "in.bboxes", "out.logits_sample_index")
+"""Inputs that have no text behind them: passed on, not compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """One case.
+
+    Args:
+        name: Of its files.
+        computed: What it gave here.
+        comparisons: One a tensor and a kind of numbers; empty for a case that is not known.
+    """
+
+    name: str
+    computed: Computed
+    comparisons: tuple[Comparison, ...]
+
+
+def run_conformance(folder: Path, *, dump: Path | None = None) -> Iterator[CaseResult]:
+    """Run the cases of a folder one by one.
+
+    Args:
+        folder: With config.json, weights.safetensors, pixels.safetensors and the files of the cases.
+        dump: Where to write what was computed, `<case>.safetensors` with the names of the reference and
+            `<case>.json` with the numbers; None writes nothing.
+
+    Yields:
+        Each case as it is done.
+
+    Raises:
+        DataError: A file is missing or is not what it should be, or the folder has no case.
+        CheckpointError: A safetensors file is missing or damaged, or the weights do not fit config.json.
+    """
+    conformance = read_set(folder)
+    if not conformance.case_names:
+        raise DataError("holds no case: no <case>.json with <case>.safetensors", file=folder)
+    model = GLaMM.from_config(conformance.config).eval()
+    weights = from_official(conformance.weights, conformance.config)
+    load_weights(model, weights, source=folder / "weights.safetensors")
+    for name in conformance.case_names:
+        result = _run_case(model, conformance, name)
+        if dump is not None and result.comparisons:
+            _dump(result, dump)
+        yield result
+
+
+def _run_case(model: GLaMM, conformance: ConformanceSet, name: str) -> CaseResult:
+    if name == PIXELS:
+        computed = Computed(compute_pixels(conformance))
+        return CaseResult(
+            name, computed, tuple(compare_tensors(name, computed.tensors, conformance.pixels))
+        )
+    if name == LORA_TRAINING:
+        computed, lines = run_lora_training(model, conformance)
+        return CaseResult(name, computed, tuple(lines))
+    if name.startswith(("train_", "infer_teacher_forced")):
+        compute = compute_training
+    elif name.startswith("evaluate_"):
+        compute = compute_generation
+    else:
+        return CaseResult(name, Computed({}), ())
+    case = conformance.read_case(name)
+    computed = compute(model, conformance, case)
+    checked = {
+        tensor: value
+        for tensor, value in case.reference.items()
+        if not tensor.startswith(_GIVEN)
+        and not (tensor.startswith("in.") and conformance.tokenizer is None)
+    }
+    comparisons = compare_tensors(name, computed.tensors, checked)
+    for kind, expected in (
+        ("losses", case.description.losses),
+        ("grad_norms", case.description.grad_norms),
+    ):
+        comparisons += compare_numbers(name, kind, computed.numbers.get(kind, {}), expected)
+    return CaseResult(name, computed, tuple(comparisons))
+
+
+def _dump(result: CaseResult, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        name: value.detach().clone(memory_format=torch.contiguous_format)
+        for name, value in result.computed.tensors.items()
+    }
+    save_file(tensors, folder / f"{result.name}.safetensors")
+    numbers = json.dumps(result.computed.numbers, indent=1, sort_keys=True)
+    (folder / f"{result.name}.json").write_text(numbers, encoding="utf-8")

@@ -1,0 +1,213 @@
+"""Compute the tensors of a case that runs whole conversations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from glamm.checkpoints.adapters.official import to_official
+from glamm.evaluation.conformance.inputs import build_batch, encode_texts
+from glamm.evaluation.conformance.layout import Case, ConformanceSet
+from glamm.evaluation.conformance.probe import Recording, record
+from glamm.models.glamm import GLaMM, GLaMMOutput
+from glamm.models.glamm.losses import predicting_positions, token_losses
+from glamm.structures.batch import Batch
+
+_FROZEN = ("global_encoder.", "grounding_encoder.", "prompt_encoder.")
+_TRAINED_PROMPT = "prompt_encoder.no_mask_embed.weight"
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What a case gave here.
+
+    Args:
+        tensors: By the names of the reference.
+        numbers: Kinds of numbers of the JSON file, each by name.
+    """
+
+    tensors: dict[str, Tensor]
+    numbers: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def compute_training(model: GLaMM, conformance: ConformanceSet, case: Case) -> Computed:
+    """Run a training step of the release, without the optimiser.
+
+    Args:
+        model: With the set's weights; its gradients are cleared before and after.
+        conformance: Pictures and tokenizer.
+        case: Inputs.
+    """
+    set_release_trainable(model)
+    batch = build_batch(conformance, case)
+    with record(model) as recording:
+        output = model(batch)
+        tensors = _intermediate_tensors(model, batch, recording, case)
+    losses = weighted_losses(output, model)
+    tensors |= {f"out.{name}": value for name, value in losses.items()}
+    tensors |= {f"out.pred_masks.{image}": masks for image, masks in enumerate(output.mask_logits)}
+    tensors |= encode_texts(conformance, case.description.conversations)
+    gradients: dict[str, Tensor] = {}
+    if case.description.grad_norms or any(name.startswith("grad.") for name in case.reference):
+        gradients = _gradients(model, output)
+    tensors |= {f"grad.{name}": value for name, value in gradients.items()}
+    numbers = {
+        "losses": {name: value.item() for name, value in losses.items()},
+        "grad_norms": {name: value.norm().item() for name, value in gradients.items()},
+    }
+    return Computed(_fit(tensors, case), numbers)
+
+
+def set_release_trainable(model: GLaMM) -> None:
+    """Ask for gradients of what the conformance sets have gradients of: all but the frozen encoders."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(not name.startswith(_FROZEN) or name == _TRAINED_PROMPT)
+
+
+def _gradients(model: GLaMM, output: GLaMMOutput) -> dict[str, Tensor]:
+    """Gradients of the total loss by official name; parameters that it does not depend on have none."""
+    model.zero_grad()
+    output.loss.backward()
+    gradients = {
+        to_official(name): parameter.grad.clone()
+        for name, parameter in model.named_parameters()
+        if parameter.grad is not None
+    }
+    model.zero_grad()
+    return gradients
+
+
+def weighted_losses(output: GLaMMOutput, model: GLaMM) -> dict[str, Tensor]:
+    """The loss and its parts by the release's names, each with its weight."""
+    weights = model.config.losses
+    bce, dice = weights.bce_weight * output.bce_loss, weights.dice_weight * output.dice_loss
+    return {
+        "loss": output.loss,
+        "ce_loss": weights.ce_weight * output.ce_loss,
+        "mask_bce_loss": bce,
+        "mask_dice_loss": dice,
+        "mask_loss": bce + dice,
+    }
+
+
+@torch.no_grad()
+def _intermediate_tensors(
+    model: GLaMM, batch: Batch, recording: Recording, case: Case
+) -> dict[str, Tensor]:
+    return (
+        _language_tensors(model, batch, recording, case)
+        | _region_tensors(model, batch, recording)
+        | _grounding_tensors(model, batch, recording)
+        | {
+            f"mid.clip_hidden.{index}": state
+            for index, state in enumerate(recording.outputs("clip")[0].hidden_states)
+        }
+        | {"mid.projected_clip_tokens": recording.outputs("image_projector")[0][batch.image_index]}
+    )
+
+
+def _language_tensors(
+    model: GLaMM, batch: Batch, recording: Recording, case: Case
+) -> dict[str, Tensor]:
+    states = recording.outputs("language_model")[0].last_hidden_state
+    embeddings = recording.inputs("language_model")[0]["inputs_embeds"]
+    prompt = model.build_prompt(batch, model.encode_image(batch.global_pixels))
+    predicting = predicting_positions(prompt.labels)
+    row, position = predicting.unbind(1)
+    head = model.language_model.lm_head
+    seg_index = (prompt.token_ids[:, 1:] == model.config.special_tokens.seg).nonzero()
+    tensors = {
+        "mid.inputs_embeds": embeddings,
+        "mid.llm_last_hidden": states,
+        "mid.sequence_shape": torch.tensor(states.shape),
+        "mid.seg_index": seg_index,
+        "out.token_nll": token_losses(
+            head(states[row, position]), prompt.labels[row, position + 1]
+        ),
+        "out.token_nll_index": predicting,
+    }
+    sample = case.reference.get("out.logits_sample_index")
+    if sample is not None:
+        tensors["out.logits_sample"] = head(states[sample[:, 0], sample[:, 1]])
+        tensors["out.logits_sample_index"] = sample
+    return tensors
+
+
+def _region_tensors(model: GLaMM, batch: Batch, recording: Recording) -> dict[str, Tensor]:
+    if not recording.outputs("region_encoder"):
+        return {}
+    counts = [len(boxes) for boxes in batch.boxes_xyxy_unit]
+    features = recording.outputs("region_encoder")[0].split(counts)
+    levels = recording.outputs("fusion")[0]
+    first_box, on_first = torch.cat(batch.boxes_xyxy_unit)[:1], batch.image_index.new_zeros(1)
+    return (
+        {f"mid.region_features.{row}": value for row, value in enumerate(features)}
+        | {f"mid.region_fused_level.{depth}": level for depth, level in enumerate(levels)}
+        | {
+            f"mid.region_roi_level{depth}": model.region_encoder.sample(level, first_box, on_first)
+            for depth, level in enumerate(levels)
+        }
+        | {"mid.region_pos_embed": recording.outputs("position_embedding")[0]}
+    )
+
+
+def _grounding_tensors(model: GLaMM, batch: Batch, recording: Recording) -> dict[str, Tensor]:
+    if batch.grounding_pixels is None:
+        return {}
+    prompts = recording.outputs("text_to_mask_projector")
+    decoded = list(recording.outputs("mask_decoder"))
+    encoded = model.encode_grounding(batch.grounding_pixels, batch.resized_sizes)
+    tensors = {
+        "mid.sam_image_embeddings": encoded,
+        "mid.sam_patch_embed": recording.outputs("patch_embed")[-1],
+    }
+    for index in range(len(model.grounding_encoder.vit.blocks)):
+        tensors[f"mid.sam_block{index}"] = recording.outputs(f"block{index}")[-1]
+    if prompts:
+        tensors["mid.seg_embeddings"] = torch.cat(prompts)
+    low_side = 4 * model.config.grounding_encoder.grid_size
+    num_segs = _count_segs(model, batch)
+    for image, count in enumerate(num_segs):
+        low, score = decoded.pop(0) if count else (encoded.new_zeros(0, 1, low_side, low_side),) * 2
+        tensors[f"out.low_res_masks.{image}"] = low[:, 0]
+        tensors[f"out.iou_pred.{image}"] = score.flatten(1)[:, 0] if count else score.new_zeros(0)
+    return tensors
+
+
+def _count_segs(model: GLaMM, batch: Batch) -> list[int]:
+    """[SEG] tokens of each picture."""
+    per_row = (batch.input_ids == model.config.special_tokens.seg).sum(1)
+    counts = per_row.new_zeros(len(batch.global_pixels)).index_add(0, batch.image_index, per_row)
+    return counts.tolist()
+
+
+def _fit(tensors: Mapping[str, Tensor], case: Case) -> dict[str, Tensor]:
+    """Keep what the reference has, cut as it was cut; pass on what was only given."""
+    fitted: dict[str, Tensor] = {}
+    for name, expected in case.reference.items():
+        value = tensors.get(name)
+        if value is None:
+            if name.startswith(("in.offset", "in.masks", "in.bboxes")):
+                fitted[name] = expected
+            continue
+        fitted[name] = cut_like(name, value.detach(), expected, case)
+    return fitted
+
+
+def cut_like(name: str, value: Tensor, expected: Tensor, case: Case) -> Tensor:
+    """Cut a tensor to the part that a set stores.
+
+    Of the language model's states, the last rows and positions; of fused levels, every n-th pixel; of all else, the
+    first entries.
+    """
+    if name.startswith("mid.region_fused_level."):
+        stride = case.description.region_fused_level_stride[int(name.rpartition(".")[2])]
+        value = value[..., ::stride, ::stride]
+    if value.dim() != expected.dim() or not name.startswith("mid."):
+        return value
+    is_language = name.startswith(("mid.inputs_embeds", "mid.llm_last_hidden"))
+    for axis, size in enumerate(expected.shape):
+        start = max(value.shape[axis] - size, 0) if is_language else 0
+        value = value.narrow(axis, start, min(size, value.shape[axis]))
+    return value
