@@ -5,10 +5,9 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
 
-Layer = Float32[np.ndarray, "h w 3"]
-Gray = Float32[np.ndarray, "h w"]
+from glamm.synthetic.pixels import Gray, Layer, Rgb, spread
+
 Tone = tuple[float, float, float]
 """Blue, green, red."""
 
@@ -42,9 +41,7 @@ def noise(
     return field[top : top + shape[0], left : left + shape[1]]
 
 
-def tone(
-    rng: np.random.Generator, color: Tone, *, spread: float = 14.0
-) -> Float32[np.ndarray, " 3"]:
+def tone(rng: np.random.Generator, color: Tone, *, spread: float = 14.0) -> Rgb:
     """A colour near another one: a common change of brightness and a small one of hue."""
     change = rng.uniform(-spread, spread) + rng.uniform(-spread / 3, spread / 3, 3)
     return (np.array(color) + change).astype(np.float32)
@@ -68,11 +65,10 @@ class Ground:
             (np.arange(side, dtype=np.float32)[None, :] / side - middle) * self.depth * (1 + _NEAR)
         )
 
-    def plain(self, color: Float32[np.ndarray, " 3"], *, far: float = 0.82) -> Layer:
+    def plain(self, color: Rgb, *, far: float = 0.82) -> Layer:
         """One colour, darker or lighter towards the horizon."""
-        layer = np.empty((self.rows, self.side, 3), dtype=np.float32)
-        layer[:] = color * (far + (1 - far) * self.nearness)[..., None]
-        return layer
+        fall = far + (1 - far) * self.nearness
+        return (fall * np.tile(color, self.side)).reshape(self.rows, self.side, 3)
 
     def soften(self, pattern: Gray) -> Gray:
         """Fade a pattern where it is too fine to see."""
@@ -87,7 +83,7 @@ def planks(ground: Ground, rng: np.random.Generator) -> Layer:
     layer = ground.plain(
         tone(rng, ((70, 110, 150), (95, 130, 165), (50, 78, 112))[int(rng.integers(3))])
     )
-    return layer * (1 + 0.1 * ground.soften(shades) + 0.03 * grain)[..., None]
+    return layer * spread(1 + 0.1 * ground.soften(shades) + 0.03 * grain)
 
 
 def tiles(ground: Ground, rng: np.random.Generator) -> Layer:
@@ -97,11 +93,8 @@ def tiles(ground: Ground, rng: np.random.Generator) -> Layer:
     layer = ground.plain(
         tone(rng, ((165, 170, 175), (150, 160, 178), (140, 150, 140))[int(rng.integers(3))])
     )
-    return (
-        layer
-        * (1 + float(rng.uniform(0.05, 0.13)) * ground.soften(checker.astype(np.float32)))[
-            ..., None
-        ]
+    return layer * spread(
+        1 + float(rng.uniform(0.05, 0.13)) * ground.soften(checker.astype(np.float32))
     )
 
 
@@ -112,7 +105,7 @@ def smooth(ground: Ground, rng: np.random.Generator) -> Layer:
     layer = ground.plain(
         tone(rng, ((125, 130, 134), (150, 152, 155), (100, 108, 116))[int(rng.integers(3))])
     )
-    return layer * (1 + 0.04 * cloud + 0.025 * grain)[..., None]
+    return layer * spread(1 + 0.04 * cloud + 0.025 * grain)
 
 
 def desk(ground: Ground, rng: np.random.Generator) -> Layer:
@@ -122,7 +115,7 @@ def desk(ground: Ground, rng: np.random.Generator) -> Layer:
         + 2.5 * noise(rng, shape=(ground.rows, ground.side), side=ground.side, grain_px=9.0)
     )
     layer = ground.plain(tone(rng, ((60, 95, 140), (85, 120, 160))[int(rng.integers(2))]), far=0.9)
-    return layer * (1 + 0.05 * ground.soften(wave.astype(np.float32)))[..., None]
+    return layer * spread(1 + 0.05 * ground.soften(wave.astype(np.float32)))
 
 
 def grass(ground: Ground, rng: np.random.Generator) -> Layer:
@@ -130,7 +123,7 @@ def grass(ground: Ground, rng: np.random.Generator) -> Layer:
     blades = noise(rng, shape=(ground.rows, ground.side), side=ground.side, grain_px=0.8)
     patches = noise(rng, shape=(ground.rows, ground.side), side=ground.side, grain_px=9.0)
     layer = ground.plain(tone(rng, (72, 132, 108)), far=1.08)
-    return layer * (1 + 0.1 * ground.soften(blades) + 0.06 * patches)[..., None]
+    return layer * spread(1 + 0.1 * ground.soften(blades) + 0.06 * patches)
 
 
 def furrows(ground: Ground, rng: np.random.Generator) -> Layer:
@@ -138,7 +131,7 @@ def furrows(ground: Ground, rng: np.random.Generator) -> Layer:
     wave = np.sin(ground.across * float(rng.uniform(22, 32)))
     clods = noise(rng, shape=(ground.rows, ground.side), side=ground.side, grain_px=1.0)
     layer = ground.plain(tone(rng, ((72, 104, 134), (84, 140, 150))[int(rng.integers(2))]), far=1.0)
-    return layer * (1 + 0.1 * ground.soften(wave) + 0.05 * clods)[..., None]
+    return layer * spread(1 + 0.1 * ground.soften(wave) + 0.05 * clods)
 
 
 def sand(ground: Ground, rng: np.random.Generator) -> Layer:
@@ -149,13 +142,13 @@ def sand(ground: Ground, rng: np.random.Generator) -> Layer:
     )
     grain = noise(rng, shape=(ground.rows, ground.side), side=ground.side)
     layer = ground.plain(tone(rng, (150, 185, 208)), far=0.95)
-    return layer * (1 + 0.03 * ground.soften(ripples.astype(np.float32)) + 0.025 * grain)[..., None]
+    return layer * spread(1 + 0.03 * ground.soften(ripples.astype(np.float32)) + 0.025 * grain)
 
 
 def road(ground: Ground, rng: np.random.Generator) -> Layer:
     """Asphalt with a broken white line and kerbs."""
     grain = noise(rng, shape=(ground.rows, ground.side), side=ground.side)
-    layer = ground.plain(tone(rng, (92, 92, 94)), far=1.1) * (1 + 0.05 * grain)[..., None]
+    layer = ground.plain(tone(rng, (92, 92, 94)), far=1.1) * spread(1 + 0.05 * grain)
     is_dash = (np.abs(ground.across) < 0.02) & ((ground.depth * 1.6) % 2 < 1.1)
     is_verge = np.abs(ground.across) > float(rng.uniform(0.62, 0.8))
     layer[is_verge] = layer[is_verge] * 0.35 + np.array([60, 105, 88], dtype=np.float32)
@@ -167,9 +160,8 @@ def pitch(ground: Ground, rng: np.random.Generator) -> Layer:
     """A mown playing field with lines."""
     stripe = (np.floor(ground.across * float(rng.uniform(2.5, 4))) % 2 * 2 - 1).astype(np.float32)
     blades = noise(rng, shape=(ground.rows, ground.side), side=ground.side, grain_px=0.6)
-    layer = (
-        ground.plain(tone(rng, (66, 140, 78)), far=1.0)
-        * (1 + 0.07 * stripe + 0.04 * blades)[..., None]
+    layer = ground.plain(tone(rng, (66, 140, 78)), far=1.0) * spread(
+        1 + 0.07 * stripe + 0.04 * blades
     )
     across, along = float(rng.uniform(1.4, 3.5)), float(rng.uniform(-0.5, 0.5))
     is_line = (np.abs(ground.depth - across) < 0.012 * ground.depth**1.5) | (

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
 
-from glamm.synthetic.grounds import Layer, noise, tone
+from glamm.synthetic.grounds import noise, tone
+from glamm.synthetic.pixels import Layer, Rgb, filled, spread
 from glamm.synthetic.scene import Decor
 
 Upper = tuple[Layer, tuple[Decor, ...]]
@@ -29,7 +29,7 @@ def room(rng: np.random.Generator, rows: int, side: int) -> Upper:
     if rng.random() < 0.6:
         period = side / float(rng.uniform(9, 18))
         stripe = np.sin(np.arange(side, dtype=np.float32) * (2 * np.pi / period))
-        wall *= (1 + float(rng.uniform(0.01, 0.035)) * np.sign(stripe))[None, :, None]
+        wall *= _columns(1 + float(rng.uniform(0.01, 0.035)) * np.sign(stripe), rows)
     decor = (_window(wall, rng),) if rng.random() < 0.55 else ()
     _skirting(wall)
     return wall, tuple(item for item in decor if item is not None)
@@ -64,9 +64,9 @@ def bricks(rng: np.random.Generator, rows: int, side: int) -> Upper:
     x = np.arange(side, dtype=np.float32)[None, :] / (2.3 * height) + 0.5 * (np.floor(y) % 2)
     is_mortar = (y % 1 < 0.14) | (x % 1 < 0.06)
     brick = (np.floor(y) * 31 + np.floor(x) * 17).astype(np.int64) % 64
-    wall = np.empty((rows, side, 3), dtype=np.float32)
-    wall[:] = tone(rng, ((95, 110, 160), (120, 135, 150), (140, 150, 165))[int(rng.integers(3))])
-    wall *= (1 + 0.08 * rng.uniform(-1, 1, 64).astype(np.float32)[brick])[..., None]
+    color = ((95, 110, 160), (120, 135, 150), (140, 150, 165))[int(rng.integers(3))]
+    wall = filled(tone(rng, color), rows=rows, columns=side)
+    wall *= spread(1 + 0.08 * rng.uniform(-1, 1, 64)[brick])
     wall[is_mortar] = wall[is_mortar] * 0.5 + 90
     return wall, ()
 
@@ -77,7 +77,7 @@ def hall(rng: np.random.Generator, rows: int, side: int) -> Upper:
     period = side / float(rng.uniform(2.5, 4.5))
     place = (np.arange(side, dtype=np.float32) + float(rng.uniform(0, period))) % period / period
     pillar = np.where(place < 0.22, 0.9 + 0.25 * np.sin(place / 0.22 * np.pi), 1.0)
-    wall *= pillar[None, :, None].astype(np.float32)
+    wall *= _columns(pillar, rows)
     return wall, ()
 
 
@@ -127,7 +127,8 @@ def sea(rng: np.random.Generator, rows: int, side: int) -> Upper:
     band = int(rows * float(rng.uniform(0.2, 0.38)))
     waves = noise(rng, shape=(band, side), side=side, grain_px=1.2)
     depth = np.linspace(1.05, 0.9, band, dtype=np.float32)[:, None]
-    sky[rows - band :] = tone(rng, (165, 128, 70)) * (depth * (1 + 0.07 * waves))[..., None]
+    water = filled(tone(rng, (165, 128, 70)), rows=band, columns=side)
+    sky[rows - band :] = water * spread(depth * (1 + 0.07 * waves))
     return sky, sun
 
 
@@ -137,20 +138,22 @@ def stand(rng: np.random.Generator, rows: int, side: int) -> Upper:
     top = int(rows * float(rng.uniform(0.35, 0.55)))
     crowd = noise(rng, shape=(rows - top, side), side=side, grain_px=1.5)
     seats = (np.arange(rows - top) % max(side // 40, 3) > 0)[:, None]
-    sky[top:] = (
-        tone(rng, (140, 128, 125))
-        * np.where(seats, 1 + 0.14 * crowd, 0.7).astype(np.float32)[..., None]
-    )
+    color = filled(tone(rng, (140, 128, 125)), rows=rows - top, columns=side)
+    sky[top:] = color * spread(np.where(seats, 1 + 0.14 * crowd, 0.7))
     return sky, sun
 
 
+def _columns(profile: np.ndarray, rows: int) -> Layer:
+    """A factor that changes along x only."""
+    return spread(np.broadcast_to(profile, (rows, profile.size)))
+
+
 def _wall(rng: np.random.Generator, rows: int, side: int) -> Layer:
-    layer = np.empty((rows, side, 3), dtype=np.float32)
-    layer[:] = tone(rng, _WALLS[int(rng.integers(len(_WALLS)))])
+    layer = filled(tone(rng, _WALLS[int(rng.integers(len(_WALLS)))]), rows=rows, columns=side)
     left, right = rng.uniform(0.88, 1.1, 2)
     fall = np.linspace(left, right, side, dtype=np.float32)
     plaster = noise(rng, shape=(rows, side), side=side, grain_px=1.0)
-    layer *= (fall[None, :] * (1 + 0.012 * plaster))[..., None]
+    layer *= spread(fall[None, :] * (1 + 0.012 * plaster))
     return layer
 
 
@@ -160,7 +163,7 @@ def _sky(rng: np.random.Generator, rows: int, side: int) -> Upper:
     fall = np.linspace(0, 1, rows, dtype=np.float32)[:, None, None]
     sky = np.repeat(high * (1 - fall) + low * fall, side, axis=1)
     cloud = noise(rng, shape=(rows, side), side=side, grain_px=16.0)
-    sky += (255 - sky) * (0.75 * np.clip(cloud - 0.4, 0, 1))[..., None]
+    sky += (255 - sky) * spread(0.75 * np.clip(cloud - 0.4, 0, 1))
     if rng.random() > 0.3:
         return sky, ()
     radius = int(0.035 * side)
@@ -179,7 +182,7 @@ def _ridge(
     rng: np.random.Generator,
     *,
     share: float,
-    color: Float32[np.ndarray, " 3"],
+    color: Rgb,
     steps: int,
     rough: float,
 ) -> None:
@@ -188,11 +191,13 @@ def _ridge(
     x = np.arange(side, dtype=np.float32)
     line = np.interp(x, np.linspace(0, side, steps + 1), heights)
     if rough < 0.3:  # hills are round, mountains are not
-        line = np.convolve(
-            np.pad(line, side // 12, mode="edge"), np.ones(side // 6 + 1) / (side // 6 + 1), "valid"
-        )[:side]
+        reach = side // 12
+        window = np.full(2 * reach + 1, 1 / (2 * reach + 1))
+        line = np.convolve(np.pad(line, reach, mode="edge"), window, "valid")
     cover = np.clip(np.arange(rows, dtype=np.float32)[:, None] - line[None, :side] + 0.5, 0, 1)
-    sky += cover[..., None].astype(np.float32) * (color - sky)
+    top = max(int(line.min()) - 1, 0)
+    part = sky[top:]
+    part += spread(cover[top:]) * (filled(color, rows=rows - top, columns=side) - part)
 
 
 def _panel(

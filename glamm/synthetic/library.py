@@ -182,7 +182,7 @@ def read_background(path: Path) -> Picture:
     return cv2.cvtColor(np.asarray(upright), cv2.COLOR_RGB2BGR)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def small_cutout(path: Path, limit: int) -> Bgra:
     """A cut-out no longer than `limit` on any side, its colours free of what lies under the transparency."""
     bgra = read_cutout(path)

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 
-from glamm.synthetic.shapes import Field, Sheet
+from glamm.synthetic.pixels import Gray, Layer, filled, spread
+from glamm.synthetic.shapes import Sheet
 
 Color = tuple[float, float, float]
 
@@ -20,22 +21,19 @@ COLORS: dict[str, Color] = {  # blue, green, red, 0 to 255
     "black": (52, 48, 48),
 }
 
-Pattern = Float32[np.ndarray, "h w 3"]
 
-
-def _plain(sheet: Sheet, color: Pattern, rng: np.random.Generator) -> Pattern:  # noqa: ARG001 - one signature
+def _plain(sheet: Sheet, color: Layer, rng: np.random.Generator) -> Layer:  # noqa: ARG001 - one signature
     return color
 
 
-def _metal(sheet: Sheet, color: Pattern, rng: np.random.Generator) -> Pattern:
+def _metal(sheet: Sheet, color: Layer, rng: np.random.Generator) -> Layer:
     # a dark and a bright band, as polished metal mirrors a horizon
     band = np.sin(9.5 * sheet.y + 3.0 * sheet.x + float(rng.uniform(0, 2 * np.pi)))
-    glow = np.clip(band, 0, 1)[..., None] ** 2
-    dull = color * 0.8 + 0.2 * color.mean(axis=-1, keepdims=True)
-    return dull * (0.78 + 0.2 * band[..., None]) + 120 * glow
+    dull = color * 0.8 + 0.2 * color[0, 0].mean()
+    return dull * spread(0.78 + 0.2 * band) + spread(120 * np.clip(band, 0, 1) ** 2)
 
 
-def _striped(sheet: Sheet, color: Pattern, rng: np.random.Generator) -> Pattern:
+def _striped(sheet: Sheet, color: Layer, rng: np.random.Generator) -> Layer:
     angle = float(rng.uniform(-0.5, 0.5)) + (np.pi / 2 if rng.random() < 0.5 else 0.0)
     wave = np.sin(
         (sheet.x * np.cos(angle) + sheet.y * np.sin(angle)) * 24 + float(rng.uniform(0, 6))
@@ -43,23 +41,23 @@ def _striped(sheet: Sheet, color: Pattern, rng: np.random.Generator) -> Pattern:
     return _mix(color, _contrast(color), np.clip(wave * 2.5 + 0.5, 0, 1))
 
 
-def _spotted(sheet: Sheet, color: Pattern, rng: np.random.Generator) -> Pattern:
+def _spotted(sheet: Sheet, color: Layer, rng: np.random.Generator) -> Layer:
     offset = float(rng.uniform(0, 6))
     x, y = sheet.x * 15 + offset, sheet.y * 15 + offset
     wave = np.cos(x + y) + np.cos(x - y)
     return _mix(color, _contrast(color), np.clip((wave - 0.75) * 3.0, 0, 1))
 
 
-def _contrast(color: Pattern) -> Pattern:
+def _contrast(color: Layer) -> Layer:
     """Light marks on dark things, dark marks on light ones."""
-    return color * 0.3 if float(color.mean()) > 160 else color * 0.15 + 255 * 0.82
+    return color * 0.3 if float(color[0, 0].mean()) > 160 else color * 0.15 + 255 * 0.82
 
 
-def _mix(color: Pattern, other: Pattern, part: Field) -> Pattern:
-    return color + part[..., None].astype(np.float32) * (other - color)
+def _mix(color: Layer, other: Layer, part: Gray) -> Layer:
+    return color + spread(part) * (other - color)
 
 
-MATERIALS: dict[str, Callable[[Sheet, Pattern, np.random.Generator], Pattern]] = {
+MATERIALS: dict[str, Callable[[Sheet, Layer, np.random.Generator], Layer]] = {
     "": _plain,
     "metal": _metal,
     "striped": _striped,
@@ -70,7 +68,7 @@ MATERIALS: dict[str, Callable[[Sheet, Pattern, np.random.Generator], Pattern]] =
 
 def shade(
     sheet: Sheet, *, color: Float[np.ndarray, " 3"], material: str, rng: np.random.Generator
-) -> Pattern:
+) -> Layer:
     """Turn the brightness of a sheet into pixels.
 
     Args:
@@ -82,10 +80,9 @@ def shade(
     Returns:
         Blue, green, red, 0 to 255.
     """
-    base = np.empty((*sheet.cover.shape, 3), dtype=np.float32)
-    base[:] = color
+    base = filled(color.astype(np.float32), rows=sheet.cover.shape[0], columns=sheet.cover.shape[1])
     surface = MATERIALS[material](sheet, base, rng)
-    light = sheet.brightness[..., None]
     # what is brighter than the colour itself goes to white, as a highlight does
-    lit = surface * np.minimum(light, 1.0)
-    return np.clip(lit + np.maximum(light - 1.0, 0.0) * 220, 0, 255).astype(np.float32)
+    lit = surface * spread(np.minimum(sheet.brightness, 1.0))
+    lit += spread(np.maximum(sheet.brightness - 1.0, 0.0) * 220)
+    return np.clip(lit, 0, 255)

@@ -5,18 +5,18 @@ Units: the height of the shape is 1, x runs from -0.5 to 0.5 around its axis, y 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import cv2
 import numpy as np
-from jaxtyping import Float, Float32
+from jaxtyping import Float
+
+from glamm.synthetic.pixels import Gray
 
 _SUBSAMPLES = 4  # per pixel and axis
 _MARGIN_PX = 2
 _AMBIENT = 0.42
 
 Outline = Float[np.ndarray, "corners 2"] | Sequence[tuple[float, float]]
-Field = Float32[np.ndarray, "h w"]
 
 
 class Sheet:
@@ -54,7 +54,7 @@ class Sheet:
         self.cover = np.zeros((rows, columns), dtype=np.float32)
         self.brightness = np.zeros((rows, columns), dtype=np.float32)
 
-    def area(self, outline: Outline) -> Field:
+    def area(self, outline: Outline) -> Gray:
         """How much of each pixel an outline covers, 0 to 1."""
         corners = np.asarray(outline, dtype=np.float64)
         pixels = np.stack(
@@ -71,17 +71,17 @@ class Sheet:
             / 255
         )
 
-    def fill(self, outline: Outline, brightness: Field | float) -> None:
+    def fill(self, outline: Outline, brightness: Gray | float) -> None:
         """Lay a face over what is there."""
         self.lay(self.area(outline), brightness)
 
-    def lay(self, cover: Field, brightness: Field | float) -> None:
+    def lay(self, cover: Gray, brightness: Gray | float) -> None:
         """Lay a face of known coverage over what is there."""
         self.brightness += cover * (brightness - self.brightness)
         # faces that share an edge each cover part of its pixels: together they cover them
         self.cover = np.minimum(self.cover + cover, 1.0)
 
-    def cut(self, cover: Field) -> None:
+    def cut(self, cover: Gray) -> None:
         """Make a hole."""
         self.cover *= 1 - cover
 
@@ -91,14 +91,14 @@ class Sheet:
         length = float(np.hypot(np.hypot(normal_x, normal_y), normal_z))
         return _AMBIENT + 0.75 * max(0.0, (normal_x * x + normal_y * y + normal_z * z) / length)
 
-    def curved(self, normal_x: Field, normal_y: Field | float) -> Field:
+    def curved(self, normal_x: Gray, normal_y: Gray | float) -> Gray:
         """Brightness of a curved face with a highlight, from the parts of its normals in the picture plane."""
         x, y, z = self.light_direction
         normal_z = np.sqrt(np.maximum(0.0, 1.0 - normal_x**2 - np.square(normal_y)))
         facing = np.maximum(0.0, normal_x * x + normal_y * y + normal_z * z)
         return (_AMBIENT - 0.08 + 0.72 * facing + 0.55 * facing**24).astype(np.float32)
 
-    def round(self, half_width: Field | float) -> Field:
+    def round(self, half_width: Gray | float) -> Gray:
         """Brightness of something turned on a lathe, of this radius at each height."""
         return self.curved(np.clip(self.x / np.maximum(half_width, 1e-3), -1, 1), 0.15)
 
@@ -174,17 +174,14 @@ def ring(sheet: Sheet, rng: np.random.Generator) -> None:
 
 def star(sheet: Sheet, rng: np.random.Generator) -> None:
     """A star with five folded points."""
-    turn = np.pi / 2 + float(rng.uniform(-0.15, 0.15))
+    turn, middle = np.pi / 2 + float(rng.uniform(-0.15, 0.15)), 0.46
     angles = turn + np.arange(11) * np.pi / 5
     radius = np.where(np.arange(11) % 2 == 0, 0.54, 0.25)
-    corners = np.stack([radius * np.cos(angles), 0.46 + radius * np.sin(angles)], axis=1)
-    sheet.fill(corners, 0.7)
-    for first, second in pairwise(corners):
-        across = second - first
-        sheet.fill(
-            [(0.0, 0.46), tuple(first), tuple(second)],
-            sheet.face(float(across[1]), float(-across[0]), 0.45),
-        )
+    corners = np.stack([radius * np.cos(angles), middle + radius * np.sin(angles)], axis=1)
+    facets = [sheet.face(float(y), float(-x), 0.45) for x, y in np.diff(corners, axis=0)]
+    angle = (np.arctan2(sheet.y - middle, sheet.x) - turn) % (2 * np.pi)
+    facet = np.minimum((angle / (np.pi / 5)).astype(np.int64), 9)
+    sheet.fill(corners, np.array(facets, dtype=np.float32)[facet])
 
 
 def heart(sheet: Sheet, rng: np.random.Generator) -> None:
@@ -229,7 +226,7 @@ def bottle(sheet: Sheet, rng: np.random.Generator) -> None:
     sheet.fill(outline, light)
 
 
-def _cushion(sheet: Sheet, cover: Field) -> Field:
+def _cushion(sheet: Sheet, cover: Gray) -> Gray:
     depth = cv2.distanceTransform((cover > 0.4).astype(np.uint8), cv2.DIST_L2, 3)
     bulge = cv2.GaussianBlur(np.sqrt(depth), (0, 0), max(1.0, 0.03 * cover.shape[0]))
     # derivative of the surface per pixel; 1.4 makes the rim about as steep as a ball's
