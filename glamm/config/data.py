@@ -1,7 +1,73 @@
-"""How a data set becomes training shards."""
+"""How a data set becomes training shards, and how shards become batches."""
+
+from typing import Self
+
+from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from glamm.config.base import Config
 
 
 class PrepareConfig(Config):
-    """How a data set becomes training shards."""
+    """How a data set becomes training shards.
+
+    Args:
+        sources: Names of the data sets to read; empty takes every one that is found.
+        shard_mebibytes: Size at which a shard file is closed.
+    """
+
+    sources: tuple[str, ...] = ()
+    shard_mebibytes: int = Field(default=64, ge=1, le=2048)
+
+
+class MixtureConfig(Config):
+    """How often each kind of conversation is trained.
+
+    One step has one kind, so that its rows need the same parts of the model. The weights need not add up to one;
+    a kind that the shards do not hold is left out and the others share its place.
+
+    Args:
+        grounded_conversation: Captions whose phrases have masks.
+        referring_segmentation: Expressions and classes asked for.
+        region_captioning: Words for boxes.
+        image_captioning: Plain captions and questions.
+        rates: Data set names with how often each is drawn among those of its kind. Every data set that is not
+            named counts as many times as it has samples; one named 0 is left out.
+    """
+
+    grounded_conversation: NonNegativeFloat = 0.5
+    referring_segmentation: NonNegativeFloat = 0.3
+    region_captioning: NonNegativeFloat = 0.1
+    image_captioning: NonNegativeFloat = 0.1
+    rates: dict[str, NonNegativeFloat] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _trains_something(self) -> Self:
+        if not any(self.weights().values()):
+            raise ValueError("every kind of conversation has weight 0: give one a positive weight")
+        return self
+
+    def weights(self) -> dict[str, float]:
+        """Weight of each kind, by its name."""
+        return {
+            "grounded_conversation": self.grounded_conversation,
+            "referring_segmentation": self.referring_segmentation,
+            "region_captioning": self.region_captioning,
+            "image_captioning": self.image_captioning,
+        }
+
+
+class LoaderConfig(Config):
+    """How batches are made.
+
+    Args:
+        batch_size: Pictures in one forward pass on one device.
+        conversations_per_image: Most conversations of the step's kind that a picture brings along.
+        num_workers: Processes that make batches; the batches do not depend on it.
+        flip_probability: How often a picture is mirrored. Pictures whose words say left or right never are.
+    """
+
+    batch_size: PositiveInt = 16
+    conversations_per_image: PositiveInt = 1
+    num_workers: int = Field(default=0, ge=0)
+    flip_probability: NonNegativeFloat = Field(default=0.0, le=1.0)
+    mixture: MixtureConfig = MixtureConfig()

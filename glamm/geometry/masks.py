@@ -105,6 +105,13 @@ def area(mask: Mask) -> int:
     return int(coco.area({"size": list(mask.size), "counts": mask.counts}))
 
 
+def box_of(mask: Mask) -> Box | None:
+    """The tight box around a mask that is not expanded, edges exclusive; None for an empty mask."""
+    code = cast("Any", {"size": list(mask.size), "counts": mask.counts})
+    left, top, width, height = (float(value) for value in coco.toBbox(code))
+    return (left, top, left + width, top + height) if width and height else None
+
+
 def to_box(pixels: Bool[np.ndarray, "height width"]) -> Box | None:
     """The tight box around a mask, edges exclusive; None for an empty mask."""
     rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))

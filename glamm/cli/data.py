@@ -1,0 +1,114 @@
+"""`glamm data`: read, check and prepare data sets."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+app = App(name="data", help="Read, check and prepare data sets.")
+
+_SHOWN_REJECTIONS = 20  # on the terminal; the quarantine file has all
+
+
+@app.command
+def read(
+    source: str,
+    root: Path,
+    *,
+    split: str | None = None,
+    json: Annotated[Path, Parameter(name="--json")],
+) -> None:
+    """Read a data set and write what was understood; everything left out is one line on the terminal.
+
+    Args:
+        source: Name of the data set's layout, such as grand, granddf_ha_gcg or granddf_val_test.
+        root: Folder that holds it.
+        split: One of its splits; all unless given.
+        json: File to write.
+    """
+    import json as codec  # noqa: PLC0415 - keeps `glamm --help` quick
+
+    from rich.console import Console  # noqa: PLC0415
+
+    from glamm.data.describe import describe  # noqa: PLC0415
+    from glamm.data.reading import read_checked  # noqa: PLC0415
+    from glamm.data.records import Rejection  # noqa: PLC0415
+    from glamm.data.sources.registry import get_source  # noqa: PLC0415
+    from glamm.errors import DataError, RequestError  # noqa: PLC0415
+
+    chosen = get_source(source)
+    if split is not None and split not in chosen.splits:
+        raise RequestError(f"{source} has no split '{split}'; it has: {', '.join(chosen.splits)}")
+    if not root.is_dir():
+        raise DataError("is no folder", file=root)
+    if not chosen.is_in(root):
+        raise DataError(f"holds no data set in the layout {source}", file=root)
+    found = list(read_checked(chosen, root, split))
+    console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    for item in found:
+        if isinstance(item, Rejection):
+            console.print(str(item))
+    told = describe(chosen, root, found)
+    json.write_text(codec.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
+    console.print(f"{len(told['samples'])} records read, {len(told['dropped'])} left out: {json}")
+
+
+@app.command
+def prepare(
+    root: Path,
+    out: Path,
+    *,
+    params: Path | None = None,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative=())] = (),
+    workers: int | None = None,
+) -> None:
+    """Check the data sets below a folder and write shards for training.
+
+    Args:
+        root: Holds data sets in official layouts.
+        out: Gets train/, val/, test/, manifest.json and quarantine.jsonl. Replaced as a whole when all is done.
+        params: A params file; `params.yaml` of the working directory unless given.
+        set_: `prepare.key=value`, any number of times.
+        workers: Processes that check; the shards do not depend on it. All cores unless given.
+    """
+    import os  # noqa: PLC0415
+
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    from glamm.config.params import load_params  # noqa: PLC0415
+    from glamm.data.check import Checked  # noqa: PLC0415
+    from glamm.data.prepare import QUARANTINE  # noqa: PLC0415
+    from glamm.data.prepare import prepare as run  # noqa: PLC0415
+    from glamm.data.records import Rejection  # noqa: PLC0415
+
+    config = load_params(params, set_).prepare
+    console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    columns = (
+        TextColumn("{task.completed} pictures, {task.fields[left_out]} left out"),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
+    left_out = 0
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("", total=None, left_out=0)
+
+        def report(item: Checked | Rejection) -> None:
+            nonlocal left_out
+            if isinstance(item, Checked):
+                progress.advance(task)
+                return
+            left_out += 1
+            progress.update(task, left_out=left_out)
+            if left_out <= _SHOWN_REJECTIONS:
+                progress.console.print(str(item))
+
+        manifest = run(
+            root, out, config, workers=workers or len(os.sched_getaffinity(0)), report=report
+        )
+    for split, datasets in manifest["counts"].items():
+        for dataset, counts in datasets.items():
+            samples = ", ".join(f"{number} {name}" for name, number in counts["samples"].items())
+            console.print(f"{split}: {dataset}: {counts['pictures']} pictures ({samples})")
+    if left_out:
+        console.print(f"{left_out} things were left out; all of them are in {out / QUARANTINE}")

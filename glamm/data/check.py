@@ -1,0 +1,78 @@
+"""From what a reader yields to what may be trained: settled, validated, its picture decoded once."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from glamm.data.images import decode
+from glamm.data.records import Record, Rejection
+from glamm.data.settle import settle
+from glamm.data.validate import Fault, find_faults
+from glamm.structures.sample import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A record that may be trained.
+
+    Args:
+        record: Its samples are settled and without fault.
+        picture: The encoded picture, known to decode.
+        rejections: What was wrong with parts of it.
+    """
+
+    record: Record
+    picture: bytes
+    rejections: tuple[Rejection, ...] = ()
+
+
+def check(record: Record) -> Checked | tuple[Rejection, ...]:
+    """Settle and validate every sample of a record and decode its picture.
+
+    Objects with a fault go, and with them the samples that mean them.
+
+    Returns:
+        The record with the samples that are good, or why nothing is left of it.
+    """
+    image = record.samples[0].image
+    try:
+        picture = Path(image.path or "").read_bytes()
+        decode(picture, size=image.size)
+    except (OSError, ValueError) as error:
+        reason = f"{image.key}: {getattr(error, 'strerror', None) or error}"
+        return (Rejection(record.file, _name(record), reason, "picture"),)
+    settled = [settle(sample) for sample in record.samples]
+    good: list[Sample] = []
+    rejections: list[Rejection] = []
+    bad_objects = list(dict.fromkeys(_object_faults(settled)))
+    bad_ids = {fault.field for fault in bad_objects}
+    for sample in settled:
+        kept = replace(
+            sample,
+            objects=tuple(obj for obj in sample.objects if f"object {obj.id}" not in bad_ids),
+        )
+        faults = find_faults(kept)
+        if faults:
+            rejections.append(_reject(record, faults[0], sample.sample_id))
+        else:
+            good.append(kept)
+    rejections = [_reject(record, fault, None) for fault in bad_objects] + rejections
+    if not good:
+        reason = rejections[0].reason
+        return (*rejections, Rejection(record.file, _name(record), f"no sample is left: {reason}"))
+    return Checked(replace(record, samples=tuple(good)), picture, tuple(rejections))
+
+
+def _object_faults(samples: list[Sample]) -> Iterator[Fault]:
+    """Faults of objects; the samples of a record share them, so the first tells all."""
+    return (fault for fault in find_faults(samples[0]) if fault.field.startswith("object "))
+
+
+def _reject(record: Record, fault: Fault, sample_id: str | None) -> Rejection:
+    reason = f"{fault.reason} (sample {sample_id})" if sample_id else fault.reason
+    return Rejection(record.file, _name(record), reason, fault.field, is_whole=False)
+
+
+def _name(record: Record) -> str:
+    """How a record is called inside its file."""
+    return record.place.removeprefix(record.file).lstrip("#") or record.samples[0].image.key

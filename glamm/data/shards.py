@@ -1,0 +1,186 @@
+"""Shards: one row a picture in LitData's chunk files, and for each kind of conversation a list of where it is.
+
+A folder holds `index.json` and `chunk-0-*.bin` as LitData writes them (a `StreamingDataset` reads them too) and
+`streams/<group>/<data set>.npy`, int64 pairs (row, which of the row's samples). Rows are read at random through
+memory maps: what a step trains is then a function of its number alone, whatever the number of workers.
+
+Axis names: ``samples`` entries of a stream.
+"""
+
+import hashlib
+import json
+import mmap
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Int64
+
+from glamm.data.codec import pack, unpack
+from glamm.data.groups import GROUP_OF_TASK
+from glamm.errors import DataError
+from glamm.structures.sample import Sample
+
+_STREAMS = "streams"
+_INDEX = "index.json"
+_NUM_FIELDS = 2  # "image" and "sample", each with a length before the row's bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """All samples of one kind from one data set.
+
+    Args:
+        group: Kind of conversation, a key of `MixtureConfig.weights`.
+        dataset: Name of the data set.
+        places: (row, which of its samples) of each.
+    """
+
+    group: str
+    dataset: str
+    places: Int64[np.ndarray, "samples 2"]
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return len(self.places)
+
+
+class ShardWriter:
+    """Writes the rows of one split; the same rows in the same order give the same bytes.
+
+    Args:
+        folder: New; made when it is missing.
+        shard_bytes: Size at which a file is closed.
+    """
+
+    def __init__(self, folder: Path, *, shard_bytes: int) -> None:
+        from litdata.streaming.writer import BinaryWriter  # noqa: PLC0415 - slow, and only writing needs it
+
+        self._folder = folder
+        self._writer = BinaryWriter(str(folder), chunk_bytes=shard_bytes)
+        self._places: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+        self.num_rows = 0
+
+    def add(self, samples: tuple[Sample, ...], picture: bytes) -> None:
+        """Write the samples of one picture."""
+        self._writer[self.num_rows] = {"image": picture, "sample": pack(samples)}
+        for index, sample in enumerate(samples):
+            self._places[GROUP_OF_TASK[sample.task], sample.dataset].append((self.num_rows, index))
+        self.num_rows += 1
+
+    def close(self) -> None:
+        """Write what is left and the index."""
+        self._writer.done()
+        self._writer.merge(1)
+        index_file = self._folder / _INDEX
+        index = json.loads(index_file.read_text())
+        # LitData writes the time here; all that its caches need is that it changes with the content
+        index["updated_at"] = _digest(self._folder / chunk["filename"] for chunk in index["chunks"])
+        index_file.write_text(json.dumps(index, sort_keys=True, indent=1))
+        for (group, dataset), places in self._places.items():
+            folder = self._folder / _STREAMS / group
+            folder.mkdir(parents=True, exist_ok=True)
+            np.save(folder / f"{dataset}.npy", np.array(places, dtype=np.int64), allow_pickle=False)
+
+
+class ShardReader:
+    """The rows of one split, by number.
+
+    Args:
+        folder: As `ShardWriter` wrote it.
+
+    Raises:
+        DataError: It holds no shards, or not all of them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._chunks = _read_index(folder)
+        self._ends = list(accumulate(count for _, count in self._chunks))
+        self._maps: dict[int, tuple[mmap.mmap, np.ndarray]] = {}
+        self.streams = tuple(_read_streams(folder))
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
+        """Another process opens the files itself."""
+        return type(self), (self.folder,)
+
+    def __len__(self) -> int:
+        """Number of rows, one a picture."""
+        return self._ends[-1] if self._ends else 0
+
+    def __getitem__(self, row: int) -> tuple[Sample, ...]:
+        """All samples of a picture, which is in `image.data` of each.
+
+        Raises:
+            IndexError: There is no such row.
+            DataError: The shard is damaged.
+        """
+        if not 0 <= row < len(self):
+            raise IndexError(f"row {row} of {len(self)}")
+        chunk = int(np.searchsorted(self._ends, row, side="right"))
+        begin = row - (self._ends[chunk - 1] if chunk else 0)
+        data, offsets = self._map(chunk)
+        item = data[int(offsets[begin]) : int(offsets[begin + 1])]
+        lengths = np.frombuffer(item, dtype="<u4", count=_NUM_FIELDS)
+        start = lengths.nbytes
+        end = start + int(lengths[0])
+        return unpack(item[end : end + int(lengths[1])], picture=item[start:end])
+
+    def __iter__(self) -> Iterator[tuple[Sample, ...]]:
+        """Every row in order."""
+        return (self[row] for row in range(len(self)))
+
+    def _map(self, chunk: int) -> tuple[mmap.mmap, np.ndarray]:
+        if chunk not in self._maps:
+            name, count = self._chunks[chunk]
+            with (self.folder / name).open("rb") as file:
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            offsets = np.frombuffer(data, dtype="<u4", count=count + 1, offset=4)
+            self._maps[chunk] = data, offsets
+        return self._maps[chunk]
+
+
+def _digest(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _read_index(folder: Path) -> list[tuple[str, int]]:
+    """Name and rows of every chunk file, whose sizes must be right."""
+    index_file = folder / _INDEX
+    try:
+        index: dict[str, Any] = json.loads(index_file.read_text())
+        chunks = [
+            (chunk["filename"], chunk["chunk_size"], chunk["chunk_bytes"])
+            for chunk in index["chunks"]
+        ]
+    except FileNotFoundError as error:
+        raise DataError("holds no shards: run glamm data prepare", file=folder) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"is no shard index ({error}): run glamm data prepare again", file=index_file
+        ) from error
+    for name, _, size in chunks:
+        path = folder / name
+        found = path.stat().st_size if path.is_file() else 0
+        if found != size:
+            raise DataError(f"has {found} of {size} bytes: run glamm data prepare again", file=path)
+    return [(name, count) for name, count, _ in chunks]
+
+
+def _read_streams(folder: Path) -> Iterator[Stream]:
+    for path in sorted((folder / _STREAMS).glob("*/*.npy")):
+        try:
+            places = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise DataError(
+                f"is damaged ({error}): run glamm data prepare again", file=path
+            ) from error
+        yield Stream(path.parent.name, path.stem, places)

@@ -1,0 +1,51 @@
+"""Every data set that can be read, by name."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from glamm.data.records import Record, Rejection
+from glamm.data.sources import grand, granddf_ha_gcg, granddf_val_test
+from glamm.errors import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A data set's reader.
+
+    Args:
+        name: As in the command line and in sample ids.
+        splits: Which it may have.
+        is_in: Whether its files are below a folder.
+        read: Yields what a split below a folder holds, in the order of its files; raises DataError where a file as
+            a whole cannot be read.
+    """
+
+    name: str
+    splits: tuple[str, ...]
+    is_in: Callable[[Path], bool]
+    read: Callable[[Path, str], Iterator[Record | Rejection]]
+
+
+SOURCES = {
+    module.NAME: Source(module.NAME, module.SPLITS, module.is_in, module.read)
+    for module in (grand, granddf_ha_gcg, granddf_val_test)
+}
+
+
+def get_source(name: str) -> Source:
+    """Look up a data set by name.
+
+    Raises:
+        RequestError: There is none of that name; the message lists those there are.
+    """
+    if name not in SOURCES:
+        raise RequestError(
+            f"no data set is called '{name}'; there are: {', '.join(sorted(SOURCES))}"
+        )
+    return SOURCES[name]
+
+
+def find_sources(root: Path) -> tuple[Source, ...]:
+    """The data sets below a folder, sorted by name."""
+    return tuple(SOURCES[name] for name in sorted(SOURCES) if SOURCES[name].is_in(root))
