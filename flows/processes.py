@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import IO, cast
 
 import psutil
 
@@ -49,15 +50,14 @@ class ProcessGroups:
         Raises:
             InterruptedRun: `stop` was called before the command could start.
         """
-        process = self._start(command, cwd=cwd, env=env)
-        try:
-            assert process.stdout is not None  # noqa: S101 - asked for with PIPE
-            for line in process.stdout:
-                on_line(line.rstrip())
-            return process.wait()
-        finally:
-            with self._lock:
-                self._leaders.discard(process.pid)
+        with self._start(command, cwd=cwd, env=env) as process:
+            try:
+                for line in cast("IO[str]", process.stdout):
+                    on_line(line.rstrip())
+                return process.wait()
+            finally:
+                with self._lock:
+                    self._leaders.discard(process.pid)
 
     def stop(self, *, grace_s: float) -> None:
         """Ask every running command and its children to end, wait, and end by force what is left.

@@ -1,0 +1,56 @@
+"""A small repository with a quick pipeline, as the flow finds the real one."""
+
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[2]
+TOY = Path(__file__).parent / "toy"
+PYPROJECT = """
+[tool.prefect.plugins]
+enabled = true
+[tool.prefect.api]
+url = "http://127.0.0.1:{port}/api"
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def make_toy_repository(root: Path) -> Path:
+    """A git and DVC repository with three stages, the flows of this project and one commit."""
+    shutil.copytree(TOY, root)
+    shutil.copytree(PROJECT / "flows", root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("prefect.yaml", ".dvcignore", ".gitignore"):
+        shutil.copy(PROJECT / name, root / name)
+    with (root / ".gitignore").open("a") as ignored:
+        ignored.write("/data/\n")
+    (root / "pyproject.toml").write_text(PYPROJECT.format(port=free_port()))
+    for command in (
+        ["git", "init", "--quiet"],
+        [sys.executable, "-m", "dvc", "init", "--quiet"],
+        [sys.executable, "-m", "dvc", "config", "core.analytics", "false"],
+        ["git", "config", "user.name", "Toy"],
+        ["git", "config", "user.email", "toy@example.invalid"],
+        ["git", "add", "--all"],
+        ["git", "commit", "--quiet", "--message", "A toy"],
+    ):
+        subprocess.run(command, cwd=root, check=True, capture_output=True)
+    return root
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_toy_repository(tmp_path_factory.mktemp("template") / "toy")
+
+
+@pytest.fixture
+def repository(template: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(template, tmp_path / "toy"))

@@ -1,0 +1,142 @@
+"""The flow on a really running server and worker, started with the words that a person types."""
+
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from flows.local import find_local_prefect
+from flows.workspace import stage_environment
+from tests.flows.conftest import make_toy_repository
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.e2e,
+    pytest.mark.timeout(240),
+    pytest.mark.xdist_group("prefect"),
+]
+TERMINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
+WAIT_S = 90
+
+
+@dataclass(frozen=True)
+class Toy:
+    """The toy repository and its running Prefect."""
+
+    root: Path
+    pids: Path
+    api: httpx.Client
+
+    def type(self, *words: str) -> str:
+        """What a person types in the repository, with the project's commands on PATH."""
+        done = subprocess.run(
+            words, cwd=self.root, env=shell(self.root), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def start_run(self, *words: str) -> str:
+        told = self.type("prefect", "deployment", "run", "train-glamm", *words)
+        return re.search(r"UUID: (\S+)", told)[1]  # pyright: ignore[reportOptionalSubscript]
+
+    def finish(self, run_id: str) -> dict[str, Any]:
+        deadline = time.monotonic() + WAIT_S
+        while (run := self.api.get(f"flow_runs/{run_id}").json())["state_type"] not in TERMINAL:
+            assert time.monotonic() < deadline, run
+            time.sleep(0.5)
+        return run
+
+    def tasks(self, run_id: str) -> dict[str, str]:
+        found = self.api.post(
+            "task_runs/filter", json={"flow_runs": {"id": {"any_": [run_id]}}}
+        ).json()
+        assert len({task["name"] for task in found}) == len(found)
+        return {task["name"]: task["state"]["name"] for task in found}
+
+    def logs(self, run_id: str, line: str) -> list[str]:
+        """The run's lines; waits until `line` has arrived, because Prefect sends them in batches."""
+        deadline = time.monotonic() + WAIT_S
+        query = {"logs": {"flow_run_id": {"any_": [run_id]}}}
+        while True:
+            lines = [
+                record["message"] for record in self.api.post("logs/filter", json=query).json()
+            ]
+            if any(line in text for text in lines):
+                return lines
+            assert time.monotonic() < deadline, lines
+            time.sleep(0.5)
+
+
+def shell(root: Path) -> dict[str, str]:
+    plain = {
+        key: value
+        for key, value in stage_environment(root).items()
+        if not key.startswith("PREFECT")
+    }
+    return {**plain, "PREFECT_HOME": str(root / ".prefect-shell"), "DO_NOT_TRACK": "1"}
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
+    root = make_toy_repository(tmp_path_factory.mktemp("e2e") / "toy")
+    pids = root.parent / "pids"
+    env = {**shell(root), "TOY_PIDS": str(pids)}
+    subprocess.run([sys.executable, "-m", "flows.local", "up"], cwd=root, env=env, check=True)
+    with httpx.Client(base_url=find_local_prefect(root).url) as api:
+        yield Toy(root, pids, api)
+    subprocess.run([sys.executable, "-m", "flows.local", "down"], cwd=root, env=env, check=True)
+
+
+def test_flow_runs_each_stage_as_a_task_and_then_skips_them(toy: Toy):
+    first = toy.start_run()
+    assert toy.finish(first)["state"]["name"] == "Completed"
+    assert toy.tasks(first) == {
+        "synth": "Completed",
+        "train": "Completed",
+        "evaluate@val": "Completed",
+    }
+    assert "train: at work" in toy.logs(first, "evaluate: at work")
+    assert "Running stage" not in toy.type("dvc", "repro")
+
+    second = toy.start_run()
+    assert toy.finish(second)["state"]["name"] == "Completed"
+    assert set(toy.tasks(second).values()) == {"Skipped"}
+
+
+def test_failing_stage_fails_the_flow_with_its_last_lines(toy: Toy):
+    run_id = toy.start_run("--param", 'overrides=["synth.seed=13"]')
+
+    run = toy.finish(run_id)
+
+    assert run["state_type"] == "FAILED"
+    assert "the loss is not a number at step 13" in run["state"]["message"]
+    assert toy.tasks(run_id)["train"] == "Failed"
+    assert toy.tasks(run_id)["evaluate@val"] == "NotReady"
+
+
+def test_cancelling_ends_the_stage_and_its_children(toy: Toy):
+    run_id = toy.start_run("--param", 'overrides=["synth.seed=600"]')
+    deadline = time.monotonic() + WAIT_S
+    while not toy.pids.exists() or not toy.pids.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    pids = [int(pid) for pid in toy.pids.read_text().split()]
+
+    toy.type("prefect", "flow-run", "cancel", run_id)
+
+    assert toy.finish(run_id)["state_type"] == "CANCELLED"
+    assert not any(is_alive(pid) for pid in pids)
+    assert not (toy.root / ".runs/worktrees" / toy.finish(run_id)["name"]).exists()
+
+
+def is_alive(pid: int) -> bool:
+    # An ended child that nobody has collected still has its id.
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
