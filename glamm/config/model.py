@@ -1,6 +1,6 @@
 """Sizes and switches of the model: one description for every size of the same code."""
 
-from typing import Literal, Self, TypeAlias
+from typing import Literal, TypeAlias
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -33,7 +33,7 @@ class SpecialTokens(Config):
     seg: int
 
     @classmethod
-    def at_end_of(cls, vocab_size: int) -> Self:
+    def at_end_of(cls, vocab_size: int) -> "SpecialTokens":
         """Ids when the seven added tokens end the vocabulary, as `glamm.text.tokenizer` puts them."""
         first = vocab_size - _NUM_ADDED_TOKENS
         return cls(bbox=first + 2, seg=first + 4)
@@ -94,7 +94,7 @@ class RegionEncoderConfig(Config):
     level_step: PositiveInt = 3
 
     @model_validator(mode="after")
-    def _check_width(self) -> Self:
+    def _check_width(self) -> "RegionEncoderConfig":
         if self.width % 4 or self.width % self.num_groups:
             raise ValueError(
                 f"width {self.width} must be a multiple of 4 and of num_groups {self.num_groups}"
@@ -178,7 +178,7 @@ class CompatConfig(Config):
     drops_surplus_masks: bool = False
 
     @classmethod
-    def release(cls) -> Self:
+    def release(cls) -> "CompatConfig":
         """What released weights were trained with."""
         return cls(roi_base_size=224, crops_global_image=True, rounds_regions_to_bf16=True)
 
@@ -197,7 +197,7 @@ class ModelConfig(Config):
     prompt_style: PromptStyleName = "plain"
 
     @model_validator(mode="after")
-    def _check_levels(self) -> Self:
+    def _check_levels(self) -> "ModelConfig":
         encoder, region = self.global_encoder, self.region_encoder
         selected = encoder.num_layers + 1 + encoder.select_layer
         if selected - (region.num_levels - 1) * region.level_step < 0:
@@ -208,7 +208,7 @@ class ModelConfig(Config):
         return self
 
     @model_validator(mode="after")
-    def _check_token_ids(self) -> Self:
+    def _check_token_ids(self) -> "ModelConfig":
         vocabulary = self.language_model.vocab_size
         largest = max(self.special_tokens.model_dump().values())
         if largest >= vocabulary:
@@ -218,7 +218,7 @@ class ModelConfig(Config):
         return self
 
     @classmethod
-    def of_size(cls, size: ModelSize, *, vocab_size: int) -> Self:
+    def of_size(cls, size: ModelSize, *, vocab_size: int) -> "ModelConfig":
         """The configuration of a named size.
 
         Args:
@@ -229,7 +229,7 @@ class ModelConfig(Config):
         return makers[size](vocab_size=vocab_size)
 
     @classmethod
-    def tiny(cls, *, vocab_size: int) -> Self:
+    def tiny(cls, *, vocab_size: int) -> "ModelConfig":
         """About four million parameters: minutes on a laptop's CPU."""
         return cls(
             global_encoder=GlobalEncoderConfig(
@@ -273,7 +273,7 @@ class ModelConfig(Config):
         )
 
     @classmethod
-    def small(cls, *, vocab_size: int) -> Self:
+    def small(cls, *, vocab_size: int) -> "ModelConfig":
         """About a hundred million parameters, with the paper's 576 image tokens: hours on one GPU."""
         return cls(
             global_encoder=GlobalEncoderConfig(
@@ -301,7 +301,7 @@ class ModelConfig(Config):
         )
 
     @classmethod
-    def seven_b(cls, *, vocab_size: int) -> Self:
+    def seven_b(cls, *, vocab_size: int) -> "ModelConfig":
         """The paper's sizes and quirks: CLIP ViT-L/14-336, Vicuna-7B and SAM ViT-H."""
         return cls(
             language_model=LanguageModelConfig(vocab_size=vocab_size),

@@ -4,7 +4,6 @@ Rows are conversations; several rows may be about one picture, which is encoded 
 """
 
 from dataclasses import dataclass, fields, replace
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -52,9 +51,8 @@ class Batch:
     original_sizes: tuple[Size, ...]
     sample_ids: tuple[str, ...]
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "Batch":
         """Copy every tensor to a device."""
-
         changes: dict[str, object] = {}
         for item in fields(self):
             value: object = getattr(self, item.name)

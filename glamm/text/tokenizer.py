@@ -3,7 +3,6 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import sentencepiece
 
@@ -55,7 +54,7 @@ class Tokenizer:
         self._names = {index: token for token, index in (self._added | self._control).items()}
 
     @classmethod
-    def from_file(cls, path: Path) -> Self:
+    def from_file(cls, path: Path) -> "Tokenizer":
         """Read a tokenizer.model.
 
         Raises:

@@ -61,17 +61,28 @@ def run_conformance(folder: Path, *, dump: Path | None = None) -> Iterator[CaseR
     conformance = read_set(folder)
     if not conformance.case_names:
         raise DataError("holds no case: no <case>.json with <case>.safetensors", file=folder)
-    model = GLaMM.from_config(conformance.config).eval()
-    weights = from_official(conformance.weights, conformance.config)
-    load_weights(model, weights, source=folder / "weights.safetensors")
+    model = build_model(conformance)
     for name in conformance.case_names:
-        result = _run_case(model, conformance, name)
+        result = run_case(model, conformance, name)
         if dump is not None and result.comparisons:
             _dump(result, dump)
         yield result
 
 
-def _run_case(model: GLaMM, conformance: ConformanceSet, name: str) -> CaseResult:
+def build_model(conformance: ConformanceSet) -> GLaMM:
+    """Build the model of a set and give it the set's weights.
+
+    Raises:
+        CheckpointError: The weights do not fit config.json.
+    """
+    model = GLaMM.from_config(conformance.config).eval()
+    weights = from_official(conformance.weights, conformance.config)
+    load_weights(model, weights, source=conformance.folder / "weights.safetensors")
+    return model
+
+
+def run_case(model: GLaMM, conformance: ConformanceSet, name: str) -> CaseResult:
+    """Run one case and compare; a case that is not known has no comparisons."""
     if name == PIXELS:
         computed = Computed(compute_pixels(conformance))
         return CaseResult(

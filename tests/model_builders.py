@@ -1,0 +1,96 @@
+"""Small models and batches for tests."""
+
+from pathlib import Path
+
+import torch
+
+from glamm.config.model import ModelConfig
+from glamm.inference.engine import GenerationRequest
+from glamm.models.glamm import GLaMM
+from glamm.structures.batch import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID, Batch
+
+VOCAB_SIZE = 64
+CONFIG = ModelConfig.tiny(vocab_size=VOCAB_SIZE)
+SEG, BBOX = CONFIG.special_tokens.seg, CONFIG.special_tokens.bbox
+GOLDENS = Path(__file__).parent / "goldens"
+
+IMAGE_SIZES = ((60, 80), (50, 30))
+RESIZED_SIZES = ((96, 128), (128, 77))
+
+
+def build_model(config: ModelConfig = CONFIG, *, seed: int = 0) -> GLaMM:
+    """A model with random weights."""
+    torch.manual_seed(seed)
+    return GLaMM.from_config(config).eval()
+
+
+def pictures(count: int, *, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random pixels for both encoders."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (count, 3, 128, 128)
+    return tuple(  # type: ignore[return-value]
+        torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator) for _ in range(2)
+    )
+
+
+def build_batch(
+    rows: list[list[int]],
+    *,
+    image_index: list[int],
+    num_masks: list[int] | None = None,
+    boxes: dict[int, list[list[float]]] | None = None,
+    prompt_length: int = 3,
+) -> Batch:
+    """A batch whose rows are `bos, image, *row`; everything after `prompt_length` tokens is supervised.
+
+    Args:
+        rows: Tokens after the image.
+        image_index: Picture of each row.
+        num_masks: Masks of each picture; None for a batch without grounding.
+        boxes: Regions of rows that have some.
+        prompt_length: Tokens at the start that are not supervised.
+    """
+    images = max(image_index) + 1
+    length = max(len(row) for row in rows) + 2
+    ids = torch.zeros(len(rows), length, dtype=torch.long)
+    for index, row in enumerate(rows):
+        ids[index, : len(row) + 2] = torch.tensor([1, IMAGE_PLACEHOLDER_ID, *row])
+    is_token = torch.arange(length) < torch.tensor([[len(row) + 2] for row in rows])
+    labels = ids.where(is_token, IGNORE_LABEL)
+    labels[:, :prompt_length] = IGNORE_LABEL
+    global_pixels, grounding_pixels = pictures(images)
+    generator = torch.Generator().manual_seed(2)
+    return Batch(
+        global_pixels=global_pixels,
+        grounding_pixels=None if num_masks is None else grounding_pixels,
+        input_ids=ids,
+        labels=labels,
+        attention_mask=is_token,
+        image_index=torch.tensor(image_index),
+        boxes_xyxy_unit=tuple(
+            torch.tensor((boxes or {}).get(row, []), dtype=torch.float32).view(-1, 4)
+            for row in range(len(rows))
+        ),
+        masks=tuple(
+            torch.rand(count, *IMAGE_SIZES[image % 2], generator=generator) > 0.5
+            for image, count in enumerate(num_masks or [])
+        ),
+        resized_sizes=tuple(RESIZED_SIZES[image % 2] for image in range(images)),
+        original_sizes=tuple(IMAGE_SIZES[image % 2] for image in range(images)),
+        sample_ids=tuple(f"toy/{row}" for row in range(len(rows))),
+    )
+
+
+def build_request(
+    tokens: list[int], *, boxes: list[list[float]] | None = None
+) -> GenerationRequest:
+    """A request whose prompt is `bos, image, *tokens`."""
+    global_pixels, grounding_pixels = pictures(1)
+    return GenerationRequest(
+        global_pixels=global_pixels[0],
+        grounding_pixels=grounding_pixels[0],
+        resized_size=RESIZED_SIZES[0],
+        original_size=IMAGE_SIZES[0],
+        input_ids=torch.tensor([1, IMAGE_PLACEHOLDER_ID, *tokens]),
+        boxes_xyxy_unit=torch.tensor(boxes or [], dtype=torch.float32).view(-1, 4),
+    )
