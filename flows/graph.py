@@ -33,12 +33,10 @@ def read_graph(root: Path) -> StageGraph:
             # DVC's edges go from a stage to the stage it needs.
             graph = cast("Any", repo.index).graph
             nodes = list(nx.topological_sort(graph.reverse(copy=True)))
-            stages = [node for node in nodes if isinstance(node, PipelineStage)]
+            stages = [node for node in nodes if _is_ours(node)]
             return {
                 _name(stage): tuple(
-                    sorted(
-                        _name(n) for n in graph.successors(stage) if isinstance(n, PipelineStage)
-                    )
+                    sorted(_name(n) for n in graph.successors(stage) if _is_ours(n))
                 )
                 for stage in stages
             }
@@ -75,6 +73,11 @@ def _instances(graph: StageGraph, target: str) -> list[str]:
             f"stages: there is no stage '{target}' in dvc.yaml. It has {', '.join(graph)}."
         )
     return names
+
+
+def _is_ours(stage: object) -> bool:
+    """Whether it is a stage of the top folder's dvc.yaml."""
+    return isinstance(stage, PipelineStage) and stage.path_in_repo == "dvc.yaml"
 
 
 def _name(stage: PipelineStage) -> str:

@@ -27,6 +27,7 @@ def free_port() -> int:
 def make_toy_repository(root: Path) -> Path:
     """A git and DVC repository with three stages, the flows of this project and one commit."""
     shutil.copytree(TOY, root)
+    (root / "pipeline.yaml").rename(root / "dvc.yaml")  # DVC looks for that name in every folder
     shutil.copytree(PROJECT / "flows", root / "flows", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("prefect.yaml", ".dvcignore", ".gitignore"):
         shutil.copy(PROJECT / name, root / name)
