@@ -1,7 +1,6 @@
 """What `glamm synth` draws."""
 
 from pathlib import Path
-from typing import Self
 
 from pydantic import Field, model_validator
 
@@ -36,7 +35,7 @@ class SynthConfig(Config):
     backgrounds: Path | None = None
 
     @model_validator(mode="after")
-    def _has_both_folders_or_none(self) -> Self:
+    def _has_both_folders_or_none(self) -> "SynthConfig":
         if (self.cutouts is None) != (self.backgrounds is None):
             given, missing = (
                 ("backgrounds", "cutouts") if self.cutouts is None else ("cutouts", "backgrounds")
