@@ -26,16 +26,15 @@ def pack(samples: tuple[Sample, ...]) -> bytes:
         samples: All with the same picture and objects.
     """
     first = samples[0]
-    return msgpack.packb(
-        {
-            "schema": SCHEMA_VERSION,
-            "dataset": first.dataset,
-            "split": first.split,
-            "image": [first.image.key, list(first.image.size), first.image.license],
-            "objects": [_pack_object(obj) for obj in first.objects],
-            "samples": [_pack_sample(sample) for sample in samples],
-        }
-    )
+    row = {
+        "schema": SCHEMA_VERSION,
+        "dataset": first.dataset,
+        "split": first.split,
+        "image": [first.image.key, list(first.image.size), first.image.license],
+        "objects": [_pack_object(obj) for obj in first.objects],
+        "samples": [_pack_sample(sample) for sample in samples],
+    }
+    return msgpack.Packer().pack(row)
 
 
 def unpack(data: bytes, *, picture: bytes) -> tuple[Sample, ...]:

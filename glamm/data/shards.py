@@ -27,7 +27,7 @@ from glamm.structures.sample import Sample
 
 _STREAMS = "streams"
 _INDEX = "index.json"
-_NUM_FIELDS = 2  # "image" and "sample", each with a length before the row's bytes
+_NUM_FIELDS = 2  # the picture and its samples, whose lengths stand before them
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class ShardWriter:
 
     def add(self, samples: tuple[Sample, ...], picture: bytes) -> None:
         """Write the samples of one picture."""
-        self._writer[self.num_rows] = {"image": picture, "sample": pack(samples)}
+        self._writer[self.num_rows] = (picture, pack(samples))  # a dict of bytes would become Arrow
         for index, sample in enumerate(samples):
             self._places[GROUP_OF_TASK[sample.task], sample.dataset].append((self.num_rows, index))
         self.num_rows += 1

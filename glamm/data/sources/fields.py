@@ -118,7 +118,7 @@ def rle(value: object, field: str) -> Mask:
     extent = record.get("size")
     if not isinstance(extent, list) or len(cast("list[Any]", extent)) != 2:
         raise DataError("needs a size [height, width]", field=field)
-    height, width = size(*cast("list[Any]", extent), field)
+    height, width = size(extent[0], extent[1], field)
     counts = record.get("counts")
     if isinstance(counts, list):
         raise DataError("has uncompressed runs; compress them with pycocotools first", field=field)

@@ -108,7 +108,7 @@ def _read_picture(
         image=ImageRef(key=picture.name, size=size, path=str(picture)),
         objects=objects,
     )
-    samples = (*_conversations(base, described, captions), *_expressions(base, content, notes))
+    samples = (*_conversations(base, described, captions), *_expressions(base, notes))
     if not samples:
         raise DataError("teaches nothing: no caption and no expression")
     remarks = _remarks(content, objects, notes.object_remarks, described, captions)
@@ -212,9 +212,10 @@ def _short_captions(content: fields.Json, notes: _Notes) -> Iterator[tuple[str, 
 
 
 def _dense_caption(content: fields.Json, notes: _Notes) -> tuple[str, list[Phrase]] | None:
+    if content.get("dense_caption") is None:
+        notes.add("is missing", "dense_caption")
+        return None
     try:
-        if content.get("dense_caption") is None:
-            raise DataError("is missing")
         record = fields.mapping(content["dense_caption"], "dense_caption")
         details = [fields.mapping(detail, "details") for detail in fields.items(record, "details")]
         phrases = [
@@ -227,7 +228,7 @@ def _dense_caption(content: fields.Json, notes: _Notes) -> tuple[str, list[Phras
         ]
         return fields.text(record, "caption"), phrases
     except DataError as error:
-        notes.add(error.reason, f"dense_caption.{error.field}" if error.field else "dense_caption")
+        notes.add(error.reason, f"dense_caption.{error.field}")
         return None
 
 
@@ -250,7 +251,7 @@ def _conversations(
         )
 
 
-def _expressions(base: Sample, content: fields.Json, notes: _Notes) -> Iterator[Sample]:
+def _expressions(base: Sample, notes: _Notes) -> Iterator[Sample]:
     floating = {number for number, remark in notes.object_remarks.items() if remark["floating"]}
     found = [
         (text, obj) for obj in base.objects if obj.id not in floating for text in expressions(obj)

@@ -11,7 +11,7 @@ from glamm.data.images import read_header
 from glamm.data.records import Record, Rejection
 from glamm.data.sources import fields
 from glamm.data.sources.json_files import read_json
-from glamm.data.sources.places import confined, find_file, image_file, relative
+from glamm.data.sources.places import confined, find_file, image_file
 from glamm.data.sources.spans import Range, locate, settle_spans
 from glamm.errors import DataError
 from glamm.geometry import masks
@@ -56,10 +56,9 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
         try:
             record = fields.mapping(entry, "annotation")
             image_id = record.get("image_id")
-            if image_id not in images:
-                raise DataError("names a picture that 'images' does not have", field="image_id")
+            image = fields.mapping(images.get(image_id), "image_id: the picture in 'images'")
             found = annotations.get(image_id, [])
-            yield from _read_entry(root, names[0], place, record, images[image_id], found)
+            yield from _read_entry(root, names[0], place, record, image, found)
         except DataError as error:
             yield Rejection(names[0], place, error.reason, error.field)
 
