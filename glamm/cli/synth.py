@@ -36,6 +36,7 @@ def synth(
     from rich.progress import MofNCompleteColumn, Progress  # noqa: PLC0415
 
     from glamm.config.params import load_params  # noqa: PLC0415
+    from glamm.errors import InterruptedRun  # noqa: PLC0415
     from glamm.synthetic.dataset import count_scenes, default_workers, write_dataset  # noqa: PLC0415
 
     overrides = [*set_]
@@ -46,10 +47,14 @@ def synth(
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("scenes", total=count_scenes(config))
-        write_dataset(
-            out,
-            config,
-            workers=workers or default_workers(),
-            advance=lambda number: progress.advance(task, number),
-        )
+        try:
+            write_dataset(
+                out,
+                config,
+                workers=workers or default_workers(),
+                advance=lambda number: progress.advance(task, number),
+            )
+        except KeyboardInterrupt as error:
+            reason = f"the finished scenes stay in {out}; the same command goes on from there"
+            raise InterruptedRun(reason) from error
     console.print(f"{count_scenes(config)} scenes in {out}")

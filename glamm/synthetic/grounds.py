@@ -8,7 +8,7 @@ import numpy as np
 
 from glamm.synthetic.pixels import Gray, Layer, Rgb, spread
 
-Tone = tuple[float, float, float]
+Tone = tuple[int, int, int]
 """Blue, green, red."""
 
 _NOISE_SEED = 20_231  # the grain of the world; scenes take their own windows of it

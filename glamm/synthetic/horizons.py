@@ -49,7 +49,7 @@ def office(rng: np.random.Generator, rows: int, side: int) -> Upper:
             int(rng.integers(top, max(bottom - 8, top + 1))),
         )
         wall[y : min(y + side // 16, bottom), x : min(x + side // 20, right)] = tone(
-            rng, (215, 225, 228), spread=30
+            rng, (215, 225, 228), spread=30.0
         )
     cv2.rectangle(
         wall, (left, top), (right - 1, bottom - 1), (60, 75, 90), max(1, side // 128), cv2.LINE_AA
@@ -88,7 +88,7 @@ def town(rng: np.random.Generator, rows: int, side: int) -> Upper:
     x = -int(rng.integers(side // 10))
     while x < side:
         width, height = int(rng.uniform(0.1, 0.22) * side), int(rng.uniform(0.25, 0.85) * rows)
-        wall = tone(rng, (130, 135, 142), spread=28)
+        wall = tone(rng, (130, 135, 142), spread=28.0)
         top = rows - height
         right = min(x + width, side)
         sky[top:, max(x, 0) : right] = wall

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from glamm.synthetic.pixels import Gray, Layer, filled, spread
 from glamm.synthetic.shapes import Sheet
 
-Color = tuple[float, float, float]
+Color = tuple[int, int, int]
 
 COLORS: dict[str, Color] = {  # blue, green, red, 0 to 255
     "red": (45, 40, 215),

@@ -38,7 +38,7 @@ def paste_scene(rng: np.random.Generator, pool: Pool, *, side: int, max_objects:
     for index in rng.choice(len(pool.cutouts), count, replace=False):
         patch = _transformed(rng, pool.cutouts[int(index)], side=side)
         height, width = (length - 2 * _MARGIN_PX for length in patch.shape[:2])
-        spot = placement.find(rng, height=height, width=width)
+        spot = placement.find(rng, height=float(height), width=float(width))
         if spot is not None:
             sprites.append(_sprite(pool.cutouts[int(index)], patch, spot, background=background))
     kept, ids, hidden = canvas.drop_hidden(back_to_front(sprites), side=side)

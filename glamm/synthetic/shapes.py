@@ -119,7 +119,7 @@ def ellipse(
 
 def ball(sheet: Sheet, rng: np.random.Generator) -> None:  # noqa: ARG001 - a ball has one look
     """A sphere."""
-    sheet.fill(ellipse(0, 0.5, 0.5, 0.5), sheet.curved(sheet.x / 0.5, (sheet.y - 0.5) / 0.5))
+    sheet.fill(ellipse(0.0, 0.5, 0.5, 0.5), sheet.curved(sheet.x / 0.5, (sheet.y - 0.5) / 0.5))
 
 
 def cube(sheet: Sheet, rng: np.random.Generator) -> None:
@@ -128,9 +128,9 @@ def cube(sheet: Sheet, rng: np.random.Generator) -> None:
     left, front, right = (-0.5, rise * (1 + corner)), (corner, 0.0), (0.5, rise * (1 - corner))
     back = (left[0] + right[0] - front[0], left[1] + right[1] - front[1])
     up = [(x, y + height) for x, y in (left, front, right, back)]
-    sheet.fill([left, front, up[1], up[0]], sheet.face(-0.75, 0, 0.65))
-    sheet.fill([front, right, up[2], up[1]], sheet.face(0.75, 0, 0.65))
-    sheet.fill(up, sheet.face(0, 1, 0.3) * 1.12)
+    sheet.fill([left, front, up[1], up[0]], sheet.face(-0.75, 0.0, 0.65))
+    sheet.fill([front, right, up[2], up[1]], sheet.face(0.75, 0.0, 0.65))
+    sheet.fill(up, sheet.face(0.0, 1.0, 0.3) * 1.12)
 
 
 def cylinder(sheet: Sheet, rng: np.random.Generator) -> None:
@@ -138,17 +138,17 @@ def cylinder(sheet: Sheet, rng: np.random.Generator) -> None:
     radius = float(rng.uniform(0.32, 0.38))
     flat = radius * 0.3
     body = np.concatenate(
-        [ellipse(0, flat, radius, flat, start=np.pi), [(radius, 1 - flat), (-radius, 1 - flat)]]
+        [ellipse(0.0, flat, radius, flat, start=np.pi), [(radius, 1 - flat), (-radius, 1 - flat)]]
     )
     sheet.fill(body, sheet.round(radius))
-    sheet.fill(ellipse(0, 1 - flat, radius, flat), sheet.face(0, 1, 0.3) * 1.12)
+    sheet.fill(ellipse(0.0, 1 - flat, radius, flat), sheet.face(0.0, 1.0, 0.3) * 1.12)
 
 
 def cone(sheet: Sheet, rng: np.random.Generator) -> None:
     """An upright cone."""
     radius = float(rng.uniform(0.38, 0.46))
     flat = radius * 0.28
-    outline = np.concatenate([ellipse(0, flat, radius, flat, start=np.pi), [(0.0, 1.0)]])
+    outline = np.concatenate([ellipse(0.0, flat, radius, flat, start=np.pi), [(0.0, 1.0)]])
     sheet.fill(outline, sheet.round(radius * (1.02 - sheet.y)))
 
 
@@ -168,7 +168,9 @@ def ring(sheet: Sheet, rng: np.random.Generator) -> None:
     up = sheet.y - 0.5
     distance = np.maximum(np.hypot(sheet.x, up), 1e-3)
     slope = np.clip((distance - middle) / half, -1, 1)
-    cover = sheet.area(ellipse(0, 0.5, 0.5, 0.5)) * (1 - sheet.area(ellipse(0, 0.5, inner, inner)))
+    cover = sheet.area(ellipse(0.0, 0.5, 0.5, 0.5)) * (
+        1 - sheet.area(ellipse(0.0, 0.5, inner, inner))
+    )
     sheet.lay(cover, sheet.curved(slope * sheet.x / distance, slope * up / distance))
 
 
@@ -210,7 +212,7 @@ def mug(sheet: Sheet, rng: np.random.Generator) -> None:
         ]
     )
     sheet.fill(body, sheet.curved(np.clip((sheet.x - axis) / radius, -1, 1), 0.15))
-    sheet.fill(ellipse(axis, 1 - flat, radius, flat), sheet.face(0, 1, 0.5) * 1.05)
+    sheet.fill(ellipse(axis, 1 - flat, radius, flat), sheet.face(0.0, 1.0, 0.5) * 1.05)
     sheet.fill(ellipse(axis, 1 - flat - 0.012, radius * 0.84, flat * 0.78), 0.3)
 
 

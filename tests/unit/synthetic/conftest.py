@@ -1,0 +1,55 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+NAMES = [
+    "a red ball",
+    "a green box",
+    "a blue cup",
+    "a yellow hat",
+    "a white cat",
+    "a black dog",
+    "a pink car",
+    "a tin can",
+]
+
+
+def disc(color: tuple[int, int, int], *, side: int = 80) -> np.ndarray:
+    """A round cut-out in blue, green, red, alpha; every colour gives another picture."""
+    picture = np.zeros((side, side, 4), dtype=np.uint8)
+    cv2.circle(picture, (side // 2, side // 2), side // 2 - 6, (*color, 255), -1, cv2.LINE_AA)
+    return picture
+
+
+@pytest.fixture
+def cutouts(tmp_path: Path) -> Path:
+    folder = tmp_path / "cutouts"
+    (folder / "deeper").mkdir(parents=True)
+    for index, name in enumerate(NAMES):
+        place = folder / "deeper" if index % 2 else folder
+        cv2.imwrite(str(place / f"{index}.png"), disc((10 * index, 20, 250)))
+        (place / f"{index}.txt").write_text(f"{name}.\nde.utf8=Etwas.\n", encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def backgrounds(tmp_path: Path) -> Path:
+    folder = tmp_path / "backgrounds"
+    folder.mkdir()
+    for index in range(6):
+        picture = np.full((120, 160, 3), (200, 90 + 10 * index, 20), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{index}.png"), picture)
+    return folder
+
+
+@pytest.fixture
+def digest() -> Callable[[Path], dict[str, bytes]]:
+    """Every file below a folder with its bytes."""
+    return lambda folder: {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }

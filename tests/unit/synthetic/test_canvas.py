@@ -1,0 +1,65 @@
+"""Masks are the pixels that can be seen."""
+
+import numpy as np
+import pytest
+
+from glamm.geometry import masks
+from glamm.synthetic import canvas
+from glamm.synthetic.canvas import Sprite
+from glamm.synthetic.scene import Look
+
+
+def sprite(color: int, left: int, top: int, side: int, *, carrier: int | None = None) -> Sprite:
+    return Sprite(
+        color=np.full((side, side, 3), color, dtype=np.float32),
+        alpha=np.ones((side, side), dtype=np.float32),
+        left=left,
+        top=top,
+        foot=float(top + side),
+        look=Look("box"),
+        depth=1.0,
+        carrier=carrier,
+    )
+
+
+def paint(sprites: list[Sprite]) -> tuple[np.ndarray, list[Sprite], tuple]:
+    kept, ids, hidden = canvas.drop_hidden(sprites, side=64)
+    picture = canvas.paint(np.zeros((64, 64, 3), dtype=np.uint8), kept)
+    return picture, kept, canvas.to_things(kept, ids, hidden)
+
+
+def test_masks_are_exactly_the_visible_pixels() -> None:
+    picture, _, things = paint(
+        [sprite(100, 5, 5, 20), sprite(200, 15, 12, 20), sprite(50, 50, 50, 18)]
+    )
+    for color, thing in zip((100, 200, 50), things, strict=True):
+        assert np.array_equal(masks.decode(thing.mask), picture[..., 0] == color)
+    assert things[0].hidden == pytest.approx(10 * 13 / 400)
+    assert things[2].box == (50.0, 50.0, 64.0, 64.0)
+
+
+def test_what_others_hide_is_neither_drawn_nor_annotated() -> None:
+    picture, kept, things = paint([sprite(100, 10, 10, 20), sprite(200, 12, 12, 20)])
+    assert len(kept) == len(things) == 1
+    assert set(np.unique(picture)) == {0, 200}
+
+
+def test_what_stood_on_a_hidden_thing_goes_with_it() -> None:
+    _, kept, _ = paint(
+        [sprite(100, 10, 20, 20), sprite(90, 14, 4, 12, carrier=0), sprite(200, 8, 22, 24)]
+    )
+    assert [float(item.color[0, 0, 0]) for item in kept] == [200.0]
+
+
+def test_carriers_keep_their_number_when_others_go() -> None:
+    hidden, cover = sprite(100, 10, 10, 12), sprite(110, 8, 8, 16)
+    _, kept, things = paint(
+        [hidden, cover, sprite(120, 40, 40, 20), sprite(130, 44, 26, 12, carrier=2)]
+    )
+    assert len(kept) == 3
+    assert things[2].carrier == 1
+
+
+def test_a_sprite_outside_the_picture_is_dropped() -> None:
+    _, kept, _ = paint([sprite(100, 90, 90, 20), sprite(120, 10, 10, 20)])
+    assert len(kept) == 1

@@ -1,0 +1,76 @@
+"""Names from descriptions as people write them."""
+
+import pytest
+
+from glamm.synthetic.descriptions import look_from_name, look_from_text
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("A penguin.", "penguin"),
+        ("Squirrel", "squirrel"),
+        ("A ripe, red tomato!", "ripe red tomato"),
+        ("A ripe, red, juicy tomato", "ripe red juicy tomato"),
+        ("A computer mouse. Squeak!", "computer mouse"),
+        ("A baby sheep (a lamb).", "baby sheep"),
+        ("A “Fuji” apple.", "fuji apple"),
+        ("A Seville orange, also called a bitter orange.", "seville orange"),
+        ("A hoverfly resembles a honeybee drone.", "hoverfly"),
+        ("An eggplant with fruit.", "eggplant"),
+        ("A bunch of grapes.", "bunch of grapes"),
+        ("George the blue groper.", "blue groper"),
+        ("Mercury—the planet closest to the Sun.", "mercury"),
+        ("A plumber’s wrench.", "plumber's wrench"),  # noqa: RUF001 - as it is typed
+        ("de.utf8=Ein Hund\nA dog\n", "dog"),
+        ("blue water bottle, 500 ml", "blue water bottle"),
+    ],
+)
+def test_noun_phrases(text: str, name: str) -> None:
+    look = look_from_text(text)
+    assert look is not None
+    assert look.name == name
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \n", "...", "Eat your bread!", "It's a cep, or not?", "A", "12 34", "Boom!!!"]
+)
+def test_what_names_nothing(text: str) -> None:
+    assert look_from_text(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "determiner"),
+    [
+        ("Some flowers.", "some"),
+        ("Two wild boars.", "two"),
+        ("Sweet yellow corn.", "some"),
+        ("A cat", ""),
+        ("Rose", ""),
+    ],
+)
+def test_determiners(text: str, determiner: str) -> None:
+    look = look_from_text(text)
+    assert look is not None
+    assert look.determiner == determiner
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [
+        ("red_apple-02", "red apple"),
+        ("RedApple", "red apple"),
+        ("banana", "banana"),
+        ("IMG_1234", None),
+        ("001", None),
+    ],
+)
+def test_file_names(stem: str, name: str | None) -> None:
+    look = look_from_name(stem)
+    assert (look and look.name) == name
+
+
+def test_the_head_of_a_compound_is_its_last_word() -> None:
+    look = look_from_text("A hot air balloon.")
+    assert look is not None
+    assert (look.adjectives, look.noun) == (("hot", "air"), "balloon")

@@ -1,0 +1,169 @@
+"""Data sets of pasted cut-outs."""
+
+import json
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from glamm.config.synthetic import SynthConfig
+from glamm.errors import DataError
+from glamm.geometry import masks
+from glamm.synthetic.dataset import write_dataset
+from glamm.synthetic.library import Library, open_library
+from glamm.synthetic.pasted import paste_scene
+
+Digest = Callable[[Path], dict[str, bytes]]
+
+
+@pytest.fixture
+def library(cutouts: Path, backgrounds: Path) -> Library:
+    return open_library(cutouts, backgrounds, seed=0)
+
+
+def test_splits_share_no_picture(library: Library) -> None:
+    pools = (library.train, library.val, library.test)
+    for kind, total in (("cutouts", 8), ("backgrounds", 6)):
+        paths = [[source.path for source in getattr(pool, kind)] for pool in pools]
+        assert all(paths)
+        assert len({path for pool in paths for path in pool}) == sum(map(len, paths)) == total
+
+
+def test_the_same_name_spreads_over_the_splits(cutouts: Path, backgrounds: Path) -> None:
+    for path in cutouts.rglob("*.txt"):
+        path.write_text("An apple.")
+    library = open_library(cutouts, backgrounds, seed=0)
+    assert all(
+        pool.cutouts[0].look.name == "apple" for pool in (library.train, library.val, library.test)
+    )
+
+
+def test_masks_come_from_the_alpha(library: Library) -> None:
+    # red discs on blue-green ground: the colour says where they are
+    for seed in range(20):
+        scene = paste_scene(np.random.default_rng(seed), library.train, side=128, max_objects=4)
+        picture = scene.picture.astype(int)
+        is_red = picture[..., 2] > picture[..., 0]
+        annotated = np.any([masks.decode(thing.mask) for thing in scene.things], axis=0)
+        assert (is_red & annotated).sum() / (is_red | annotated).sum() > 0.95
+
+
+def test_things_are_called_as_described(library: Library) -> None:
+    scene = paste_scene(np.random.default_rng(1), library.train, side=128, max_objects=4)
+    known = {source.look.name for source in library.train.cutouts}
+    assert {thing.look.name for thing in scene.things} <= known
+    assert scene.setting is None
+
+
+@pytest.fixture
+def config(cutouts: Path, backgrounds: Path) -> SynthConfig:
+    return SynthConfig(
+        image_size=96, num_grand=8, num_train=8, num_val=3, num_test=3, max_objects=4,
+        cutouts=cutouts, backgrounds=backgrounds,
+    )  # fmt: skip
+
+
+def test_files_name_only_cutouts_of_their_split(config: SynthConfig, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    write_dataset(out, config, workers=1)
+    library = open_library(config.cutouts, config.backgrounds, seed=0)
+    for split, pool in (("val", library.val), ("test", library.test)):
+        file = out / f"GranDf/annotations/val_test/{split}_gcg_coco_caption_gt.json"
+        labels = {
+            label.lower().split(" ", 1)[1]
+            for entry in json.loads(file.read_text())["annotations"]
+            for label in entry["labels"]
+        }
+        assert labels <= {source.look.name for source in pool.cutouts}
+    record = json.loads(next((out / "GranD/annotations").iterdir()).read_text())
+    assert next(iter(record.values()))["landmark"] == ""
+
+
+@pytest.mark.slow
+def test_bytes_do_not_depend_on_workers_or_on_where_the_folders_are(
+    config: SynthConfig, tmp_path: Path, digest: Digest
+) -> None:
+    write_dataset(tmp_path / "one", config, workers=1)
+    moved = config.cutouts.rename(tmp_path / "elsewhere")
+    write_dataset(tmp_path / "two", config.model_copy(update={"cutouts": moved}), workers=2)
+    assert digest(tmp_path / "one") == digest(tmp_path / "two")
+
+
+def test_changed_cutouts_need_another_folder(config: SynthConfig, tmp_path: Path) -> None:
+    write_dataset(tmp_path / "out", config, workers=1)
+    next(config.cutouts.rglob("*.txt")).write_text("A zebra.")
+    with pytest.raises(DataError, match="another pictures"):
+        write_dataset(tmp_path / "out", config, workers=1)
+
+
+def test_bad_files_are_named_and_set_aside(
+    cutouts: Path, backgrounds: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    good = next(cutouts.glob("*.png")).read_bytes()
+    picture = cv2.imdecode(np.frombuffer(good, np.uint8), cv2.IMREAD_UNCHANGED)
+    (cutouts / "broken.png").write_bytes(good[: len(good) // 2])
+    (cutouts / "noise.png").write_bytes(b"no picture at all")
+    cv2.imwrite(str(cutouts / "plain.jpg"), picture[..., :3])
+    cv2.imwrite(
+        str(cutouts / "opaque.png"), np.dstack([picture[..., :3], np.full((80, 80), 255, np.uint8)])
+    )
+    cv2.imwrite(str(cutouts / "nothing.png"), np.zeros((80, 80, 4), np.uint8))
+    cv2.imwrite(str(cutouts / "tiny.png"), cv2.resize(picture, (12, 12)))
+    cv2.imwrite(str(cutouts / "IMG_1234.png"), np.roll(picture, 3, axis=1) // 2 * 2)
+    cv2.imwrite(str(cutouts / "latin.png"), picture // 2 + picture // 4)
+    (cutouts / "latin.txt").write_bytes("Ein Käse".encode("latin-1"))
+    cv2.imwrite(str(cutouts / "mirrored cup.png"), picture[:, ::-1])
+    cv2.imwrite(str(cutouts / "huge.png"), np.zeros((8000, 8000, 4), np.uint8))
+    with caplog.at_level(logging.WARNING):
+        library = open_library(cutouts, backgrounds, seed=0)
+    said = "\n".join(record.getMessage() for record in caplog.records)
+    for name, reason in (
+        ("broken.png", ""), ("noise.png", "no picture"), ("plain.jpg", "no alpha"), ("opaque.png", "no transparent"),
+        ("nothing.png", "transparent everywhere"), ("tiny.png", "pixels"), ("IMG_1234.png", "has no name"),
+        ("latin.png", "latin.txt cannot be read"), ("mirrored cup.png", "shows the same as"), ("huge.png", "8000 x 8000"),
+    ):  # fmt: skip
+        assert any(name in line and reason in line for line in said.splitlines()), (name, said)
+    assert len(library.train.cutouts) + len(library.val.cutouts) + len(library.test.cutouts) == 8
+
+
+def test_pictures_of_other_kinds_of_png_work(cutouts: Path, backgrounds: Path) -> None:
+    from PIL import Image  # noqa: PLC0415
+
+    rgba = Image.open(next(cutouts.glob("*.png")))
+    rgba.quantize(8).save(cutouts / "palette cup.png", transparency=0)
+    rgba.convert("LA").save(cutouts / "grey cup.png")
+    rgba.save(cutouts / "modern cup.webp", lossless=True)
+    library = open_library(cutouts, backgrounds, seed=0)
+    pools = (library.train, library.val, library.test)
+    names = {source.look.name for pool in pools for source in pool.cutouts}
+    assert {"palette cup", "grey cup"} <= names
+
+
+def test_too_few_files_are_counted(cutouts: Path, backgrounds: Path) -> None:
+    for path in sorted(cutouts.rglob("*.png"))[2:]:
+        path.unlink()
+    with pytest.raises(DataError, match=r"2 usable cut-outs of 2 pictures.*at least 3"):
+        open_library(cutouts, backgrounds, seed=0)
+
+
+def test_a_missing_folder_is_named(cutouts: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere: is no folder"):
+        open_library(cutouts, tmp_path / "nowhere", seed=0)
+
+
+def test_few_cutouts_make_scenes_of_few_things(cutouts: Path, backgrounds: Path) -> None:
+    for path in sorted(cutouts.rglob("*.png"))[3:]:
+        path.unlink()
+    library = open_library(cutouts, backgrounds, seed=0)
+    for seed in range(10):
+        assert (
+            len(
+                paste_scene(
+                    np.random.default_rng(seed), library.test, side=64, max_objects=8
+                ).things
+            )
+            == 1
+        )
