@@ -25,12 +25,11 @@ def build_model(config: ModelConfig = CONFIG, *, seed: int = 0) -> GLaMM:
 
 
 def pictures(count: int, *, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random pixels for both encoders."""
+    """Random pixels for both encoders; the first pictures are the same whatever the count."""
     generator = torch.Generator().manual_seed(seed)
-    shape = (count, 3, 128, 128)
-    return tuple(  # type: ignore[return-value]
-        torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator) for _ in range(2)
-    )
+    shape = (count, 2, 3, 128, 128)
+    pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    return pixels[:, 0], pixels[:, 1]
 
 
 def build_batch(

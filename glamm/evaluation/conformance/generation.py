@@ -6,7 +6,7 @@ from torch import Tensor
 from glamm.evaluation.conformance.inputs import build_request, encode_texts
 from glamm.evaluation.conformance.layout import Case, ConformanceSet
 from glamm.evaluation.conformance.probe import Recording, record
-from glamm.evaluation.conformance.training import Computed, cut_like
+from glamm.evaluation.conformance.training import Computed, fit
 from glamm.inference.engine import generate
 from glamm.models.glamm import GLaMM
 
@@ -32,14 +32,8 @@ def compute_generation(model: GLaMM, conformance: ConformanceSet, case: Case) ->
         tensors["mid.seg_embeddings"] = recording.outputs("text_to_mask_projector")[0]
         tensors["out.low_res_masks.0"] = recording.outputs("mask_decoder")[0][0][:, 0]
     encoded = encode_texts(conformance, [case.description.prompt])
-    tensors |= {name: encoded[name] for name in encoded if name == "in.input_ids"}
-    fitted = {
-        name: cut_like(name, tensors[name], expected, case)
-        for name, expected in case.reference.items()
-        if name in tensors
-    }
-    boxes = {name: given for name, given in case.reference.items() if name.startswith("in.bboxes")}
-    return Computed(fitted | boxes)
+    tensors |= {name: value for name, value in encoded.items() if name == "in.input_ids"}
+    return Computed(fit(tensors, case))
 
 
 def _step_tensors(

@@ -56,7 +56,7 @@ def compute_training(model: GLaMM, conformance: ConformanceSet, case: Case) -> C
         "losses": {name: value.item() for name, value in losses.items()},
         "grad_norms": {name: value.norm().item() for name, value in gradients.items()},
     }
-    return Computed(_fit(tensors, case), numbers)
+    return Computed(fit(tensors, case), numbers)
 
 
 def set_release_trainable(model: GLaMM) -> None:
@@ -182,20 +182,18 @@ def _count_segs(model: GLaMM, batch: Batch) -> list[int]:
     return counts.tolist()
 
 
-def _fit(tensors: Mapping[str, Tensor], case: Case) -> dict[str, Tensor]:
-    """Keep what the reference has, cut as it was cut; pass on what was only given."""
-    fitted: dict[str, Tensor] = {}
-    for name, expected in case.reference.items():
-        value = tensors.get(name)
-        if value is None:
-            if name.startswith(("in.offset", "in.masks", "in.bboxes")):
-                fitted[name] = expected
-            continue
-        fitted[name] = cut_like(name, value.detach(), expected, case)
-    return fitted
+def fit(tensors: Mapping[str, Tensor], case: Case) -> dict[str, Tensor]:
+    """Keep what the reference has, cut as it was cut; inputs that nothing is computed from are passed on."""
+    given = {name: value for name, value in case.reference.items() if name.startswith("in.")}
+    computed = {
+        name: _cut_like(name, tensors[name].detach(), expected, case)
+        for name, expected in case.reference.items()
+        if name in tensors
+    }
+    return given | computed
 
 
-def cut_like(name: str, value: Tensor, expected: Tensor, case: Case) -> Tensor:
+def _cut_like(name: str, value: Tensor, expected: Tensor, case: Case) -> Tensor:
     """Cut a tensor to the part that a set stores.
 
     Of the language model's states, the last rows and positions; of fused levels, every n-th pixel; of all else, the

@@ -1,0 +1,110 @@
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from glamm.checkpoints import load_model, save_model
+from glamm.checkpoints.store import file_sha256
+from glamm.errors import CheckpointError
+from tests.model_builders import build_batch, build_model
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_model(build_model(), tmp_path / "model", tokenizer_model=b"pieces", lineage={"data": "x"})
+    return tmp_path / "model"
+
+
+def test_loaded_model_is_the_saved_one(folder: Path) -> None:
+    batch = build_batch([[7, 8, 2]], image_index=[0])
+
+    model, config = load_model(folder)
+
+    assert config == build_model().config
+    assert not model.training
+    assert model(batch).loss.item() == build_model()(batch).loss.item()
+    assert (folder / "tokenizer.model").read_bytes() == b"pieces"
+    assert json.loads((folder / "lineage.json").read_text()) == {"data": "x"}
+
+
+def test_saving_leaves_only_the_promised_files(folder: Path) -> None:
+    save_model(build_model(seed=1), folder, tokenizer_model=b"pieces", lineage={})
+
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["config.json", "lineage.json", "model.safetensors", "tokenizer.model"]
+    load_model(folder)
+
+
+def test_saving_twice_writes_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    save_model(build_model(), tmp_path / "again", tokenizer_model=b"pieces", lineage={"data": "x"})
+
+    for path in folder.iterdir():
+        assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_a_file_cut_in_half_is_one_clear_error(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+    with pytest.raises(CheckpointError, match=rf"model.safetensors: has {len(content) // 2} bytes"):
+        load_model(folder)
+
+
+def test_a_flipped_byte_is_noticed(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+
+    with pytest.raises(CheckpointError, match=r"its checksum is not the one in config\.json"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+
+    with pytest.raises(CheckpointError, match=f"{name}: cannot be read"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "Invalid JSON"), ("{}", "model: Field required")],
+    ids=["half", "empty"],
+)
+def test_a_damaged_configuration_is_named(folder: Path, content: str, message: str) -> None:
+    (folder / "config.json").write_text(content)
+
+    with pytest.raises(CheckpointError, match=rf"config.json: .*{message}"):
+        load_model(folder)
+
+
+def test_tensors_that_do_not_fit_are_listed_in_one_error(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    weights["extra.weight"] = weights.pop("image_projector.0.bias")
+    weights["image_projector.2.bias"] = torch.zeros(3)
+    save_file(weights, path)
+    config = json.loads((folder / "config.json").read_text())
+    del config["weights_sha256"], config["weights_bytes"]
+    _describe(folder, config)
+
+    with pytest.raises(CheckpointError) as caught:
+        load_model(folder)
+
+    message = str(caught.value)
+    assert "1 missing: image_projector.0.bias" in message
+    assert "1 unexpected: extra.weight" in message
+    assert "1 with a wrong shape: image_projector.2.bias (3,) instead of (192,)" in message
+
+
+def _describe(folder: Path, config: dict) -> None:
+    """Write the checksum of changed weights into config.json."""
+    path = folder / "model.safetensors"
+    config["weights_sha256"] = file_sha256(path)
+    config["weights_bytes"] = path.stat().st_size
+    (folder / "config.json").write_text(json.dumps(config))
