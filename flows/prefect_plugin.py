@@ -5,9 +5,11 @@ words are parsed, in every folder whose pyproject.toml has `[tool.prefect.plugin
 imports nothing heavy.
 """
 
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from prefect.plugins import HookContext, register_hook
 
@@ -40,7 +42,30 @@ def _is_deployment_command(words: Sequence[str]) -> bool:
     return program.name == "prefect" or program.parts[-2:] == ("prefect", "__main__.py")
 
 
+def missing_server(words: Sequence[str], api_url: str | None) -> str | None:
+    """What to say to a person who asks for a deployment while this machine's server is down.
+
+    Args:
+        words: A process's `sys.argv`.
+        api_url: Prefect's configured address; only those of this machine are tried.
+
+    Returns:
+        One line, or None if there is nothing to say.
+    """
+    address = urlsplit(api_url or "")
+    if not _is_deployment_command(words) or address.hostname not in {"127.0.0.1", "localhost"}:
+        return None
+    try:
+        with socket.create_connection((address.hostname, address.port or 80), timeout=5):
+            return None
+    except OSError:
+        return f"error: no Prefect server answers at {api_url}. Start it with: make up"
+
+
 @register_hook
-def setup_environment(*, ctx: HookContext) -> None:  # noqa: ARG001 - the hook's signature is Prefect's
-    """Expand the aliases in this process's own words."""
+def setup_environment(*, ctx: HookContext) -> None:
+    """Expand the aliases in this process's own words; say how to start a server that is needed and not there."""
     sys.argv[:] = expand_aliases(sys.argv)
+    message = missing_server(sys.argv, ctx.api_url)
+    if message:
+        sys.exit(message)

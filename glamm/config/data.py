@@ -1,7 +1,5 @@
 """How a data set becomes training shards, and how shards become batches."""
 
-from typing import Self
-
 from pydantic import Field, NonNegativeFloat, PositiveInt, model_validator
 
 from glamm.config.base import Config
@@ -41,7 +39,7 @@ class MixtureConfig(Config):
     rates: dict[str, NonNegativeFloat] = Field(default_factory=dict)
 
     @model_validator(mode="after")
-    def _trains_something(self) -> Self:
+    def _trains_something(self) -> "MixtureConfig":
         if not any(self.weights().values()):
             raise ValueError("every kind of conversation has weight 0: give one a positive weight")
         return self

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from flows.workspace import stage_environment
+
 PROJECT = Path(__file__).parents[2]
 TOY = Path(__file__).parent / "toy"
 PYPROJECT = """
@@ -55,3 +57,17 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def repository(template: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(template, tmp_path / "toy"))
+
+
+@pytest.fixture(scope="session")
+def finished_template(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = Path(shutil.copytree(template, tmp_path_factory.mktemp("finished") / "toy"))
+    command = [sys.executable, "-m", "dvc", "repro", "--quiet"]
+    subprocess.run(command, cwd=root, env=stage_environment(root), check=True)
+    return root
+
+
+@pytest.fixture
+def finished_repository(finished_template: Path, tmp_path: Path) -> Path:
+    """The repository with the results of every stage."""
+    return Path(shutil.copytree(finished_template, tmp_path / "finished"))

@@ -49,10 +49,8 @@ def test_workspace_has_uncommitted_and_new_files_and_the_shared_scratch(reposito
     assert not workspace.root.exists()
 
 
-def test_workspace_runs_nothing_again_that_the_checkout_has(repository: Path):
-    repro(repository)
-
-    workspace = open_workspace(repository, name="fox")
+def test_workspace_runs_nothing_again_that_the_checkout_has(finished_repository: Path):
+    workspace = open_workspace(finished_repository, name="fox")
 
     assert "Running stage" not in repro(workspace.root)
 
@@ -100,8 +98,8 @@ def test_publish_keeps_results_that_the_checkout_made_meanwhile(repository: Path
     assert (repository / "data/model.txt").read_text() == "train 2\n"
 
 
-def test_saved_experiment_is_up_to_date_once_applied(repository: Path):
-    repro(repository)
+def test_saved_experiment_is_up_to_date_once_applied(finished_repository: Path):
+    repository = finished_repository
     workspace = open_workspace(repository, name="fox")
     override(workspace, ["synth.seed=5"])
     repro(workspace.root)
