@@ -17,6 +17,8 @@ from glamm.synthetic.text import (
     with_article,
 )
 
+_INVERTED = 0.2  # of the sentences begin with "there is"
+
 
 def grounded_caption(scene: Scene, *, rng: np.random.Generator) -> GroundedText:
     """A caption that names every thing once, two a sentence, with the relation of each pair."""
@@ -79,4 +81,7 @@ def _clause(scene: Scene, pair: Sequence[Mention], *, rng: np.random.Generator) 
         )
     if relation is None:
         return [f"there {verb} ", *listing(pair)]
-    return [first, f" {verb} {_choose(rng, WORDINGS[relation])} ", second]
+    words = _choose(rng, WORDINGS[relation])
+    if rng.random() < _INVERTED:
+        return [f"there {verb} ", first, f" {words} ", second]
+    return [first, f" {verb} {words} ", second]

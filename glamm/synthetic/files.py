@@ -1,7 +1,6 @@
 """Files that are whole or absent, and a folder that holds nothing but one data set."""
 
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,11 @@ def write_whole(path: Path, content: bytes) -> None:
     unfinished = path.with_name(f"{path.name}{_UNFINISHED}")
     try:
         unfinished.write_bytes(content)
-        os.replace(unfinished, path)  # noqa: PTH105 - Path.replace is the same call; this one names both
-    except BaseException:
+        unfinished.replace(path)
+    except BaseException as error:
         unfinished.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say which file it was
         raise
 
 

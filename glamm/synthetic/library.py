@@ -25,6 +25,8 @@ MAX_PIXELS = 50_000_000
 """More is taken for a mistake: it would need gigabytes to decode."""
 
 _MIN_SOLID_PX = 16  # shortest side of what can be recognised
+_MIN_FILLED = 0.05  # of its box
+_MIN_ASPECT = 0.04  # of its longest side
 _UNREADABLE = (
     OSError,
     ValueError,
@@ -112,26 +114,31 @@ def open_library(cutouts: Path, backgrounds: Path, *, seed: int, run: Runner = m
 
 def inspect_cutout(path: Path) -> Source | Rejected:
     """Check a cut-out and find its name."""
-    try:
-        bgra = read_cutout(path)
-    except _UNREADABLE as error:
-        return Rejected(path, _reason(error))
-    solid = bgra[..., 3] >= 128
-    if solid.all():
-        return Rejected(path, "has no transparent background: the whole rectangle would be pasted")
-    if min(bgra.shape[:2]) < _MIN_SOLID_PX:
-        return Rejected(
-            path, f"shows only {bgra.shape[1]} x {bgra.shape[0]} pixels; {_MIN_SOLID_PX} are needed"
-        )
     text = path.with_suffix(".txt")
     try:
+        bgra = read_cutout(path)
+        fault = _fault(bgra)
         look = look_from_text(text.read_text(encoding="utf-8-sig")) if text.is_file() else None
-    except (OSError, UnicodeDecodeError) as error:
-        return Rejected(path, f"its description {text.name} cannot be read ({_reason(error)})")
+    except UnicodeDecodeError:
+        return Rejected(path, f"its description {text.name} is not UTF-8")
+    except _UNREADABLE as error:
+        return Rejected(path, _reason(error))
     look = look or look_from_name(path.stem)
     if look is None:
-        return Rejected(path, f"has no name: write what it shows into {text.name} beside it")
-    return Source(path, _digest(bgra), look)
+        fault = fault or f"has no name: write what it shows into {text.name} beside it"
+    return Rejected(path, fault) if fault else Source(path, _digest(bgra), look)
+
+
+def _fault(bgra: Bgra) -> str | None:
+    height, width = bgra.shape[:2]
+    solid = bgra[..., 3] >= 128
+    if solid.all():
+        return "has no transparent background: the whole rectangle would be pasted"
+    if solid.mean() < _MIN_FILLED or min(height, width) < _MIN_ASPECT * max(height, width):
+        return "is too thin to be seen in a picture"
+    if min(height, width) < _MIN_SOLID_PX:
+        return f"shows only {width} x {height} pixels; {_MIN_SOLID_PX} are needed"
+    return None
 
 
 def inspect_background(path: Path) -> Source | Rejected:
@@ -165,7 +172,7 @@ def read_cutout(path: Path) -> Bgra:
     solid = rgba[..., 3] >= 128
     rows, columns = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
     if not rows.size:
-        raise ValueError("is transparent everywhere")
+        raise ValueError("is transparent everywhere: no pixel has half of the full alpha")
     part = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGBA2BGRA)
 

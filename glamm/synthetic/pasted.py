@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
+from glamm.errors import DataError
 from glamm.synthetic import canvas
 from glamm.synthetic.canvas import Sprite
 from glamm.synthetic.library import Bgra, Pool, Source, small_background, small_cutout
@@ -17,6 +18,7 @@ _HORIZON = 0.25  # of a photograph, above which nothing stands
 _COLOR_MATCH = 0.18  # part of the way from the cut-out's mean colour to the background's
 _EDGE = 0.55  # blur of the rim in pixels at 256 pixels a side
 _MARGIN_PX = 3
+_TRIES = 20
 
 
 def paste_scene(rng: np.random.Generator, pool: Pool, *, side: int, max_objects: int) -> Scene:
@@ -30,7 +32,21 @@ def paste_scene(rng: np.random.Generator, pool: Pool, *, side: int, max_objects:
 
     Returns:
         A scene of 1 to `max_objects` things, each visible; its setting is not known.
+
+    Raises:
+        DataError: No cut-out of the pool shows enough pixels at this size.
     """
+    for _ in range(_TRIES):
+        scene = _paste(rng, pool, side=side, max_objects=max_objects)
+        if scene.things:
+            return scene
+    names = ", ".join(str(source.path) for source in pool.cutouts[:3])
+    raise DataError(
+        f"none of these cut-outs can be seen at {side} pixels, use larger pictures: {names}"
+    )
+
+
+def _paste(rng: np.random.Generator, pool: Pool, *, side: int, max_objects: int) -> Scene:
     background = _background(rng, pool.backgrounds, side=side)
     count = min(sample_count(rng, max_objects=max_objects), len(pool.cutouts))
     placement = Placement(side, _HORIZON * side)

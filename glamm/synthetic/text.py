@@ -1,7 +1,14 @@
 """Texts whose phrases know their place and their things."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+_VOWEL = re.compile(
+    r"(?!eu|ewe|one\b|once|usb|u[bfkst][aeiou]|uni(?!n|m))[aeiou]|(?:hour|honest|heir)",
+    re.IGNORECASE,
+)
+"""How names begin that want "an"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +76,8 @@ def lowered(text: GroundedText) -> GroundedText:
 
 
 def with_article(name: str) -> str:
-    """Put a or an before a name."""
-    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+    """Put a or an before a name, by its sound: an apple, a European bear, an hour glass."""
+    return f"{'an' if _VOWEL.match(name) else 'a'} {name}"
 
 
 def listing(pieces: Sequence[Piece]) -> list[Piece]:

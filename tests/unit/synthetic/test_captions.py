@@ -7,7 +7,7 @@ from glamm.geometry import masks
 from glamm.synthetic.captions import grounded_caption
 from glamm.synthetic.naming import mentions
 from glamm.synthetic.scene import Look, Scene, Thing
-from glamm.synthetic.text import Mention, assemble
+from glamm.synthetic.text import Mention, assemble, with_article
 
 BALL = Look("ball", ("red",), plural="balls")
 APPLE = Look("apple", ("red",))
@@ -57,3 +57,23 @@ def test_sentences_begin_with_capitals() -> None:
     )
     assert text.text == "A cat sleeps. An owl flies."
     assert [g.phrase for g in text.groundings] == ["A cat", "An owl"]
+
+
+@pytest.mark.parametrize(
+    ("name", "phrase"),
+    [
+        ("apple", "an apple"),
+        ("cat", "a cat"),
+        ("european bear", "a european bear"),
+        ("unicorn", "a unicorn"),
+        ("umbrella", "an umbrella"),
+        ("usb stick", "a usb stick"),
+        ("hour glass", "an hour glass"),
+        ("onion", "an onion"),
+        ("one-eyed cat", "a one-eyed cat"),
+        ("ukulele", "a ukulele"),
+        ("ugly duck", "an ugly duck"),
+    ],
+)
+def test_articles(name: str, phrase: str) -> None:
+    assert with_article(name) == phrase

@@ -116,6 +116,7 @@ def test_bad_files_are_named_and_set_aside(
     cv2.imwrite(str(cutouts / "latin.png"), picture // 2 + picture // 4)
     (cutouts / "latin.txt").write_bytes("Ein Käse".encode("latin-1"))
     cv2.imwrite(str(cutouts / "mirrored cup.png"), picture[:, ::-1])
+    cv2.imwrite(str(cutouts / "needle.png"), cv2.resize(picture, (600, 20))[:18])
     cv2.imwrite(str(cutouts / "huge.png"), np.zeros((8000, 8000, 4), np.uint8))
     with caplog.at_level(logging.WARNING):
         library = open_library(cutouts, backgrounds, seed=0)
@@ -123,7 +124,8 @@ def test_bad_files_are_named_and_set_aside(
     for name, reason in (
         ("broken.png", ""), ("noise.png", "no picture"), ("plain.jpg", "no alpha"), ("opaque.png", "no transparent"),
         ("nothing.png", "transparent everywhere"), ("tiny.png", "pixels"), ("IMG_1234.png", "has no name"),
-        ("latin.png", "latin.txt cannot be read"), ("mirrored cup.png", "shows the same as"), ("huge.png", "8000 x 8000"),
+        ("latin.png", "latin.txt is not UTF-8"), ("mirrored cup.png", "shows the same as"), ("huge.png", "8000 x 8000"),
+        ("needle.png", "too thin"),
     ):  # fmt: skip
         assert any(name in line and reason in line for line in said.splitlines()), (name, said)
     assert len(library.train.cutouts) + len(library.val.cutouts) + len(library.test.cutouts) == 8
