@@ -14,8 +14,10 @@ import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from dvc.exceptions import DvcException  # pyright: ignore[reportMissingTypeStubs]
+from dvc.repo import Repo  # pyright: ignore[reportMissingTypeStubs]
 from dvc.utils.hydra import apply_overrides  # pyright: ignore[reportMissingTypeStubs]
 
 from flows.graph import reason, small_results
@@ -74,8 +76,7 @@ def open_workspace(checkout: Path, *, name: str) -> Workspace:
             ) from error
         _bring_uncommitted(checkout, root)
     (root / SCRATCH).symlink_to(checkout / SCRATCH, target_is_directory=True)
-    _share_cache(checkout, root)
-    dvc(root, "checkout", "--quiet", "--allow-missing")
+    _bring_results(checkout, root)
     for path in small_results(checkout):
         _copy(path, checkout, root)
     lock = checkout / LOCK_FILE
@@ -215,11 +216,22 @@ def _copy(path: Path, source: Path, target: Path) -> None:
     shutil.copy2(source / path, target / path, follow_symlinks=False)
 
 
-def _share_cache(checkout: Path, root: Path) -> None:
+def _bring_results(checkout: Path, root: Path) -> None:
+    """Link what the checkout's stages made into the new tree; the cache is one for all trees."""
     private = checkout / ".dvc" / "config.local"
     if private.exists():
         shutil.copy2(private, root / ".dvc" / "config.local")
-    dvc(root, "cache", "dir", "--local", dvc(checkout, "cache", "dir").strip())
+    try:
+        with Repo(str(checkout)) as repo:
+            cache = cast("Any", repo).cache.local_cache_dir
+        with Repo(str(root)) as repo, cast("Any", repo).config.edit("local") as settings:
+            settings["cache"]["dir"] = cache
+        with Repo(str(root)) as repo:
+            cast("Any", repo).checkout(allow_missing=True)
+    except DvcException as error:
+        raise EnvironmentFault(
+            f"DVC cannot bring the results into {root}: {reason(error)}"
+        ) from error
 
 
 def _drop_worktree(checkout: Path, root: Path) -> None:
