@@ -4,7 +4,6 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from jaxtyping import UInt8
@@ -91,7 +90,7 @@ def decode(data: bytes, *, size: Size) -> UInt8[np.ndarray, "height width 3"]:
         raise ValueError(f"the picture cannot be decoded: {error}") from error
 
 
-def _open(file: IO[bytes]) -> Image.Image:
+def _open(file: io.BufferedReader | io.BytesIO) -> Image.Image:
     Image.init()  # only the first call does anything
     try:
         with warnings.catch_warnings():

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -104,9 +104,9 @@ class ShardReader:
         self._maps: dict[int, tuple[mmap.mmap, np.ndarray]] = {}
         self.streams = tuple(_read_streams(folder))
 
-    def __reduce__(self) -> tuple[type[Self], tuple[Path]]:
+    def __reduce__(self) -> tuple[type["ShardReader"], tuple[Path]]:
         """Another process opens the files itself."""
-        return type(self), (self.folder,)
+        return ShardReader, (self.folder,)
 
     def __len__(self) -> int:
         """Number of rows, one a picture."""

@@ -30,10 +30,10 @@ def clip(box: Box, *, size: Size) -> Box:
     height, width = size
     x1, y1, x2, y2 = box
     return (
-        min(max(x1, 0.0), width),
-        min(max(y1, 0.0), height),
-        min(max(x2, 0.0), width),
-        min(max(y2, 0.0), height),
+        min(max(x1, 0.0), float(width)),
+        min(max(y1, 0.0), float(height)),
+        min(max(x2, 0.0), float(width)),
+        min(max(y2, 0.0), float(height)),
     )
 
 

@@ -90,9 +90,10 @@ class _Window:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._start)
             except json.JSONDecodeError as error:
+                position = error.pos - self._start
                 if self._read():
                     continue
-                raise self.fault(error.msg, at=error.pos) from error
+                raise self.fault(error.msg, at=position) from error
             except RecursionError as error:
                 raise self.fault("nested too deeply") from error
             if end == len(self._text) and self._read():
@@ -130,7 +131,8 @@ def _blocks(path: Path) -> Iterator[str]:
     try:
         with path.open("rb") as file:
             while block := file.read(_BLOCK):
-                yield decoder.decode(block)
+                if text := decoder.decode(block):  # nothing yet when a block ends inside a character
+                    yield text
                 done += len(block)
             yield decoder.decode(b"", final=True)
     except UnicodeDecodeError as error:

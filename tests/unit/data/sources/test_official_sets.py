@@ -1,0 +1,170 @@
+"""The release's layouts in miniature, with what their maker knows to be in them."""
+
+import json
+import shutil
+
+import pytest
+
+from glamm.data.check import Checked
+from glamm.data.describe import describe
+from glamm.data.reading import read_checked
+from glamm.data.sources.registry import SOURCES, find_sources
+from glamm.errors import DataError
+from tests.data_builders import BAD_FORMATS, FORMATS
+
+OFFICIAL = sorted(path.name for path in FORMATS.iterdir())
+
+
+def read(name, root):
+    return describe(SOURCES[name], root, read_checked(SOURCES[name], root))
+
+
+def differences(expected, found, place=""):
+    """Everything in `expected` that is not the same in `found`; probes are the maker's own points."""
+    if isinstance(expected, dict):
+        missing = [f"{place}.{key} is missing" for key in expected if key not in found]
+        return missing + [
+            line
+            for key in expected.keys() & found.keys() - {"probes_x_y_r_g_b"}
+            for line in differences(expected[key], found[key], f"{place}.{key}")
+        ]
+    if isinstance(expected, list):
+        if len(expected) != len(found):
+            return [f"{place} has {len(found)} things, not {len(expected)}"]
+        pairs = enumerate(zip(expected, found, strict=True))
+        return [line for i, pair in pairs for line in differences(*pair, f"{place}[{i}]")]
+    same = abs(expected - found) < 1e-4 if isinstance(expected, float) else expected == found
+    return [] if same else [f"{place} is {found}, not {expected}"]
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_reader_finds_what_the_maker_put_in(name):
+    root = FORMATS / name / "root"
+    expected = json.loads((FORMATS / name / "expected.json").read_text())
+
+    found = read(name, root)
+
+    assert differences(expected["samples"], found["samples"]) == []
+    assert differences(expected["dropped"], found["dropped"]) == []
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_pictures_are_delivered_in_the_frame_of_the_annotations(name):
+    from glamm.data.images import decode
+
+    root = FORMATS / name / "root"
+    expected = json.loads((FORMATS / name / "expected.json").read_text())
+    found = [item for item in read_checked(SOURCES[name], root) if isinstance(item, Checked)]
+
+    for sample, item in zip(expected["samples"], found, strict=True):
+        image = item.record.samples[0].image
+        pixels = decode(item.picture, size=image.size)
+        for x, y, *colour in sample["image"]["probes_x_y_r_g_b"]:
+            assert abs(pixels[y, x].astype(int) - colour).max() <= 6, image.key
+
+
+@pytest.mark.parametrize(
+    ("name", "documented", "in_the_code"),
+    [
+        ("granddf_ha_gcg", "GranDf_HA_images/train", "GranDf/GranDf_HA_images/train"),
+        ("granddf_val_test", "GranDf_HA_images/val_test", "GranDf/GranDf_HA_images/val_test"),
+        ("grand", "GranD/annotations", "GranD_Data/annotations"),
+    ],
+)
+def test_both_places_of_files_are_accepted(tmp_path, name, documented, in_the_code):
+    shutil.copytree(FORMATS / name / "root", tmp_path, dirs_exist_ok=True)
+    (tmp_path / in_the_code).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / documented).rename(tmp_path / in_the_code)
+
+    there, here = read(name, FORMATS / name / "root"), read(name, tmp_path)
+
+    assert [s["objects"] for s in here["samples"]] == [s["objects"] for s in there["samples"]]
+
+
+def test_files_in_a_folder_named_after_a_split_belong_to_it(tmp_path):
+    shutil.copytree(FORMATS / "grand/root", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "GranD/annotations/val").mkdir()
+    (tmp_path / "GranD/annotations/sa_8503.json").rename(
+        tmp_path / "GranD/annotations/val/sa_8503.json"
+    )
+
+    splits = {
+        item.record.samples[0].image.key: item.record.samples[0].split
+        for item in read_checked(SOURCES["grand"], tmp_path)
+        if isinstance(item, Checked)
+    }
+
+    assert splits.pop("sa_8503.jpg") == "val"
+    assert set(splits.values()) == {"train"}
+    assert len(splits) == 4
+
+
+def test_grand_picture_teaches_every_kind_of_conversation():
+    found = [
+        item
+        for item in read_checked(SOURCES["grand"], FORMATS / "grand/root")
+        if isinstance(item, Checked)
+    ]
+
+    samples = {sample.sample_id: sample for sample in found[0].record.samples}
+
+    assert [name.rpartition("/")[2] for name in samples] == [
+        "dense", "short0", "short1", "caption0", "caption1", "refer", "region",
+    ]  # fmt: skip
+    assert [target.text for target in samples["grand/train/sa_8501/refer"].targets] == [
+        "a blue diamond on a soft background",
+        "shiny diamond",
+        "a green triangle seen from the side",
+    ]
+
+
+def test_finder_names_what_is_there(tmp_path):
+    for name in ("grand", "granddf_val_test"):
+        shutil.copytree(FORMATS / name / "root", tmp_path, dirs_exist_ok=True)
+
+    assert [source.name for source in find_sources(tmp_path)] == ["grand", "granddf_val_test"]
+
+
+def bad_case(name):
+    case = json.loads((BAD_FORMATS / name / "case.json").read_text())
+    return case, BAD_FORMATS / name / "root"
+
+
+@pytest.mark.parametrize(
+    "name", ["corrupt_image", "huge_caption", "image_bomb", "path_traversal", "rle_size_mismatch"]
+)
+def test_broken_record_is_named_and_the_others_survive(name):
+    case, root = bad_case(name)
+
+    found = read(case["layout"], root)
+
+    by_record = {sample["record"]: sample for sample in found["samples"]}
+    for survivor in case["survivors"]:
+        sample = by_record[f"{survivor['file']}#{survivor['record']}"]
+        assert (sample["text"], len(sample["spans"])) == (survivor["text"], survivor["spans"])
+    broken = [f"{fault['file']}#{fault['record']}" for fault in case["broken"]]
+    if name != "huge_caption":  # its data are right; the batch leaves it out
+        assert [entry["record"] for entry in found["dropped"]] == broken
+
+
+def test_what_a_grand_file_still_has_is_kept():
+    case, root = bad_case("grand_missing_fields")
+
+    found = read("grand", root)
+
+    broken = next(s for s in found["samples"] if s["record"] == case["broken"][0]["file"])
+    assert [thing["id"] for thing in broken["objects"]] == [0]
+    assert len(broken["short"]) == 2
+    named = [(entry["record"], entry["field"]) for entry in found["findings"]]
+    assert (case["broken"][0]["file"], "objects[1].bbox") in named
+    assert (case["broken"][0]["file"], "dense_caption") in named
+
+
+def test_cut_file_is_an_error_with_its_position():
+    case, root = bad_case("truncated_json")
+
+    with pytest.raises(
+        DataError,
+        match=r"GranDf_HA_GCG_train.json: is not the expected JSON: .* at line 1 \(character",
+    ):
+        read(case["layout"], root)
