@@ -1,0 +1,299 @@
+"""Draw masks on a picture and write the answer below it, each phrase in the colour of its mask."""
+
+import colorsys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from glamm.typing import Size
+
+Colour = tuple[int, int, int]
+
+_MIN_WIDTH = 560  # narrower pictures are enlarged, so that the words below them can be read
+_MAX_ENLARGEMENT = 4
+_TINT = 0.42
+_PANEL: Colour = (255, 255, 255)
+_INK: Colour = (31, 35, 40)
+_CLOSING = ",.;:!?)"  # stand directly behind a phrase
+_FAINT: Colour = (110, 119, 129)
+# Told apart by people with the common kinds of colour blindness, at least pair by pair in this order.
+_PALETTE: tuple[Colour, ...] = (
+    (230, 75, 53), (38, 132, 214), (243, 176, 28), (0, 158, 115), (150, 84, 200), (240, 112, 170),
+    (86, 190, 233), (140, 160, 30), (213, 94, 0), (90, 105, 225), (0, 140, 140), (165, 105, 70),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """A word of the panel. `owner` is the number of its phrase; None is a plain word."""
+
+    text: str
+    owner: int | None
+
+
+def colour_of(index: int) -> Colour:
+    """The colour of a mask by its place; after the palette is used up, new hues by the golden angle."""
+    if index < len(_PALETTE):
+        return _PALETTE[index]
+    red, green, blue = colorsys.hsv_to_rgb((index * 0.618034) % 1.0, 0.75, 0.85)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def draw_overlay(
+    image: UInt8[np.ndarray, "height width 3"],
+    masks: Bool[np.ndarray, "masks height width"],
+    phrases: Sequence[str],
+    text: str,
+) -> UInt8[np.ndarray, "height_out width_out 3"]:
+    """Draw an answer.
+
+    Args:
+        image: RGB.
+        masks: One a phrase, at the size of the image.
+        phrases: What each mask shows. Those found in the text are marked there, the others are listed below it.
+        text: The whole answer.
+
+    Returns:
+        RGB; a small picture is enlarged, and a panel with the words is added below.
+
+    Raises:
+        ValueError: The numbers of masks and phrases differ.
+    """
+    if len(masks) != len(phrases):
+        raise ValueError(f"{len(masks)} masks cannot be named by {len(phrases)} phrases")
+    picture = _draw_masks(image, masks)
+    panel = _draw_panel(_words(text, phrases), width=picture.shape[1])
+    return np.concatenate([picture, panel])
+
+
+def draw_beside(
+    left: UInt8[np.ndarray, "height_left width_left 3"],
+    right: UInt8[np.ndarray, "height_right width_right 3"],
+    *,
+    titles: tuple[str, str],
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Put two drawings side by side, each under its title."""
+    height = max(len(left), len(right))
+    columns = [
+        np.concatenate([_title(title, width=drawing.shape[1]), _extend(drawing, height)])
+        for drawing, title in zip((left, right), titles, strict=True)
+    ]
+    gap = np.full((len(columns[0]), 8, 3), 255, dtype=np.uint8)
+    return np.concatenate([columns[0], gap, columns[1]], axis=1)
+
+
+def _draw_masks(
+    image: UInt8[np.ndarray, "height width 3"], masks: Bool[np.ndarray, "masks height width"]
+) -> UInt8[np.ndarray, "height_out width_out 3"]:
+    """Tint, outline and number every mask; large ones first, so that small ones stay visible."""
+    factor = min(_MAX_ENLARGEMENT, max(1, round(_MIN_WIDTH / image.shape[1])))
+    size = image.shape[0] * factor, image.shape[1] * factor
+    canvas = cv2.resize(image, size[::-1], interpolation=cv2.INTER_CUBIC)
+    order = sorted(range(len(masks)), key=lambda index: (-int(masks[index].sum()), index))
+    thickness = max(2, round(size[1] / 350))
+    for index in order:
+        coverage = _smooth(masks[index], size)
+        canvas = _tint(canvas, coverage, colour_of(index))
+        outlines, _ = cv2.findContours(
+            (coverage > 0.5).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+        )
+        cv2.drawContours(canvas, outlines, -1, (255, 255, 255), thickness + 2, cv2.LINE_AA)
+        cv2.drawContours(canvas, outlines, -1, colour_of(index), thickness, cv2.LINE_AA)
+    return _number(canvas, masks, factor)
+
+
+def _smooth(
+    mask: Bool[np.ndarray, "height width"], size: Size
+) -> Float32[np.ndarray, "height_out width_out"]:
+    return cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def _tint(
+    canvas: UInt8[np.ndarray, "height width 3"],
+    coverage: Float32[np.ndarray, "height width"],
+    colour: Colour,
+) -> UInt8[np.ndarray, "height width 3"]:
+    share = (coverage * _TINT)[..., None]
+    mixed = canvas * (1 - share) + np.asarray(colour, dtype=np.float32) * share
+    return mixed.round().astype(np.uint8)
+
+
+def _number(
+    canvas: UInt8[np.ndarray, "height width 3"],
+    masks: Bool[np.ndarray, "masks height width"],
+    factor: int,
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Write each mask's number at the point of it that is farthest from its edge."""
+    picture = Image.fromarray(canvas)
+    draw = ImageDraw.Draw(picture)
+    font = _font(max(13, round(canvas.shape[1] / 45)))
+    radius = font.size * 0.72
+    for index, mask in enumerate(masks):
+        if not mask.any():
+            continue
+        depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)
+        row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+        x, y = (column - 0.5) * factor, (row - 0.5) * factor
+        draw.ellipse(
+            (x - radius, y - radius, x + radius, y + radius),
+            fill=colour_of(index),
+            outline="white",
+            width=2,
+        )
+        draw.text((x, y), str(index + 1), font=font, fill="white", anchor="mm")
+    return np.asarray(picture)
+
+
+def _words(text: str, phrases: Sequence[str]) -> list[list[_Word]]:
+    """The paragraphs of the panel: the text with its phrases marked, then the phrases that it does not hold."""
+    spans: list[tuple[int, int, int]] = []
+    missing: list[int] = []
+    cursor = 0
+    for index, phrase in enumerate(phrases):
+        start = text.find(phrase, cursor) if phrase.strip() else -1
+        if start < 0:
+            missing.append(index)
+            continue
+        cursor = start + len(phrase)
+        spans.append((start, cursor, index))
+    paragraphs = [list(_mark(text, spans))]
+    paragraphs += [list(_split(phrases[index].strip() or "(no words)", index)) for index in missing]
+    return [paragraph for paragraph in paragraphs if paragraph]
+
+
+def _mark(text: str, spans: Sequence[tuple[int, int, int]]) -> Iterator[_Word]:
+    cursor = 0
+    for start, end, index in spans:
+        yield from _split(text[cursor:start], None)
+        yield from _split(text[start:end], index)
+        cursor = end
+    yield from _split(text[cursor:], None)
+
+
+def _split(text: str, owner: int | None) -> Iterator[_Word]:
+    return (_Word(word, owner) for word in text.split())
+
+
+def _draw_panel(
+    paragraphs: Sequence[Sequence[_Word]], *, width: int
+) -> UInt8[np.ndarray, "height width 3"]:
+    font = _font(max(14, round(width / 38)))
+    margin, leading = font.size, round(font.size * 1.65)
+    lines = [
+        line
+        for paragraph in paragraphs
+        for line in _wrap(paragraph, font=font, width=width - 2 * margin)
+    ]
+    panel = Image.new("RGB", (width, leading * len(lines) + round(font.size * 1.2)), _PANEL)
+    draw = ImageDraw.Draw(panel)
+    for number, line in enumerate(lines):
+        _draw_line(
+            draw, line, font=font, x=float(margin), y=leading * (number + 0.5) + font.size * 0.6
+        )
+    return np.asarray(panel)
+
+
+def _wrap(
+    words: Sequence[_Word], *, font: ImageFont.FreeTypeFont, width: float
+) -> Iterator[list[_Word]]:
+    """Fill lines; a word that is wider than a line is cut into pieces, none is left out."""
+    line: list[_Word] = []
+    used = 0.0
+    for word in (piece for whole in words for piece in _pieces(whole, font=font, width=width)):
+        needed = font.getlength(word.text + " ") + _chip_width(line, word, font)
+        if line and used + needed > width:
+            yield line
+            line, used = [], 0.0
+            needed = font.getlength(word.text + " ") + _chip_width(line, word, font)
+        line.append(word)
+        used += needed
+    if line:
+        yield line
+
+
+def _pieces(word: _Word, *, font: ImageFont.FreeTypeFont, width: float) -> Iterator[_Word]:
+    rest = word.text
+    while font.getlength(rest) > width * 0.8 and len(rest) > 1:
+        keep = max(1, int(len(rest) * width * 0.8 / font.getlength(rest)))
+        yield _Word(rest[:keep], word.owner)
+        rest = rest[keep:]
+    yield _Word(rest, word.owner)
+
+
+def _chip_width(line: Sequence[_Word], word: _Word, font: ImageFont.FreeTypeFont) -> float:
+    """Room for the number and the padding in front of a phrase's first word on a line."""
+    if word.owner is None or (line and line[-1].owner == word.owner):
+        return 0.0
+    return font.getlength(f"{word.owner + 1} ") + font.size * 0.7
+
+
+def _draw_line(
+    draw: ImageDraw.ImageDraw,
+    line: Sequence[_Word],
+    *,
+    font: ImageFont.FreeTypeFont,
+    x: float,
+    y: float,
+) -> None:
+    index = 0
+    while index < len(line):
+        owner = line[index].owner
+        end = index + 1
+        while end < len(line) and owner is not None and line[end].owner == owner:
+            end += 1
+        words = " ".join(word.text for word in line[index:end])
+        if owner is None:
+            draw.text((x, y), words, font=font, fill=_INK, anchor="lm")
+            x += font.getlength(words + " ")
+        else:
+            x = _draw_chip(draw, words, owner, font=font, x=x, y=y)
+            if end < len(line) and line[end].text[0] in _CLOSING:
+                x -= font.getlength(" ")
+        index = end
+
+
+def _draw_chip(
+    draw: ImageDraw.ImageDraw,
+    words: str,
+    owner: int,
+    *,
+    font: ImageFont.FreeTypeFont,
+    x: float,
+    y: float,
+) -> float:
+    """A phrase on a pale ground of its colour behind its number; returns where the next word begins."""
+    colour = colour_of(owner)
+    pale: Colour = tuple(round(255 - (255 - value) * 0.25) for value in colour)  # pyright: ignore[reportAssignmentType] - three values
+    number = f"{owner + 1} "
+    pad, half = font.size * 0.35, font.size * 0.72
+    length = font.getlength(number + words)
+    draw.rounded_rectangle(
+        (x, y - half, x + length + 2 * pad, y + half), radius=half * 0.5, fill=pale
+    )
+    draw.text((x + pad, y), number, font=font, fill=colour, anchor="lm")
+    draw.text((x + pad + font.getlength(number), y), words, font=font, fill=_INK, anchor="lm")
+    return x + length + 2 * pad + font.getlength(" ")
+
+
+def _title(title: str, *, width: int) -> UInt8[np.ndarray, "height width 3"]:
+    font = _font(max(14, round(width / 36)))
+    bar = Image.new("RGB", (width, font.size * 2), _PANEL)
+    ImageDraw.Draw(bar).text((font.size, font.size), title, font=font, fill=_FAINT, anchor="lm")
+    return np.asarray(bar)
+
+
+def _extend(
+    drawing: UInt8[np.ndarray, "height width 3"], height: int
+) -> UInt8[np.ndarray, "height_out width 3"]:
+    return np.pad(drawing, ((0, height - len(drawing)), (0, 0), (0, 0)), constant_values=255)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size)
+    if not isinstance(font, ImageFont.FreeTypeFont):
+        raise TypeError("this Pillow was built without FreeType; install the wheel from PyPI")
+    return font
