@@ -1,0 +1,98 @@
+"""The BentoML service: pictures and questions in, words and masks out."""
+
+import functools
+import time
+
+import bentoml
+import torch
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.routing import Route
+
+from glamm.errors import BusyError, GlammError, RequestError
+from glamm.serving.body_limit import BodyLimit
+from glamm.serving.form import Question, read_form
+from glamm.serving.manifest import Manifest
+from glamm.serving.model_thread import ModelThread
+from glamm.serving.places import PAGE, find_places
+from glamm.serving.schemas import (
+    ErrorResponse,
+    GroundForm,
+    GroundResponse,
+    TimingsModel,
+    pack_answer,
+)
+
+MAX_WAITING = 16
+"""Questions in the queue; at a second each, whoever comes later would not wait for an answer."""
+
+TIMEOUT_S = 120
+
+
+@functools.cache
+def _manifest() -> Manifest:
+    return find_places().read_manifest()
+
+
+def _show_page(_: Request) -> Response:
+    return FileResponse(PAGE)
+
+
+def _show_lineage(_: Request) -> Response:
+    return JSONResponse(_manifest().model_dump(mode="json"))
+
+
+_pages = Starlette(routes=[Route("/", _show_page), Route("/lineage", _show_lineage)])
+
+
+@bentoml.asgi_app(_pages, path="/")
+@bentoml.service(name="glamm", workers=1, traffic={"timeout": TIMEOUT_S})
+class GLaMMService:
+    """Talk about a picture and get, for every grounded phrase, a segmentation mask."""
+
+    def __init__(self) -> None:
+        from glamm.inference.predictor import (  # noqa: PLC0415 - `bentoml build` need not load transformers
+            GroundedPredictor,
+        )
+
+        places = find_places()
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._predictor = GroundedPredictor.from_checkpoint(places.model, device=device)
+        self._version = _manifest().version
+        self._thread = ModelThread(max_waiting=MAX_WAITING)
+
+    @bentoml.api(route="/ground", input_spec=GroundForm, output_spec=GroundResponse)
+    async def ground(self, ctx: bentoml.Context, **_documented: object) -> Response:
+        """Ask about a picture: an image file, a question and, if wanted, boxes."""
+        try:
+            question = await read_form(ctx.request)
+            asked_at = time.perf_counter()
+            answer = await self._thread.run(functools.partial(self._answer, question, asked_at))
+        except RequestError as error:
+            return _refuse(ctx, error, status=400)
+        except BusyError as error:
+            return _refuse(ctx, error, status=503)
+        return Response(answer.model_dump_json(), media_type="application/json")
+
+    def _answer(self, question: Question, asked_at: float) -> GroundResponse:
+        started_at = time.perf_counter()
+        answer = self._predictor.ground(question.image, question.text, boxes=question.boxes)
+        packed = pack_answer(answer)
+        timings = TimingsModel(
+            waiting=started_at - asked_at, answering=time.perf_counter() - started_at
+        )
+        return GroundResponse(**packed, timings=timings, model_version=self._version)
+
+    @bentoml.on_shutdown
+    def shutdown(self) -> None:
+        """Let the running question end."""
+        self._thread.shutdown()
+
+
+def _refuse(ctx: bentoml.Context, error: GlammError, *, status: int) -> Response:
+    ctx.response.status_code = status  # BentoML puts this one over the response's own
+    return JSONResponse(ErrorResponse(error=str(error)).model_dump(), status)
+
+
+GLaMMService.add_asgi_middleware(BodyLimit)
