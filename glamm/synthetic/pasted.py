@@ -8,6 +8,7 @@ from glamm.errors import DataError
 from glamm.synthetic import canvas
 from glamm.synthetic.canvas import Sprite
 from glamm.synthetic.library import Bgra, Pool, Source, small_background, small_cutout
+from glamm.synthetic.pixels import filled, spread
 from glamm.synthetic.placement import Placement, Spot, back_to_front, depth_at, sample_count
 from glamm.synthetic.scene import Picture, Scene
 
@@ -89,9 +90,10 @@ def _transformed(
     target = float(rng.uniform(*_SCALE)) * side
     scale = min(target / np.sqrt(height * width), _LONGEST * side / max(height, width))
     size = (max(2, round(width * scale)), max(2, round(height * scale)))
-    blended = bgra.astype(np.float32)
-    blended[..., 3] /= 255
-    blended[..., :3] *= blended[..., 3:]
+    alpha = bgra[..., 3].astype(np.float32) / 255
+    blended = cv2.merge(
+        [*cv2.split(cv2.multiply(bgra[..., :3].astype(np.float32), spread(alpha))), alpha]
+    )
     small = cv2.resize(
         blended, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     )
@@ -127,7 +129,7 @@ def _sprite(
     inner = patch[..., 3:] > 0.98  # the inside stays sharp: only the rim is softened
     blended = np.where(inner, patch, soft)
     alpha = blended[..., 3]
-    color = blended[..., :3] / np.maximum(alpha[..., None], 1e-3)
+    color = blended[..., :3] / spread(np.maximum(alpha, 1e-3))
     height, width = patch.shape[0] - 2 * _MARGIN_PX, patch.shape[1] - 2 * _MARGIN_PX
     return Sprite(
         color=_matched(color, alpha, background),
@@ -146,6 +148,8 @@ def _matched(
 ) -> Float32[np.ndarray, "h w 3"]:
     """Shift the mean colour a little towards the background's, so that both seem lit by the same light."""
     weight = alpha / max(float(alpha.sum()), 1.0)
-    own = np.einsum("hwc,hw->c", color, weight)
-    around = background.reshape(-1, 3).mean(axis=0)
-    return np.clip(color + _COLOR_MATCH * (around - own), 0, 255).astype(np.float32)
+    # not a matrix product: its last digit depends on the number of threads
+    own = np.array(cv2.sumElems(color * spread(weight))[:3], dtype=np.float32)
+    around = np.array(cv2.mean(background)[:3], dtype=np.float32)
+    shift = filled(_COLOR_MATCH * (around - own), rows=alpha.shape[0], columns=alpha.shape[1])
+    return np.clip(color + shift, 0, 255)
