@@ -1,7 +1,82 @@
 """How a model is trained."""
 
+from typing import Literal, TypeAlias
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
 from glamm.config.base import Config
+from glamm.config.data import LoaderConfig
+from glamm.config.model import ModelSize
+
+Stage: TypeAlias = Literal["joint", "global_encoder", "grounding"]
+"""`joint` trains the whole model on conversations; the other two prepare one part alone, as CLIP and SAM came to be."""
+
+
+class OptimizerConfig(Config):
+    """AdamW with a linear warm-up and a linear decay to zero.
+
+    Args:
+        learning_rate: Reached at the end of the warm-up.
+        encoder_factor: Learning rate of the two image encoders as a share of `learning_rate`; 0 freezes them.
+        warmup_steps: From 0 to `learning_rate`.
+        clip_norm: Largest norm of all gradients together.
+
+    Source: the paper's WarmupDecayLR, betas, weight decay and clipping; the rates are those of `tiny`.
+    """
+
+    learning_rate: PositiveFloat = 1e-3
+    encoder_factor: NonNegativeFloat = 0.3
+    warmup_steps: int = Field(default=50, ge=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
+    weight_decay: NonNegativeFloat = 0.0
+    clip_norm: PositiveFloat = 1.0
+
+
+class ValidationConfig(Config):
+    """What is looked at while training.
+
+    Args:
+        every_steps: How often.
+        num_batches: How many batches of the validation split.
+        num_pictures: How many of their pictures are logged with masks.
+    """
+
+    every_steps: PositiveInt = 250
+    num_batches: PositiveInt = 4
+    num_pictures: int = Field(default=6, ge=0)
 
 
 class TrainConfig(Config):
-    """How a model is trained."""
+    """How a model is trained.
+
+    Args:
+        stage: What is trained.
+        seed: Of weights, order and wording.
+        size: Of a model that starts from nothing.
+        start: "embedded", a model folder, or null to start from nothing. The embedded one is a pretrained `tiny`.
+        max_steps: Optimiser steps.
+        accumulate: Batches an optimiser step.
+        devices: Processes; on a CPU two with one thread each are faster than one with two.
+        precision: "32-true" or "bf16-mixed".
+        bce_weight: Of the masks' cross-entropy, null keeps the model's.
+        dice_weight: Of the masks' overlap, null keeps the model's.
+        checkpoint_steps: A killed run loses at most so many.
+        log_steps: How often metrics are written.
+    """
+
+    stage: Stage = "joint"
+    seed: int = Field(default=0, ge=0)
+    size: ModelSize = "tiny"
+    start: str | None = "embedded"
+    max_steps: PositiveInt = 500
+    accumulate: PositiveInt = 1
+    devices: PositiveInt = 2
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    bce_weight: NonNegativeFloat | None = 4.0
+    dice_weight: NonNegativeFloat | None = None
+    checkpoint_steps: PositiveInt = 100
+    log_steps: PositiveInt = 10
+    optimizer: OptimizerConfig = OptimizerConfig()
+    loader: LoaderConfig = LoaderConfig()
+    validation: ValidationConfig = ValidationConfig()

@@ -4,12 +4,20 @@ Rows are conversations; several rows may be about one picture, which is encoded 
 """
 
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from glamm.typing import Size
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+    D = TypeVar("D", bound=DataclassInstance)
+else:
+    D = TypeVar("D")
 
 IGNORE_LABEL = -100
 """Label of a position that is not supervised."""
@@ -51,14 +59,21 @@ class Batch:
     original_sizes: tuple[Size, ...]
     sample_ids: tuple[str, ...]
 
-    def to(self, device: torch.device | str) -> "Batch":
-        """Copy every tensor to a device."""
-        changes: dict[str, object] = {}
-        for item in fields(self):
-            value: object = getattr(self, item.name)
-            if isinstance(value, Tensor):
-                changes[item.name] = value.to(device, non_blocking=True)
-        for name in ("boxes_xyxy_unit", "masks"):
-            tensors: tuple[Tensor, ...] = getattr(self, name)
-            changes[name] = tuple(tensor.to(device, non_blocking=True) for tensor in tensors)
-        return replace(self, **changes)
+    @property
+    def num_samples(self) -> int:
+        """Conversations."""
+        return len(self.input_ids)
+
+
+def to_device(batch: D, device: torch.device | str) -> D:
+    """Copy a dataclass with every tensor, and every tuple of tensors, on a device."""
+    changes = {item.name: _moved(getattr(batch, item.name), device) for item in fields(batch)}
+    return replace(batch, **changes)
+
+
+def _moved(value: Any, device: torch.device | str) -> Any:  # noqa: ANN401 - fields of any type
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, tuple):
+        return tuple(_moved(item, device) for item in cast("tuple[Any, ...]", value))
+    return value

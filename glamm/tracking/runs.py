@@ -1,0 +1,159 @@
+"""Weights & Biases without surprises: offline unless a key is set, never blocking, never asking."""
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import wandb
+from jaxtyping import Bool, UInt8
+
+logger = logging.getLogger(__name__)
+
+PROJECT = "glamm"
+DEFAULT_DIR = Path(".runs") / "wandb"
+_INIT_TIMEOUT_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A row of a table of answers.
+
+    Args:
+        name: Of the image.
+        image: RGB.
+        predicted: Masks of the answer.
+        predicted_phrases: One a mask.
+        truth: Masks of the ground truth.
+        truth_phrases: One a mask.
+        text: The answer.
+        reference: The ground truth's words.
+    """
+
+    name: str
+    image: UInt8[np.ndarray, "height width 3"]
+    predicted: Bool[np.ndarray, "predictions height width"]
+    predicted_phrases: tuple[str, ...]
+    truth: Bool[np.ndarray, "truths height width"]
+    truth_phrases: tuple[str, ...]
+    text: str
+    reference: str
+
+
+class Run:
+    """One run of a stage.
+
+    Args:
+        run: Weights & Biases' own.
+    """
+
+    def __init__(self, run: Any) -> None:  # noqa: ANN401 - wandb's class is not exported
+        self._run = run
+
+    @property
+    def id(self) -> str:
+        """Eight letters and digits."""
+        return str(self._run.id)
+
+    @property
+    def folder(self) -> Path:
+        """Where the offline record is."""
+        return Path(self._run.dir).parent
+
+    def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add a row to the history."""
+        self._run.log(dict(metrics), step=step)
+
+    def summarise(self, metrics: Mapping[str, float]) -> None:
+        """Set the final numbers."""
+        self._run.summary.update(dict(metrics))
+
+    def log_pictures(self, name: str, pictures: Sequence[Picture], step: int | None = None) -> None:
+        """Add a table of answers with masks: what the model says beside the ground truth."""
+        if not pictures:
+            return
+        table = wandb.Table(columns=["image", "prediction", "ground truth", "answer", "reference"])
+        for picture in pictures:
+            table.add_data(
+                picture.name,
+                _with_masks(picture.image, picture.predicted, picture.predicted_phrases),
+                _with_masks(picture.image, picture.truth, picture.truth_phrases),
+                picture.text,
+                picture.reference,
+            )
+        self._run.log({name: table}, step=step)
+
+    def log_manifest(self, name: str, kind: str, metadata: Mapping[str, Any]) -> None:
+        """Record an artifact by what it is made of; the bytes stay with DVC."""
+        self._run.log_artifact(wandb.Artifact(name, type=kind, metadata=dict(metadata)))
+
+    def finish(self, *, is_failed: bool = False) -> None:
+        """Write everything out."""
+        self._run.finish(exit_code=int(is_failed))
+
+
+def start_run(
+    *,
+    name: str,
+    job: str,
+    config: Mapping[str, Any],
+    folder: Path = DEFAULT_DIR,
+    resume_id: str | None = None,
+) -> Run:
+    """Begin to record.
+
+    Args:
+        name: Shown in the list of runs.
+        job: train or evaluate.
+        config: Parameters.
+        folder: Where the offline record goes.
+        resume_id: Of the run that this one continues.
+
+    Returns:
+        An online run when WANDB_API_KEY is set and the server answers within 20 s, else an offline one.
+    """
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    os.environ.setdefault("WANDB_SILENT", "true")
+    folder.mkdir(parents=True, exist_ok=True)
+    mode = os.environ.get("WANDB_MODE") or (
+        "online" if os.environ.get("WANDB_API_KEY") else "offline"
+    )
+    options: dict[str, Any] = {
+        "project": os.environ.get("WANDB_PROJECT", PROJECT),
+        "name": name,
+        "job_type": job,
+        "config": dict(config),
+        "dir": str(folder),
+        "id": resume_id,
+        "resume": "allow" if resume_id else None,
+    }
+    try:
+        return Run(_init(mode, options))
+    except (wandb.errors.CommError, wandb.errors.UsageError, TimeoutError) as error:
+        logger.warning("W&B does not answer (%s); recording offline in %s", error, folder)
+        return Run(_init("offline", options))
+
+
+def _init(mode: str, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - wandb's class is not exported
+    settings = wandb.Settings(
+        init_timeout=_INIT_TIMEOUT_SECONDS, console="off", x_disable_stats=True
+    )
+    return wandb.init(mode=mode, settings=settings, **options)
+
+
+def _with_masks(
+    image: UInt8[np.ndarray, "height width 3"],
+    masks: Bool[np.ndarray, "masks height width"],
+    phrases: Sequence[str],
+) -> wandb.Image:
+    """A picture whose masks can be switched on and off, each named by its number and phrase."""
+    labels = np.zeros(image.shape[:2], dtype=np.uint8)
+    for index, mask in enumerate(masks[:255], start=1):
+        labels[mask] = index
+    names = {index: f"{index} {phrase}" for index, phrase in enumerate(phrases, start=1)}
+    return wandb.Image(
+        image, masks={"phrases": {"mask_data": labels, "class_labels": {0: "nothing", **names}}}
+    )

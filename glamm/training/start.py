@@ -1,0 +1,60 @@
+"""What a run starts from: nothing, a model folder, or the small pretrained model that comes with the package."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from glamm.checkpoints.store import TOKENIZER_FILE, load_model, read_config
+from glamm.config.model import ModelConfig
+from glamm.config.training import TrainConfig
+from glamm.errors import ConfigError
+from glamm.models.glamm import GLaMM
+from glamm.text.tokenizer import Tokenizer, embedded_tokenizer
+
+EMBEDDED_START = Path(__file__).parent / "assets" / "tiny-start"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A model before training.
+
+    Args:
+        model: With random or pretrained weights.
+        tokenizer: The model's.
+        origin: Its checksum, or "nothing".
+    """
+
+    model: GLaMM
+    tokenizer: Tokenizer
+    origin: str
+
+
+def start_folder(config: TrainConfig) -> Path | None:
+    """The model folder that a run starts from, or None."""
+    if config.start is None:
+        return None
+    return EMBEDDED_START if config.start == "embedded" else Path(config.start)
+
+
+def make_start(config: TrainConfig) -> Start:
+    """Load or build; the random generator must have been seeded.
+
+    Raises:
+        ConfigError: A size without an embedded start is asked to start from it.
+        CheckpointError: The model folder is damaged.
+    """
+    folder = start_folder(config)
+    if folder is None:
+        tokenizer = embedded_tokenizer()
+        model = GLaMM.from_config(ModelConfig.of_size(config.size, vocab_size=len(tokenizer)))
+        return Start(model, tokenizer, "nothing")
+    if config.start == "embedded" and config.size != "tiny":
+        raise ConfigError(
+            f"train.start: there is an embedded start for size tiny only, not for {config.size}: "
+            "name a model folder, or null to start from nothing"
+        )
+    model, _ = load_model(folder)
+    return Start(
+        model.float(),
+        Tokenizer.from_file(folder / TOKENIZER_FILE),
+        read_config(folder).weights_sha256,
+    )

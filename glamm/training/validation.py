@@ -1,0 +1,102 @@
+"""Looks at a few pictures of the validation split while training goes on."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import cv2
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from glamm.config.training import ValidationConfig
+from glamm.models.glamm import GLaMM
+from glamm.structures.batch import IGNORE_LABEL, Batch
+from glamm.text.grounded import parse_grounded
+from glamm.text.tokenizer import Tokenizer
+from glamm.tracking.runs import Picture, Run
+from glamm.training.joint import JointModule
+
+
+class Validation(Callback):
+    """Runs the module's `validation_step` on the first process and writes the means.
+
+    Args:
+        config: How often, on how much.
+        tokenizer: Turns labels back into words for the pictures.
+        record: Receives (metrics, step).
+        run: Receives pictures; None on other processes.
+    """
+
+    def __init__(
+        self,
+        config: ValidationConfig,
+        *,
+        tokenizer: Tokenizer,
+        record: Callable[[Mapping[str, float], int], None],
+        run: Run | None,
+    ) -> None:
+        self._config, self._tokenizer, self._record, self._run = config, tokenizer, record, run
+        self._last_step = -1
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        _outputs: object,
+        _batch: object,
+        _batch_idx: int,
+    ) -> None:
+        """Look when it is time, and at the end."""
+        step = trainer.global_step
+        is_due = step % self._config.every_steps == 0 or step == trainer.max_steps
+        if not is_due or step == self._last_step or not trainer.is_global_zero:
+            return
+        self._last_step = step
+        self._look(trainer, pl_module, step)
+
+    @torch.no_grad()
+    def _look(self, trainer: lightning.Trainer, module: Any, step: int) -> None:  # noqa: ANN401 - a StageModule
+        data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue] - set by fit
+        loader = data.val_dataloader()
+        rows: list[dict[str, float]] = []
+        pictures: list[Picture] = []
+        module.eval()
+        for index, batch in zip(range(self._config.num_batches), loader, strict=False):
+            moved = module.transfer_batch_to_device(batch, module.device, 0)
+            rows.append(module.validation_step(moved, index))
+            if isinstance(module, JointModule) and len(pictures) < self._config.num_pictures:
+                pictures += _pictures(module.model, moved, self._tokenizer)
+        module.train()
+        if not rows:
+            return
+        self._record({name: float(np.mean([row[name] for row in rows])) for name in rows[0]}, step)
+        if self._run:
+            self._run.log_pictures("validation", pictures[: self._config.num_pictures], step)
+
+
+def _pictures(model: GLaMM, batch: Batch, tokenizer: Tokenizer) -> list[Picture]:
+    """The masks for the given answers, beside the true ones."""
+    logits = model(batch).mask_logits
+    pictures = []
+    for index, size in enumerate(batch.original_sizes):
+        if not len(logits) or batch.image_index.tolist().count(index) != 1:
+            continue
+        row = batch.image_index.tolist().index(index)
+        words = [value for value in batch.labels[row].tolist() if value != IGNORE_LABEL]
+        answer = parse_grounded(tokenizer.decode(words))
+        phrases = tuple(answer.text[start:end] for start, end in answer.ranges)
+        pixels = batch.global_pixels[index].cpu().numpy().transpose(1, 2, 0)
+        pictures.append(
+            Picture(
+                name=batch.sample_ids[row],
+                image=cv2.resize(pixels, (size[1], size[0])),
+                predicted=(logits[index] > 0).cpu().numpy(),
+                predicted_phrases=phrases,
+                truth=batch.masks[index].cpu().numpy(),
+                truth_phrases=phrases,
+                text=answer.text,
+                reference=answer.text,
+            )
+        )
+    return pictures

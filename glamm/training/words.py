@@ -1,0 +1,95 @@
+"""What a patch of a picture shows, in words: the target on which the global encoder learns to see.
+
+Works on any data set whose objects have masks and words; nothing in it knows which words there are.
+
+Axis names: ``patches`` cells of the encoder's grid, row by row; ``words`` of the vocabulary.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float
+
+from glamm.geometry import masks
+from glamm.structures.sample import Obj, Sample
+
+_WORD = re.compile(r"[a-z][a-z-]+")
+_FUNCTION_WORDS = frozenset(
+    "a an the of in on at to and or is are with by for from that this it its two three four five".split()
+)
+_MIN_COVERAGE = 0.3
+"""Share of a patch that an object must cover for the patch to show it."""
+
+
+def object_words(obj: Obj, *, samples: Iterable[Sample] = ()) -> frozenset[str]:
+    """Content words that describe a thing.
+
+    Args:
+        obj: Its labels and attributes are read.
+        samples: For things that have neither, the words of the spans about this thing alone.
+    """
+    texts = [*obj.labels, *obj.attributes]
+    if not texts:
+        texts = [
+            turn.text[span.start : span.end]
+            for sample in samples
+            for turn in sample.turns
+            if turn.text
+            for span in turn.spans
+            if span.object_ids == (obj.id,)
+        ]
+    return frozenset(
+        word
+        for text in texts
+        for word in _WORD.findall(text.lower())
+        if word not in _FUNCTION_WORDS
+    )
+
+
+def count_vocabulary(pictures: Iterable[tuple[Sample, ...]], *, num_words: int) -> tuple[str, ...]:
+    """The commonest words of the objects of some pictures; words of fewer than 1 in 500 objects are left out."""
+    counts: Counter[str] = Counter()
+    num_objects = 0
+    for samples in pictures:
+        for obj in samples[0].objects:
+            counts.update(object_words(obj, samples=samples))
+            num_objects += 1
+    common = [word for word, count in counts.most_common(num_words) if count * 500 >= num_objects]
+    return tuple(sorted(common))
+
+
+def patch_targets(
+    samples: tuple[Sample, ...], *, vocabulary: dict[str, int], grid_size: int
+) -> tuple[Bool[np.ndarray, " patches"], Float[np.ndarray, "patches words"]]:
+    """Say for every patch whether a thing covers it, and which words describe the thing that covers most of it.
+
+    Args:
+        samples: Of one picture.
+        vocabulary: Word to column.
+        grid_size: Patches along one side of the squashed picture.
+    """
+    objects = [obj for obj in samples[0].objects if obj.mask is not None]
+    shown = np.zeros(grid_size * grid_size, dtype=bool)
+    words = np.zeros((grid_size * grid_size, len(vocabulary)), dtype=np.float32)
+    if not objects:
+        return shown, words
+    coverage = np.stack([_coverage(obj, grid_size) for obj in objects]).reshape(len(objects), -1)
+    described = np.zeros((len(objects), len(vocabulary)), dtype=np.float32)
+    for index, obj in enumerate(objects):
+        columns = [
+            vocabulary[word] for word in object_words(obj, samples=samples) if word in vocabulary
+        ]
+        described[index, columns] = 1.0
+    winner = coverage.argmax(0)
+    shown = coverage.max(0) >= _MIN_COVERAGE
+    words[shown] = described[winner[shown]]
+    return shown, words
+
+
+def _coverage(obj: Obj, grid_size: int) -> Float[np.ndarray, "grid grid"]:
+    assert obj.mask is not None  # noqa: S101 - the caller filtered; for the type checker
+    pixels = masks.decode(obj.mask).astype(np.float32)
+    return cv2.resize(pixels, (grid_size, grid_size), interpolation=cv2.INTER_AREA)
