@@ -1,5 +1,11 @@
 """Weights in and out: our folders, and the release's names."""
 
-from glamm.checkpoints.store import load_model, load_weights, read_weights, save_model
+from glamm.checkpoints.store import (
+    load_model,
+    load_weights,
+    read_weights,
+    save_model,
+    write_weights,
+)
 
-__all__ = ["load_model", "load_weights", "read_weights", "save_model"]
+__all__ = ["load_model", "load_weights", "read_weights", "save_model", "write_weights"]

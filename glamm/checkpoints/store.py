@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from glamm.config.base import Config
 from glamm.config.model import ModelConfig
-from glamm.errors import CheckpointError
+from glamm.errors import CheckpointError, EnvironmentFault
 from glamm.models.glamm import GLaMM
 
 CONFIG_FILE = "config.json"
@@ -51,21 +52,20 @@ def save_model(
         folder: Is made if it does not exist; older files of a model in it are replaced.
         tokenizer_model: The serialised SentencePiece model.
         lineage: Where the model comes from: data checksums, revision, parameters; JSON values.
+
+    Raises:
+        EnvironmentFault: The weights cannot be written; an older model in the folder stays as it was.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {
-        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
-    }
-    temporary = _temporary(folder / WEIGHTS_FILE)
-    save_file(weights, temporary, metadata={"format": "pt"})
-    config = FolderConfig(
-        model=model.config,
-        weights_sha256=file_sha256(temporary),
-        weights_bytes=temporary.stat().st_size,
-    )
-    _write(folder / TOKENIZER_FILE, tokenizer_model)
-    _write(folder / LINEAGE_FILE, json.dumps(lineage, indent=2, sort_keys=True).encode())
-    temporary.replace(folder / WEIGHTS_FILE)
+    with _replacing(folder / WEIGHTS_FILE) as weights_part:
+        write_weights(model.state_dict(), weights_part)
+        config = FolderConfig(
+            model=model.config,
+            weights_sha256=file_sha256(weights_part),
+            weights_bytes=weights_part.stat().st_size,
+        )
+        _write(folder / TOKENIZER_FILE, tokenizer_model)
+        _write(folder / LINEAGE_FILE, json.dumps(lineage, indent=2, sort_keys=True).encode())
     _write(folder / CONFIG_FILE, config.model_dump_json(indent=2).encode())
 
 
@@ -126,6 +126,21 @@ def read_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
+def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
+    """Write a safetensors file.
+
+    Raises:
+        EnvironmentFault: It cannot be written, for example because the disk is full.
+    """
+    content = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    try:
+        save_file(content, path, metadata={"format": "pt"})
+    except (SafetensorError, OSError) as error:
+        raise EnvironmentFault(
+            f"{path}: cannot be written ({error}). Free some space or name another folder."
+        ) from error
+
+
 def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], *, source: Path) -> None:
     """Copy tensors into a model, all of them or none.
 
@@ -180,10 +195,16 @@ def _check_file(path: Path, config: FolderConfig) -> None:
 
 
 def _write(path: Path, content: bytes) -> None:
-    temporary = _temporary(path)
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    with _replacing(path) as part:
+        part.write_bytes(content)
 
 
-def _temporary(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to; it takes the place of the old file at the end, and vanishes if anything fails."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -5,12 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
-
-from glamm.checkpoints import load_weights
+from glamm.checkpoints import load_weights, write_weights
 from glamm.checkpoints.adapters.official import from_official
-from glamm.errors import DataError
+from glamm.errors import DataError, EnvironmentFault
 from glamm.evaluation.conformance.compare import (
     Comparison,
     compare_numbers,
@@ -57,6 +54,7 @@ def run_conformance(folder: Path, *, dump: Path | None = None) -> Iterator[CaseR
     Raises:
         DataError: A file is missing or is not what it should be, or the folder has no case.
         CheckpointError: A safetensors file is missing or damaged, or the weights do not fit config.json.
+        EnvironmentFault: `dump` cannot be written.
     """
     conformance = read_set(folder)
     if not conformance.case_names:
@@ -115,11 +113,12 @@ def run_case(model: GLaMM, conformance: ConformanceSet, name: str) -> CaseResult
 
 
 def _dump(result: CaseResult, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    tensors = {
-        name: value.detach().clone(memory_format=torch.contiguous_format)
-        for name, value in result.computed.tensors.items()
-    }
-    save_file(tensors, folder / f"{result.name}.safetensors")
-    numbers = json.dumps(result.computed.numbers, indent=1, sort_keys=True)
-    (folder / f"{result.name}.json").write_text(numbers, encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        numbers = json.dumps(result.computed.numbers, indent=1, sort_keys=True)
+        (folder / f"{result.name}.json").write_text(numbers, encoding="utf-8")
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{folder}: cannot be written ({error.strerror}). Name another folder with --dump."
+        ) from error
+    write_weights(result.computed.tensors, folder / f"{result.name}.safetensors")

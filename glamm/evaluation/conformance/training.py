@@ -164,8 +164,8 @@ def _grounding_tensors(model: GLaMM, batch: Batch, recording: Recording) -> dict
     }
     for index in range(len(model.grounding_encoder.vit.blocks)):
         tensors[f"mid.sam_block{index}"] = recording.outputs(f"block{index}")[-1]
-    if prompts:
-        tensors["mid.seg_embeddings"] = torch.cat(prompts)
+    none = encoded.new_zeros(0, encoded.shape[1])
+    tensors["mid.seg_embeddings"] = torch.cat([none, *prompts])
     low_side = 4 * model.config.grounding_encoder.grid_size
     num_segs = _count_segs(model, batch)
     for image, count in enumerate(num_segs):

@@ -245,7 +245,7 @@ class GLaMM(nn.Module):
             pixels.
 
         Raises:
-            DataError: [SEG] tokens and masks are not equally many.
+            DataError: [SEG] tokens and masks are not equally many, or a mask has not the size of its picture.
         """
         seg_states = self.select_seg_states(prompt, states, batch)
         counts = [len(chosen) for chosen in seg_states]
@@ -265,6 +265,7 @@ class GLaMM(nn.Module):
             things="masks",
             names=names,
         )
+        _check_mask_sizes(targets, batch.original_sizes, names)
         mask_logits = self.decode_masks(
             seg_states, batch.grounding_pixels, batch.resized_sizes, batch.original_sizes
         )
@@ -350,3 +351,14 @@ def _names_of_images(batch: Batch) -> list[str]:
         )
         for wanted in range(len(batch.global_pixels))
     ]
+
+
+def _check_mask_sizes(
+    masks: Sequence[Bool[Tensor, "_ _ _"]], sizes: Sequence[Size], names: Sequence[str]
+) -> None:
+    for mask, size, name in zip(masks, sizes, names, strict=True):
+        if tuple(mask.shape[1:]) != size:
+            raise DataError(
+                f"masks of {mask.shape[1]} x {mask.shape[2]} for a picture of {size[0]} x {size[1]}",
+                record=name,
+            )

@@ -1,4 +1,7 @@
 import json
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -7,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from glamm.checkpoints import load_model, save_model
 from glamm.checkpoints.store import file_sha256
-from glamm.errors import CheckpointError
+from glamm.errors import CheckpointError, EnvironmentFault
 from tests.model_builders import build_batch, build_model
 
 
@@ -42,6 +45,29 @@ def test_saving_twice_writes_the_same_bytes(folder: Path, tmp_path: Path) -> Non
 
     for path in folder.iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
+
+
+def test_a_model_that_cannot_be_written_leaves_the_old_one(folder: Path) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    with (
+        _largest_file(1_000_000),
+        pytest.raises(EnvironmentFault, match=r"model\.safetensors\.part: cannot be written"),
+    ):
+        save_model(build_model(seed=1), folder, tokenizer_model=b"new", lineage={})
+
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@contextmanager
+def _largest_file(limit: int) -> Iterator[None]:
+    """Let no file grow beyond a limit in bytes, as a quota does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_a_file_cut_in_half_is_one_clear_error(folder: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -62,6 +63,15 @@ def test_forward_rejects_seg_tokens_without_grounding_pixels() -> None:
 
     with pytest.raises(DataError, match=r"record toy/0: 1 \[SEG\] tokens and 0 masks"):
         model(build_batch([[7, SEG, 2]], image_index=[0]))
+
+
+def test_forward_rejects_masks_of_another_size() -> None:
+    model = build_model()
+    batch = build_batch([[7, SEG, 2]], image_index=[0], num_masks=[1])
+    masks = (torch.zeros(1, 80, 60, dtype=torch.bool),)
+
+    with pytest.raises(DataError, match="record toy/0: masks of 80 x 60 for a picture of 60 x 80"):
+        model(replace(batch, masks=masks))
 
 
 def test_surplus_masks_are_dropped_only_when_the_release_is_imitated() -> None:
