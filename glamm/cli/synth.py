@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import App, Parameter, validators
 
 app = App(
     name="synth",
@@ -19,7 +19,7 @@ def synth(
     set_: Annotated[tuple[str, ...], Parameter(name="--set", negative=())] = (),
     cutouts: Path | None = None,
     backgrounds: Path | None = None,
-    workers: int | None = None,
+    workers: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
 ) -> None:
     """Write GranD and GranD-f files with pictures; go on where an interrupted run stopped.
 
@@ -51,7 +51,7 @@ def synth(
             write_dataset(
                 out,
                 config,
-                workers=workers or default_workers(),
+                workers=default_workers() if workers is None else workers,
                 advance=lambda number: progress.advance(task, number),
             )
         except KeyboardInterrupt as error:
