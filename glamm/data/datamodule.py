@@ -103,12 +103,12 @@ class StepLoader:
     """Iterates over batches of one epoch after another and remembers where it is.
 
     Args:
-        batches: By number.
+        batches: By number, counted over the whole run.
         per_epoch: Batches of an epoch.
         num_workers: Processes that make them; the batches do not depend on it.
     """
 
-    def __init__(self, batches: TrainBatches, *, per_epoch: int, num_workers: int) -> None:
+    def __init__(self, batches: Dataset[Any], *, per_epoch: int, num_workers: int) -> None:
         self._batches = batches
         self._per_epoch = per_epoch
         self._num_workers = num_workers
@@ -118,7 +118,7 @@ class StepLoader:
         """Batches of an epoch."""
         return self._per_epoch
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Any]:
         """Go on where the last iteration or the loaded state ended, to the end of that epoch."""
         end = (self.next_batch // self._per_epoch + 1) * self._per_epoch
         loader = DataLoader(

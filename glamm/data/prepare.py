@@ -84,6 +84,7 @@ def prepare(
         raise DataError(
             f"{first.reason}. {len(tally.broken_files)} file(s) are broken: repair or remove them; "
             f"everything else is in {out}, the list in {out / QUARANTINE}",
+            file=first.file,
         )
     return manifest
 
@@ -144,7 +145,8 @@ def _write(
 
 def _nothing_left(tally: _Tally) -> str:
     if tally.broken_files:
-        return f"nothing could be read; first: {tally.broken_files[0].reason}"
+        first = tally.broken_files[0]
+        return f"nothing could be read; first: {first.file} {first.reason}"
     return f"none of {sum(tally.records_left_out.values())} records can be trained; glamm data read says why"
 
 

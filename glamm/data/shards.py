@@ -10,6 +10,7 @@ Axis names: ``samples`` entries of a stream.
 import hashlib
 import json
 import mmap
+import warnings
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -67,7 +68,12 @@ class ShardWriter:
 
     def add(self, samples: tuple[Sample, ...], picture: bytes) -> None:
         """Write the samples of one picture."""
-        self._writer[self.num_rows] = (picture, pack(samples))  # a dict of bytes would become Arrow
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "An item was larger than the target chunk size")
+            self._writer[self.num_rows] = (
+                picture,
+                pack(samples),
+            )  # a dict of bytes would become Arrow
         for index, sample in enumerate(samples):
             self._places[GROUP_OF_TASK[sample.task], sample.dataset].append((self.num_rows, index))
         self.num_rows += 1

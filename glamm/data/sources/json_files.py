@@ -131,7 +131,9 @@ def _blocks(path: Path) -> Iterator[str]:
     try:
         with path.open("rb") as file:
             while block := file.read(_BLOCK):
-                if text := decoder.decode(block):  # nothing yet when a block ends inside a character
+                if text := decoder.decode(
+                    block
+                ):  # nothing yet when a block ends inside a character
                     yield text
                 done += len(block)
             yield decoder.decode(b"", final=True)

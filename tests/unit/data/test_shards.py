@@ -1,7 +1,10 @@
 import json
 import os
 
+import litdata
+import msgpack
 import pytest
+from litdata import helpers
 
 from glamm.data.codec import pack, unpack
 from glamm.data.shards import ShardReader, ShardWriter
@@ -58,9 +61,6 @@ def test_streams_say_where_each_kind_is(folder):
 
 def test_litdata_reads_the_same_rows(folder, monkeypatch):
     """The shards stay readable by everything that knows LitData, not only by us."""
-    import litdata
-    from litdata import helpers
-
     monkeypatch.setattr(helpers, "_LITDATA_DISABLE_VERSION_CHECK", 1)
     theirs = litdata.StreamingDataset(str(folder))
     ours = ShardReader(folder)
@@ -114,8 +114,6 @@ def test_damaged_stream_is_an_error(folder):
 
 
 def test_schema_of_another_version_is_refused():
-    import msgpack
-
     data = msgpack.Packer().pack({"schema": 99})
 
     with pytest.raises(DataError, match="schema 99"):

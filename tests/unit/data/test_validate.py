@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import pytest
@@ -75,8 +76,6 @@ CASES = {
 
 @pytest.mark.parametrize(("sample", "reason"), CASES.values(), ids=CASES)
 def test_broken_rule_is_named(sample, reason):
-    import re
-
     faults = find_faults(sample)
 
     assert any(re.search(reason, fault.reason) for fault in faults), faults

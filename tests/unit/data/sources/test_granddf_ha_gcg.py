@@ -1,4 +1,5 @@
 import json
+import re
 
 import pytest
 
@@ -54,8 +55,6 @@ def test_bad_record_is_left_out_with_its_reason(tmp_path, values, reason):
     ]
     left_out = [item for item in found if isinstance(item, Rejection)]
     assert {item.record for item in left_out} == {"2"}
-    import re
-
     assert re.search(reason, " ".join(item.reason for item in left_out))
 
 

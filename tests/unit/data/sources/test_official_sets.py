@@ -7,6 +7,7 @@ import pytest
 
 from glamm.data.check import Checked
 from glamm.data.describe import describe
+from glamm.data.images import decode
 from glamm.data.reading import read_checked
 from glamm.data.sources.registry import SOURCES, find_sources
 from glamm.errors import DataError
@@ -50,8 +51,6 @@ def test_reader_finds_what_the_maker_put_in(name):
 
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_pictures_are_delivered_in_the_frame_of_the_annotations(name):
-    from glamm.data.images import decode
-
     root = FORMATS / name / "root"
     expected = json.loads((FORMATS / name / "expected.json").read_text())
     found = [item for item in read_checked(SOURCES[name], root) if isinstance(item, Checked)]
