@@ -122,6 +122,8 @@ def read_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
         raise CheckpointError(
             f"{path}: is damaged ({error}). Copy it again from where it came from."
         ) from error
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: cannot be read (there is no such file)") from error
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
 

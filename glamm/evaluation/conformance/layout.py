@@ -1,6 +1,7 @@
 """A conformance set on disk: config.json, weights, pictures and one pair of files a case."""
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from glamm.typing import Size
 
 DEFAULT_ROPE_THETA = 10_000.0
 
+_LOG = logging.getLogger(__name__)
 _NO_CASES = {"config", "provenance", "weights", "lora_weights", "lora_final_params"}
 
 
@@ -168,7 +170,13 @@ def read_json(path: Path) -> dict[str, Any]:
 def _find_tokenizer(folder: Path) -> Tokenizer | None:
     places = (folder / "tokenizer.model", folder.parent / "tokenizer" / "tokenizer.model")
     path = next((place for place in places if place.exists()), None)
-    return Tokenizer.from_file(path) if path else None
+    if path is None:
+        _LOG.warning(
+            "%s: no tokenizer.model in it or in tokenizer/ beside it: texts are not compared",
+            folder,
+        )
+        return None
+    return Tokenizer.from_file(path)
 
 
 def _model_config(description: dict[str, Any], weights: dict[str, Tensor]) -> ModelConfig:

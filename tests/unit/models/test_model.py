@@ -223,6 +223,26 @@ def test_bfloat16_model_answers_near_the_float32_one() -> None:
     assert rough == pytest.approx(exact, rel=2e-2)
 
 
+def test_mixed_precision_trains_every_part() -> None:
+    model = build_model()
+    batch = build_batch(
+        [[BBOX, 7, SEG, 2]], image_index=[0], num_masks=[1], boxes={0: [[0.1, 0.1, 0.9, 0.9]]}
+    )
+    exact = model(batch).loss.item()
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = model(batch)
+    output.loss.backward()
+
+    assert output.loss.item() == pytest.approx(exact, rel=2e-2)
+    assert output.mask_logits[0].dtype == torch.float32
+    assert all(
+        torch.isfinite(parameter.grad).all()
+        for parameter in model.parameters()
+        if parameter.grad is not None
+    )
+
+
 def test_tiny_state_dict_keeps_its_names_and_shapes() -> None:
     promised = json.loads((GOLDENS / "models" / "tiny_state_dict.json").read_text())
 
