@@ -48,7 +48,8 @@ def test_stage_depends_on_what_exists_or_is_made(name: str):
     assert unknown == []
 
 
-@pytest.mark.parametrize("name", STAGES, ids=str)
+# `smoke` runs the code that is inside the Bento.
+@pytest.mark.parametrize("name", [name for name in STAGES if name != "smoke"], ids=str)
 def test_stage_depends_on_all_the_code_it_runs(name: str):
     command = shlex.split(STAGES[name]["cmd"])[1]
     deps = [ROOT / dep for dep in STAGES[name]["deps"]]
