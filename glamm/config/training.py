@@ -55,6 +55,8 @@ class TrainConfig(Config):
         seed: Of weights, order and wording.
         size: Of a model that starts from nothing.
         start: "embedded", a model folder, or null to start from nothing. The embedded one is a pretrained `tiny`.
+        start_grounding: A model folder of the same size whose three parts for masks are taken instead, so that the
+            stages global_encoder and grounding can run side by side.
         max_steps: Optimiser steps.
         accumulate: Batches an optimiser step.
         devices: Processes; on a CPU two with one thread each are faster than one with two.
@@ -69,6 +71,7 @@ class TrainConfig(Config):
     seed: int = Field(default=0, ge=0)
     size: ModelSize = "tiny"
     start: str | None = "embedded"
+    start_grounding: str | None = None
     max_steps: PositiveInt = 500
     accumulate: PositiveInt = 1
     devices: PositiveInt = 2

@@ -116,7 +116,8 @@ def train(shards: Path, out: Path, config: TrainConfig) -> Mapping[str, float]:
         CheckpointError: What it starts from, or every checkpoint of the unfinished run, is damaged.
         InterruptedRun: A signal ended it; the same call goes on from there.
     """
-    logging.getLogger("lightning").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # tips and a banner a process
     checksums = shard_checksums(shards)
     lightning.seed_everything(config.seed, verbose=False)
     start = make_start(config)

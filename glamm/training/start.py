@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from glamm.checkpoints.store import TOKENIZER_FILE, load_model, read_config
+from glamm.checkpoints.store import TOKENIZER_FILE, load_model, load_weights, read_config
 from glamm.config.model import ModelConfig
 from glamm.config.training import TrainConfig
 from glamm.errors import ConfigError
 from glamm.models.glamm import GLaMM
 from glamm.text.tokenizer import Tokenizer, embedded_tokenizer
+
+GROUNDING_PARTS = ("grounding_encoder", "prompt_encoder", "mask_decoder")
 
 EMBEDDED_START = Path(__file__).parent / "assets" / "tiny-start"
 
@@ -40,8 +42,32 @@ def make_start(config: TrainConfig) -> Start:
 
     Raises:
         ConfigError: A size without an embedded start is asked to start from it.
-        CheckpointError: The model folder is damaged.
+        CheckpointError: A model folder is damaged, or its parts have other sizes.
     """
+    start = _load_or_build(config)
+    model, origin = start.model, start.origin
+    if config.start_grounding:
+        folder = Path(config.start_grounding)
+        other, _ = load_model(folder)
+        for name in GROUNDING_PARTS:
+            weights = other.get_submodule(name).state_dict()
+            load_weights(model.get_submodule(name), weights, source=folder / name)
+        origin += "+" + read_config(folder).weights_sha256
+    losses = model.config.losses.model_copy(
+        update={
+            name: value
+            for name, value in (
+                ("bce_weight", config.bce_weight),
+                ("dice_weight", config.dice_weight),
+            )
+            if value is not None
+        }
+    )
+    model.config = model.config.model_copy(update={"losses": losses})
+    return Start(model, start.tokenizer, origin)
+
+
+def _load_or_build(config: TrainConfig) -> Start:
     folder = start_folder(config)
     if folder is None:
         tokenizer = embedded_tokenizer()
@@ -53,8 +79,5 @@ def make_start(config: TrainConfig) -> Start:
             "name a model folder, or null to start from nothing"
         )
     model, _ = load_model(folder)
-    return Start(
-        model.float(),
-        Tokenizer.from_file(folder / TOKENIZER_FILE),
-        read_config(folder).weights_sha256,
-    )
+    tokenizer = Tokenizer.from_file(folder / TOKENIZER_FILE)
+    return Start(model.float().train(), tokenizer, read_config(folder).weights_sha256)
