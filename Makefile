@@ -33,6 +33,14 @@ demo: $(READY) ## the whole pipeline on drawn scenes: data, training, evaluation
 	dvc repro
 	glamm summary
 
+PHOTOS := .runs/photos
+CUTOUTS ?= $(PHOTOS)/cutouts
+BACKGROUNDS ?= $(PHOTOS)/backgrounds
+
+demo-photos: $(READY) ## the same on pasted photographs; CUTOUTS=... BACKGROUNDS=... for your own
+	$(if $(filter $(PHOTOS)/%,$(CUTOUTS) $(BACKGROUNDS)),$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[photos]' && scripts/fetch-photos $(PHOTOS))
+	python -m flows.apart photos --set synth.cutouts=$(abspath $(CUTOUTS)) --set synth.backgrounds=$(abspath $(BACKGROUNDS))
+
 test: $(READY) ## every test of a machine without a GPU
 	python -m pytest -n 2 --dist loadgroup -m "not gpu" -q
 
@@ -46,6 +54,18 @@ check: $(READY) ## format, lint, types, layers, spelling
 format: $(READY) ## write the code as `make check` wants it
 	ruff format .
 	ruff check --fix .
+
+bench: $(READY) ## side-by-side measurements; see benchmarks/README.md
+	@for each in benchmarks/*.py; do echo "== $$each"; python $$each || exit 1; done
+
+up: $(READY) ## Prefect on this machine: server, work pool, deployments, worker
+	python -m flows.local up
+
+down: ## stop what `make up` started
+	python -m flows.local down
+
+pretrain: $(READY) ## make the start that comes with the package anew: an hour on three cores
+	scripts/pretrain
 
 serve: $(READY) ## the service of the model in data/models/glamm-tiny, with its page
 	glamm serve data/models/glamm-tiny

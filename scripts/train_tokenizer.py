@@ -1,7 +1,7 @@
 """Train the vocabulary that `tiny` models use, from the captions of a data root, our templates and a list of words.
 
-    glamm synth .runs/vocabulary --set synth.num_train=3000
-    python scripts/train_tokenizer.py .runs/vocabulary glamm/text/assets/tokenizer.model
+glamm synth .runs/vocabulary --set synth.num_train=3000
+python scripts/train_tokenizer.py .runs/vocabulary glamm/text/assets/tokenizer.model
 """
 
 import io

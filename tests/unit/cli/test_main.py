@@ -59,7 +59,10 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
         root.main()
 
 
-@pytest.mark.parametrize("command", ["synth", "data", "train", "ground", "evaluate", "conformance", "package", "serve", "summary"])
+@pytest.mark.parametrize(
+    "command",
+    ["synth", "data", "train", "ground", "evaluate", "conformance", "package", "serve", "summary"],
+)
 def test_every_command_has_help(command, capsys):
     root.app([command, "--help"], exit_on_error=False)
 

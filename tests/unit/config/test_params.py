@@ -35,7 +35,11 @@ def test_bad_override_names_the_key(override, message):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [", "is not YAML"), ("- 1", "top level must be sections"), ("trian: {}", "trian: Extra inputs")],
+    [
+        ("a: [", "is not YAML"),
+        ("- 1", "top level must be sections"),
+        ("trian: {}", "trian: Extra inputs"),
+    ],
     ids=["broken", "a list", "unknown section"],
 )
 def test_bad_file_is_named(tmp_path, text, message):
