@@ -7,7 +7,8 @@ import torch
 from glamm.config.model import ModelConfig
 from glamm.inference.engine import GenerationRequest
 from glamm.models.glamm import GLaMM
-from glamm.structures.batch import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID, Batch
+from glamm.structures.batch import Batch
+from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
 
 VOCAB_SIZE = 64
 CONFIG = ModelConfig.tiny(vocab_size=VOCAB_SIZE)

@@ -20,7 +20,8 @@ from glamm.data.images import decode
 from glamm.errors import DataError
 from glamm.geometry import boxes, masks
 from glamm.geometry.preprocess import global_pixels, grounding_pixels
-from glamm.structures.batch import IGNORE_LABEL, Batch
+from glamm.structures.batch import Batch
+from glamm.structures.ids import IGNORE_LABEL
 from glamm.structures.sample import ImageRef, Sample, objects_by_id
 from glamm.text.conversation import PROMPT_STYLES, EncodedConversation, Round, encode_conversation
 from glamm.text.render import render_rounds

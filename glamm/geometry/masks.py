@@ -4,11 +4,15 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Int64, UInt8
 from pycocotools import mask as coco
 
 from glamm.structures.sample import Mask
 from glamm.typing import Box, Size
+
+
+_BITS, _SIGN, _CONTINUES = 0x1F, 0x10, 0x20  # of a character of COCO's run-length code
+_MAX_CHARACTERS = 12  # of one number; more do not fit 64 bits
 
 
 def encode(pixels: Bool[np.ndarray, "height width"]) -> Mask:
@@ -38,41 +42,43 @@ def check_runs(mask: Mask) -> None:
         ValueError: With both numbers.
     """
     height, width = mask.size
-    total = sum(run_lengths(mask.counts))
+    total = int(run_lengths(mask.counts).sum())
     if total != height * width:
         raise ValueError(
             f"mask runs add up to {total} pixels, the size {height} x {width} needs {height * width}"
         )
 
 
-def run_lengths(counts: bytes) -> list[int]:
+def run_lengths(counts: bytes) -> Int64[np.ndarray, " runs"]:
     """Read COCO's compressed runs: five bits a character, low bits first, later runs as differences to two before.
 
     Raises:
         ValueError: A character outside the code, a code that ends in the middle of a number, or a negative run.
 
-    Source: `rleFrString` of the COCO API, restated.
+    Source: `rleFrString` of the COCO API, restated for whole arrays.
     """
-    runs: list[int] = []
-    value = shift = 0
-    for byte in counts:
-        code = byte - 48
-        if not 0 <= code < 64:
-            raise ValueError(f"mask runs hold the byte {byte}, which is no run-length code")
-        value |= (code & 0x1F) << shift
-        shift += 5
-        if code & 0x20:
-            continue
-        if code & 0x10:
-            value -= 1 << shift
-        if len(runs) > 2:
-            value += runs[-2]
-        if value < 0:
-            raise ValueError(f"mask runs hold a negative run of {value} pixels")
-        runs.append(value)
-        value = shift = 0
-    if shift:
+    codes = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
+    if not len(codes):
+        return codes
+    wrong = np.flatnonzero((codes < 0) | (codes >= 64))
+    if len(wrong):
+        raise ValueError(f"mask runs hold the byte {counts[wrong[0]]}, which is no run-length code")
+    is_last = (codes & _CONTINUES) == 0
+    if not is_last[-1]:
         raise ValueError("mask runs end in the middle of a number")
+    ends = np.flatnonzero(is_last)
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > _MAX_CHARACTERS:
+        raise ValueError("mask runs hold a number of more than 60 bits")
+    places = np.arange(len(codes)) - np.repeat(starts, lengths)
+    values = np.add.reduceat((codes & _BITS) << (5 * places), starts)
+    values -= np.where(codes[ends] & _SIGN, np.int64(1) << (5 * lengths), 0)
+    runs = values.copy()
+    runs[1::2] = np.cumsum(values[1::2])
+    runs[2::2] = np.cumsum(values[2::2])
+    if runs.min() < 0:
+        raise ValueError(f"mask runs hold a negative run of {runs.min()} pixels")
     return runs
 
 

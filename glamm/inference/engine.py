@@ -10,7 +10,8 @@ from torch import Tensor
 from glamm.errors import RequestError
 from glamm.models.glamm import GLaMM
 from glamm.structures.answer import WorkCounters
-from glamm.structures.batch import IGNORE_LABEL, Batch
+from glamm.structures.batch import Batch
+from glamm.structures.ids import IGNORE_LABEL
 from glamm.typing import Size
 
 

@@ -19,13 +19,6 @@ if TYPE_CHECKING:
 else:
     D = TypeVar("D")
 
-IGNORE_LABEL = -100
-"""Label of a position that is not supervised."""
-
-IMAGE_PLACEHOLDER_ID = -200
-"""Stands in `input_ids` where the picture's tokens will be; never in a vocabulary."""
-
-
 @dataclass(frozen=True, slots=True)
 class Batch:
     """One step's input.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glamm.errors import RequestError
-from glamm.structures.batch import IGNORE_LABEL
+from glamm.structures.ids import IGNORE_LABEL
 from glamm.text.special_tokens import (
     ADDED_TOKENS,
     BEGIN,

@@ -7,7 +7,7 @@ from pathlib import Path
 import sentencepiece
 
 from glamm.errors import CheckpointError
-from glamm.structures.batch import IMAGE_PLACEHOLDER_ID
+from glamm.structures.ids import IMAGE_PLACEHOLDER_ID
 from glamm.text.special_tokens import ADDED_TOKENS, BEGIN, END, IMAGE, UNKNOWN
 
 _META_SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # how SentencePiece writes a blank

@@ -11,7 +11,8 @@ from lightning.pytorch.callbacks import Callback
 
 from glamm.config.training import ValidationConfig
 from glamm.models.glamm import GLaMM
-from glamm.structures.batch import IGNORE_LABEL, Batch
+from glamm.structures.batch import Batch
+from glamm.structures.ids import IGNORE_LABEL
 from glamm.text.grounded import parse_grounded
 from glamm.text.tokenizer import Tokenizer
 from glamm.tracking.runs import Picture, Run

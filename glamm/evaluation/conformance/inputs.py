@@ -10,7 +10,8 @@ from torch import Tensor
 from glamm.errors import DataError
 from glamm.evaluation.conformance.layout import Case, ConformanceSet
 from glamm.inference.engine import GenerationRequest
-from glamm.structures.batch import IGNORE_LABEL, Batch
+from glamm.structures.batch import Batch
+from glamm.structures.ids import IGNORE_LABEL
 from glamm.text.special_tokens import END
 
 _ANSWER_STARTS = "ASSISTANT:"

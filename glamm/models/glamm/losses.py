@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from glamm.structures.batch import IGNORE_LABEL
+from glamm.structures.ids import IGNORE_LABEL
 
 DICE_SCALE = 1000.0
 """Sums of pixels are divided by it so that they do not overflow in half precision; it also weighs the smoothing."""

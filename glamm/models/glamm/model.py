@@ -30,7 +30,8 @@ from glamm.models.sam.mask_decoder import (
     restore_mask_logits,
 )
 from glamm.models.sam.projector import TextToMaskProjector
-from glamm.structures.batch import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID, Batch
+from glamm.structures.batch import Batch
+from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
 from glamm.typing import Size
 
 

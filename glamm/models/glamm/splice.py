@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from glamm.errors import DataError
-from glamm.structures.batch import IMAGE_PLACEHOLDER_ID
+from glamm.structures.ids import IMAGE_PLACEHOLDER_ID
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from glamm.data.collate import PictureMaker, collate
 from glamm.data.images import decode
 from glamm.errors import DataError
 from glamm.geometry import masks
-from glamm.structures.batch import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
+from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
 from glamm.structures.sample import Turn, objects_by_id
 from glamm.text.render import render_rounds
 from glamm.text.tokenizer import embedded_tokenizer

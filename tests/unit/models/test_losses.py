@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from glamm.models.glamm.losses import mask_losses, predicting_positions
-from glamm.structures.batch import IGNORE_LABEL
+from glamm.structures.ids import IGNORE_LABEL
 
 
 def test_predicting_positions_are_one_before_the_supervised_tokens() -> None:

@@ -3,7 +3,7 @@ import torch
 
 from glamm.errors import DataError
 from glamm.models.glamm.splice import check_counts, find_image_span, place_regions
-from glamm.structures.batch import IMAGE_PLACEHOLDER_ID as IMAGE
+from glamm.structures.ids import IMAGE_PLACEHOLDER_ID as IMAGE
 
 
 def _ids() -> torch.Tensor:
