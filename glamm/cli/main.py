@@ -16,8 +16,19 @@ app = App(
     name="glamm",
     help="The factory around GLaMM: data, training, evaluation, packaging, service.",
     version=__version__,
+    suppress_keyboard_interrupt=False,  # `main` says that it was interrupted
 )
-for _command in ("synth", "data", "train", "ground", "evaluate", "conformance", "package", "serve", "summary"):
+for _command in (
+    "synth",
+    "data",
+    "train",
+    "ground",
+    "evaluate",
+    "conformance",
+    "package",
+    "serve",
+    "summary",
+):
     app.command(f"glamm.cli.{_command}:app", name=_command)
 
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT}

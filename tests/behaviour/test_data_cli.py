@@ -1,0 +1,199 @@
+"""`glamm data` as a person uses it: what it writes, what it says, and how it ends."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from glamm.cli import main
+from glamm.config.data import PrepareConfig
+from glamm.data.prepare import prepare
+from glamm.data.shards import ShardReader
+from tests.data_builders import BAD_FORMATS, FORMATS, human_annotated_root
+
+pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
+
+
+@pytest.fixture
+def glamm(monkeypatch, capsys, tmp_path):
+    """Run a command; return its exit code and what the terminal shows."""
+
+    monkeypatch.chdir(tmp_path)  # no params.yaml but the test's own
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["glamm", *map(str, words)])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        return code, capsys.readouterr().err
+
+    return run
+
+
+def test_read_writes_what_it_understood_and_says_what_it_left_out(glamm, tmp_path):
+    out = tmp_path / "out.json"
+
+    code, shown = glamm(
+        "data", "read", "granddf_ha_gcg", FORMATS / "granddf_ha_gcg/root", "--json", out
+    )
+
+    told = json.loads(out.read_text())
+    assert code == 0
+    assert len(told["samples"]) == 5
+    assert len(told["dropped"]) == 1
+    lines = shown.splitlines()
+    assert lines[0].startswith(
+        "file GranDf/annotations/train/GranDf_HA_GCG_train.json, record 5: no grounding"
+    )
+    assert lines[1].startswith("5 records read, 1 left out")
+    assert len(lines) == 2
+
+
+def test_read_of_one_split_reads_only_that(glamm, tmp_path):
+    out = tmp_path / "out.json"
+
+    glamm(
+        "data",
+        "read",
+        "granddf_val_test",
+        FORMATS / "granddf_val_test/root",
+        "--split",
+        "test",
+        "--json",
+        out,
+    )
+
+    assert {sample["split"] for sample in json.loads(out.read_text())["samples"]} == {"test"}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ("nonsense", FORMATS),
+            "no data set is called 'nonsense'; there are: grand, granddf_ha_gcg",
+        ),
+        (("grand", FORMATS / "nowhere"), "is no folder"),
+        (("grand", FORMATS / "granddf_ha_gcg/root"), "holds no data set in the layout grand"),
+        (
+            ("grand", FORMATS / "grand/root", "--split", "testA"),
+            "has no split 'testA'; it has: train",
+        ),
+        (
+            ("granddf_ha_gcg", BAD_FORMATS / "truncated_json/root"),
+            "GranDf_HA_GCG_train.json: is not the expected JSON",
+        ),
+    ],
+    ids=["unknown set", "no folder", "another layout", "unknown split", "cut file"],
+)
+def test_read_of_what_is_not_there_ends_with_one_line(glamm, tmp_path, words, message):
+    code, shown = glamm("data", "read", *words, "--json", tmp_path / "out.json")
+
+    assert code == 1
+    assert message in shown
+    assert shown.count("error:") == 1
+    assert "Traceback" not in shown
+
+
+def test_prepare_says_what_came_out(glamm, tmp_path):
+    for name in ("grand", "granddf_ha_gcg", "granddf_val_test"):
+        shutil.copytree(FORMATS / name / "root", tmp_path / "root", dirs_exist_ok=True)
+
+    code, shown = glamm("data", "prepare", tmp_path / "root", tmp_path / "out", "--workers", "1")
+
+    assert code == 0
+    assert "train: granddf_ha_gcg: 5 pictures (5 gcg)" in shown
+    assert "val: granddf_val_test: 3 pictures (3 gcg)" in shown
+    assert "7 things were left out; all of them are in" in shown
+
+
+def test_prepare_takes_parameters(glamm, tmp_path):
+    shutil.copytree(FORMATS / "granddf_val_test/root", tmp_path / "root")
+    words = ("data", "prepare", tmp_path / "root", tmp_path / "out", "--workers", "1")
+
+    code, shown = glamm(*words, "--set", "prepare.sources=[grand]")
+    assert (code, "does not hold grand, which prepare.sources asks for" in shown) == (1, True)
+
+    code, shown = glamm(*words, "--set", "prepare.shard_size=3")
+    assert (code, "prepare.shard_size: Extra inputs" in shown) == (2, True)
+
+
+@pytest.fixture
+def many(tmp_path):
+    """Enough pictures that a run can be stopped in its middle, and the shards of a former, smaller set."""
+    human_annotated_root(tmp_path / "few", count=3)
+    human_annotated_root(tmp_path / "many", count=2500)
+    prepare(tmp_path / "few", tmp_path / "out", PrepareConfig())
+    return tmp_path
+
+
+@pytest.fixture
+def start_prepare():
+    """Start the command as a process of its own; none outlives the test."""
+    started = []
+
+    def start(folder, out, *, workers):
+        words = ["data", "prepare", str(folder), str(out), "--workers", str(workers)]
+        code = f"import sys; sys.argv = ['glamm', *{words!r}]; from glamm.cli import main; main()"
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, cwd=out.parent
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+def wait_until_it_writes(process, out):
+    unfinished = out.parent / f".{out.name}.unfinished/train"
+    while not unfinished.is_dir():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    time.sleep(0.2)
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_ctrl_c_ends_with_one_line_and_leaves_the_former_shards(many, start_prepare):
+    out = many / "out"
+    process = start_prepare(many / "many", out, workers=2)
+    wait_until_it_writes(process, out)
+
+    os.kill(process.pid, signal.SIGINT)
+    _, shown = process.communicate()
+
+    assert process.returncode == 130
+    assert "interrupted: interrupted; what was finished before is kept" in shown
+    assert "Traceback" not in shown
+    assert len(ShardReader(out / "train")) == 3
+    assert sorted(path.name for path in many.iterdir()) == ["few", "many", "out"]
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_run_that_was_killed_is_made_good_by_the_next(many, start_prepare):
+    out = many / "out"
+    process = start_prepare(many / "many", out, workers=1)
+    wait_until_it_writes(process, out)
+
+    process.kill()
+    process.communicate()
+    after_kill = len(ShardReader(out / "train"))
+    prepare(many / "many", out, PrepareConfig())
+
+    assert after_kill == 3
+    assert len(ShardReader(out / "train")) == 2500
+    assert sorted(path.name for path in many.iterdir()) == ["few", "many", "out"]

@@ -1,0 +1,89 @@
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glamm.structures.sample import Target, Turn
+from glamm.text import templates
+from glamm.text.render import MAX_REGIONS, MAX_SEGMENTATION_TARGETS, render_rounds
+from tests.data_builders import caption, grounded, referring, regions
+
+SEEDS = st.integers(0, 2**32)
+
+
+def rng(seed=0):
+    return random.Random(seed)  # noqa: S311 - wording
+
+
+@given(seed=SEEDS, make=st.sampled_from([grounded, referring, regions, caption]))
+def test_tokens_stand_for_as_many_things_as_are_named(seed, make):
+    for turn in render_rounds(make(), rng(seed)):
+        assert turn.answer.count("[SEG]") == len(turn.seg_targets)
+        assert turn.question.count("<bbox>") == len(turn.region_ids)
+        assert "[SEG]" not in turn.question
+        assert "{" not in turn.question
+
+
+@given(seed=SEEDS)
+def test_same_choice_with_the_same_seed(seed):
+    assert render_rounds(referring(), rng(seed)) == render_rounds(referring(), rng(seed))
+
+
+@given(seed=SEEDS, number=st.integers(1, 14))
+def test_targets_are_drawn_without_repetition(seed, number):
+    targets = tuple(Target(f"Thing {index}", (0,)) for index in range(number))
+
+    asked = render_rounds(replace(referring(), targets=targets), rng(seed))
+    described = render_rounds(replace(regions(), targets=targets), rng(seed))
+
+    assert len(asked) == min(number, MAX_SEGMENTATION_TARGETS)
+    assert len(described) == min(number, MAX_REGIONS)
+    assert len({turn.answer for turn in described}) == len(described)
+    assert [turn.question.count(f"region{i} <bbox>") for i, turn in enumerate(described, 1)] == [
+        1
+    ] * len(described)
+
+
+def test_grounded_caption_keeps_its_objects_in_order():
+    [turn] = render_rounds(grounded(), rng())
+
+    assert turn.answer == "<p> A cube </p> [SEG] by <p> two balls </p> [SEG]."
+    assert turn.seg_targets == ((0,), (1, 5))
+    assert turn.question in templates.GROUNDED_CONVERSATION_QUESTIONS
+
+
+def test_numbers_of_wordings_are_the_release_s():
+    assert len(templates.GROUNDED_CONVERSATION_QUESTIONS) == 6
+    assert len(templates.SEGMENTATION_QUESTIONS) == 16
+    assert len(templates.SEGMENTATION_ANSWERS) == 5
+    assert len(templates.REGION_QUESTIONS) == 20
+    assert len(templates.CAPTION_QUESTIONS) == 17
+    assert all(answer.count("[SEG]") == 1 for answer in templates.SEGMENTATION_ANSWERS)
+
+
+def test_expression_with_braces_is_shown_as_it_is():
+    sample = replace(referring(), targets=(Target("a {thing} {0}", (0,)),))
+
+    [turn] = render_rounds(sample, rng())
+
+    assert "a {thing} {0}" in turn.question
+
+
+@pytest.mark.parametrize(
+    ("turns", "targets", "message"),
+    [
+        ((), (), "neither turns nor targets"),
+        ((Turn("assistant", "no"),), (), "must alternate"),
+        ((Turn("user", None),), (), "must alternate"),
+    ],
+)
+def test_sample_without_conversation_is_refused(turns, targets, message):
+    with pytest.raises(ValueError, match=message):
+        render_rounds(replace(grounded(), turns=turns, targets=targets), rng())
+
+
+def test_region_of_several_boxes_is_refused():
+    with pytest.raises(ValueError, match="exactly one box"):
+        render_rounds(replace(regions(), targets=(Target("both", (0, 1)),)), rng())
