@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from glamm.inference.images import Pixels
+from glamm.inference.overlay import draw_overlay
 from glamm.structures.answer import GroundedAnswer
 
 
@@ -19,7 +20,6 @@ class Answer(GroundedAnswer):
     image: Pixels = field(kw_only=True, repr=False)
 
     def overlay(self) -> Image.Image:
-        """Draw the masks on the picture, each in the colour of its phrase."""
-        from glamm.inference.overlay import draw_overlay  # noqa: PLC0415 - answering needs no drawing
-
-        return draw_overlay(self.image, self)
+        """Draw the masks on the picture and the words below it, each phrase in the colour of its mask."""
+        words = [phrase.text for phrase in self.phrases]
+        return Image.fromarray(draw_overlay(self.image, self.masks, words, self.text))

@@ -27,7 +27,9 @@ class BodyLimit:
             return
         body = await self._read(scope, receive)
         if body is None:
-            error = f"the request is larger than {self._max_bytes // 2**20} MiB: send a smaller picture"
+            error = (
+                f"the request is larger than {self._max_bytes // 2**20} MiB: send a smaller picture"
+            )
             refusal = JSONResponse({"error": error}, 413, headers={"connection": "close"})
             await refusal(scope, receive, send)
             return

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, cast
 
 from glamm import __version__
-from glamm.checkpoints.store import LINEAGE_FILE, file_sha256, read_config
 from glamm.config.base import Config
 from glamm.errors import CheckpointError, DataError
 
@@ -68,6 +67,11 @@ def compose_manifest(
         CheckpointError: The model folder is damaged.
         DataError: A report is no JSON.
     """
+    from glamm.checkpoints.store import (  # noqa: PLC0415 - loads transformers, which `bentoml build` need not wait for
+        LINEAGE_FILE,
+        read_config,
+    )
+
     config = read_config(model)
     return Manifest(
         version=version or f"unpacked-{config.weights_sha256[:_VERSION_LENGTH]}",
@@ -83,7 +87,9 @@ def content_version(root: Path, files: Iterable[Path]) -> str:
     """Hash of files and their places: the same model and code give the same version on every machine."""
     digest = hashlib.sha256()
     for path in sorted(files):
-        digest.update(f"{path.relative_to(root).as_posix()}\0{file_sha256(path)}\n".encode())
+        with path.open("rb") as stream:
+            checksum = hashlib.file_digest(stream, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(root).as_posix()}\0{checksum}\n".encode())
     return digest.hexdigest()[:_VERSION_LENGTH]
 
 

@@ -37,9 +37,7 @@ class Places:
         packed = self.root / MANIFEST_FILE
         if packed.exists() and self.model == self.root / PACKED_MODEL:
             return Manifest.model_validate_json(packed.read_bytes())
-        return compose_manifest(
-            self.model, reports=self.root / DEFAULT_REPORTS, source=self.root
-        )
+        return compose_manifest(self.model, reports=self.root / DEFAULT_REPORTS, source=self.root)
 
 
 def find_places() -> Places:

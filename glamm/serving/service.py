@@ -4,13 +4,13 @@ import functools
 import time
 
 import bentoml
-import torch
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from glamm.errors import BusyError, GlammError, RequestError
+from glamm.inference.packing import pack_answer
 from glamm.serving.body_limit import BodyLimit
 from glamm.serving.form import Question, read_form
 from glamm.serving.manifest import Manifest
@@ -21,7 +21,6 @@ from glamm.serving.schemas import (
     GroundForm,
     GroundResponse,
     TimingsModel,
-    pack_answer,
 )
 
 MAX_WAITING = 16
@@ -47,14 +46,14 @@ _pages = Starlette(routes=[Route("/", _show_page), Route("/lineage", _show_linea
 
 
 @bentoml.asgi_app(_pages, path="/")
-@bentoml.service(name="glamm", workers=1, traffic={"timeout": TIMEOUT_S})
+@bentoml.service(name="glamm-service", workers=1, traffic={"timeout": TIMEOUT_S})
 class GLaMMService:
     """Talk about a picture and get, for every grounded phrase, a segmentation mask."""
 
     def __init__(self) -> None:
-        from glamm.inference.predictor import (  # noqa: PLC0415 - `bentoml build` need not load transformers
-            GroundedPredictor,
-        )
+        import torch  # noqa: PLC0415 - `bentoml build` need not wait for torch and transformers
+
+        from glamm.inference.predictor import GroundedPredictor  # noqa: PLC0415
 
         places = find_places()
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -62,7 +61,11 @@ class GLaMMService:
         self._version = _manifest().version
         self._thread = ModelThread(max_waiting=MAX_WAITING)
 
-    @bentoml.api(route="/ground", input_spec=GroundForm, output_spec=GroundResponse)
+    @bentoml.api(
+        route="/ground",
+        input_spec=GroundForm,
+        output_spec=GroundResponse,  # pyright: ignore[reportArgumentType] - it also takes plain pydantic models
+    )
     async def ground(self, ctx: bentoml.Context, **_documented: object) -> Response:
         """Ask about a picture: an image file, a question and, if wanted, boxes."""
         try:
@@ -78,7 +81,7 @@ class GLaMMService:
     def _answer(self, question: Question, asked_at: float) -> GroundResponse:
         started_at = time.perf_counter()
         answer = self._predictor.ground(question.image, question.text, boxes=question.boxes)
-        packed = pack_answer(answer)
+        packed = pack_answer(answer).model_dump()
         timings = TimingsModel(
             waiting=started_at - asked_at, answering=time.perf_counter() - started_at
         )
@@ -95,4 +98,4 @@ def _refuse(ctx: bentoml.Context, error: GlammError, *, status: int) -> Response
     return JSONResponse(ErrorResponse(error=str(error)).model_dump(), status)
 
 
-GLaMMService.add_asgi_middleware(BodyLimit)
+GLaMMService.add_asgi_middleware(BodyLimit)  # pyright: ignore[reportArgumentType] - their protocol describes an instance

@@ -1,0 +1,117 @@
+"""`glamm ground`: ask a model about a picture."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import App, Parameter
+
+if TYPE_CHECKING:
+    from rich.table import Table
+    from rich.text import Text
+
+    from glamm.inference.answer import Answer
+
+app = App(name="ground", help="Ask a model about a picture: words, and a mask for each phrase.")
+
+
+@app.default
+def ground(
+    image: Path,
+    question: str,
+    *,
+    model: Path = Path("data/models/glamm-tiny"),
+    box: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    out: Path | None = None,
+    json: Annotated[bool, Parameter(negative=())] = False,
+) -> None:
+    """Answer in words, with a table of what was grounded.
+
+    Args:
+        image: A picture file.
+        question: Plain words; `<bbox>` may stand where each box is meant.
+        model: A model folder.
+        box: x1,y1,x2,y2 in pixels of the upright picture, any number of times.
+        out: Picture to write, with the masks drawn on it; PNG or JPEG by its name.
+        json: Print the answer as JSON, masks as COCO run-length codes.
+    """
+    from rich.console import Console  # noqa: PLC0415 - keeps `glamm --help` quick
+
+    from glamm.inference.packing import pack_answer  # noqa: PLC0415
+    from glamm.inference.predictor import GroundedPredictor  # noqa: PLC0415
+
+    boxes = [_parse_box(text) for text in box]
+    if out is not None:
+        _check_name(out)
+    answer = GroundedPredictor.from_checkpoint(model).ground(image, question, boxes=boxes)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        answer.overlay().save(out)
+    console = Console(soft_wrap=True, highlight=False, emoji=False)
+    if json:
+        console.print(pack_answer(answer).model_dump_json(indent=2), markup=False)
+        return
+    console.print(_colour(answer))
+    if answer.phrases:
+        console.print(_table(answer))
+    else:
+        console.print("nothing was grounded", style="dim")
+    if answer.finish_reason == "length":
+        console.print(
+            f"cut off after {len(answer.token_ids)} tokens: the model did not end by itself",
+            style="yellow",
+        )
+    if out is not None:
+        console.print(str(out), markup=False)
+
+
+def _parse_box(text: str) -> tuple[float, ...]:
+    from glamm.errors import RequestError  # noqa: PLC0415
+
+    try:
+        return tuple(float(value) for value in text.split(","))
+    except ValueError as error:
+        raise RequestError(f"--box {text}: write four numbers as x1,y1,x2,y2") from error
+
+
+def _check_name(out: Path) -> None:
+    """Make sure that the picture can be written before the model works for it."""
+    from PIL import Image  # noqa: PLC0415
+
+    from glamm.errors import RequestError  # noqa: PLC0415
+
+    if Image.registered_extensions().get(out.suffix.lower()) not in {"PNG", "JPEG", "WEBP"}:
+        raise RequestError(f"--out {out}: the name must end in .png, .jpg or .webp")
+
+
+def _colour(answer: "Answer") -> "Text":
+    """The sentence, each phrase in the colour that its mask has in the overlay."""
+    from rich.text import Text  # noqa: PLC0415
+
+    from glamm.inference.overlay import colour_of  # noqa: PLC0415
+
+    text = Text(answer.text or "(no words)")
+    for index, phrase in enumerate(answer.phrases):
+        red, green, blue = colour_of(index)
+        text.stylize(f"bold #{red:02x}{green:02x}{blue:02x}", phrase.start, phrase.end)
+    return text
+
+
+def _table(answer: "Answer") -> "Table":
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table("", "phrase", "box (x1, y1, x2, y2)", "score", "area")
+    height, width = answer.image_size
+    for number, (phrase, mask) in enumerate(
+        zip(answer.phrases, answer.masks, strict=True), start=1
+    ):
+        box = ", ".join(f"{value:g}" for value in phrase.box) if phrase.box else "empty mask"
+        share = mask.sum() / (height * width)
+        table.add_row(
+            str(number),
+            Text(phrase.text or "(no words)"),
+            box,
+            f"{phrase.score:.2f}",
+            f"{share:.1%}",
+        )
+    return table

@@ -1,0 +1,81 @@
+"""An answer as JSON: the same for the command line and the service."""
+
+from pydantic import Field
+
+from glamm.config.base import Config
+from glamm.geometry.masks import encode
+from glamm.structures.answer import GroundedAnswer
+from glamm.typing import Box, Size
+
+
+class PackedPhrase(Config):
+    """Words that are tied to a mask.
+
+    Args:
+        start: First code point in the answer's text.
+        end: One past the last.
+        text: The words.
+        score: Mean foreground probability of the mask, 0 to 1; 0 for an empty mask.
+        box: Tight x1, y1, x2, y2 around the mask in pixels; null for an empty mask.
+        mask_index: Which of the answer's masks.
+    """
+
+    start: int
+    end: int
+    text: str
+    score: float = Field(ge=0, le=1)
+    box: Box | None
+    mask_index: int
+
+
+class PackedMask(Config):
+    """A COCO compressed run-length mask, as `pycocotools.mask.decode` takes it.
+
+    Args:
+        size: (height, width) of the picture.
+        counts: The runs, column by column, starting with background.
+    """
+
+    size: Size
+    counts: str
+
+
+class PackedAnswer(Config):
+    """Words, and a mask for each grounded phrase.
+
+    Args:
+        text: Plain words.
+        phrases: In the order of the words; none when nothing was grounded.
+        masks: One a phrase.
+        image_size: (height, width) of the upright picture; masks and boxes are in its pixels.
+        finish_reason: "stop" when the model ended by itself, "length" when the token limit did.
+    """
+
+    text: str
+    phrases: tuple[PackedPhrase, ...]
+    masks: tuple[PackedMask, ...]
+    image_size: Size
+    finish_reason: str
+
+
+def pack_answer(answer: GroundedAnswer) -> PackedAnswer:
+    """Write an answer without arrays."""
+    codes = [encode(mask) for mask in answer.masks]
+    phrases = [
+        PackedPhrase(
+            start=phrase.start,
+            end=phrase.end,
+            text=phrase.text,
+            score=phrase.score,
+            box=phrase.box,
+            mask_index=index,
+        )
+        for index, phrase in enumerate(answer.phrases)
+    ]
+    return PackedAnswer(
+        text=answer.text,
+        phrases=tuple(phrases),
+        masks=tuple(PackedMask(size=code.size, counts=code.counts.decode()) for code in codes),
+        image_size=answer.image_size,
+        finish_reason=answer.finish_reason,
+    )
