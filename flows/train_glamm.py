@@ -63,7 +63,7 @@ def train_glamm(overrides: Overrides = [], stages: Stages = []) -> State:  # noq
     if any(outcome.state == "Failed" for outcome in outcomes):
         return _failed(outcomes, workspace)
     try:
-        return _keep_results(workspace, overridden=bool(overrides))
+        return _keep_results(workspace, graph, overridden=bool(overrides))
     except GlammError as error:
         return Failed(
             message=f"All stages ended well, but: {error} (working tree: {workspace.root})"
@@ -108,8 +108,8 @@ def _failed(outcomes: list[StageOutcome], workspace: Workspace) -> State:
     return Failed(message="\n".join(messages))
 
 
-def _keep_results(workspace: Workspace, *, overridden: bool) -> State:
-    save_experiment(workspace)
+def _keep_results(workspace: Workspace, graph: StageGraph, *, overridden: bool) -> State:
+    save_experiment(workspace, graph)
     saved = f"Saved as experiment '{workspace.name}'"
     bring = f"bring it into the checkout with: dvc exp apply {workspace.name}"
     if overridden:

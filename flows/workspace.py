@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -102,8 +102,12 @@ def override(workspace: Workspace, overrides: list[str]) -> None:
     load_params(params)
 
 
-def save_experiment(workspace: Workspace) -> None:
+def save_experiment(workspace: Workspace, stages: Iterable[str]) -> None:
     """Keep what the run made as the DVC experiment `workspace.name`.
+
+    Args:
+        workspace: Where the stages ran.
+        stages: Names of the stages that have ended well; DVC would ask for the results of all others too.
 
     Raises:
         EnvironmentFault: DVC could not save it.
@@ -111,7 +115,7 @@ def save_experiment(workspace: Workspace) -> None:
     results = [str(path) for path in small_results(workspace.root)]
     untracked = [word for path in results for word in ("--include-untracked", path)]
     with _one_at_a_time(workspace.checkout):
-        dvc(workspace.root, "exp", "save", "--force", "--name", workspace.name, *untracked)
+        dvc(workspace.root, "exp", "save", "--force", "--name", workspace.name, *untracked, *stages)
 
 
 def publish(workspace: Workspace) -> None:

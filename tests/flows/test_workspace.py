@@ -22,6 +22,7 @@ pytestmark = [
     # DVC's own use of pygtrie
     pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning"),
 ]
+STAGES = ("synth", "train", "evaluate@val")
 
 
 def repro(root: Path, *words: str) -> str:
@@ -77,7 +78,7 @@ def test_override_is_refused_with_the_name_of_its_key(
 def test_published_results_are_up_to_date_in_the_checkout(repository: Path):
     workspace = open_workspace(repository, name="fox")
     repro(workspace.root)
-    save_experiment(workspace)
+    save_experiment(workspace, STAGES)
 
     publish(workspace)
 
@@ -103,13 +104,22 @@ def test_saved_experiment_is_up_to_date_once_applied(finished_repository: Path):
     workspace = open_workspace(repository, name="fox")
     override(workspace, ["synth.seed=5"])
     repro(workspace.root)
-    save_experiment(workspace)
+    save_experiment(workspace, STAGES)
     close_workspace(workspace)
 
     repro(repository, "exp", "apply", "fox")
 
     assert "Running stage" not in repro(repository)
     assert (repository / "data/model.txt").read_text() == "train 5\n"
+
+
+def test_experiment_of_the_first_stages_alone_is_saved(repository: Path):
+    workspace = open_workspace(repository, name="fox")
+    repro(workspace.root, "repro", "synth")
+
+    save_experiment(workspace, ["synth"])
+
+    assert "fox" in repro(repository, "exp", "list", "--name-only")
 
 
 def test_workspace_asks_for_a_first_commit(tmp_path: Path):
