@@ -102,12 +102,12 @@ def override(workspace: Workspace, overrides: list[str]) -> None:
     load_params(params)
 
 
-def save_experiment(workspace: Workspace, stages: Iterable[str]) -> None:
+def save_experiment(workspace: Workspace, stages: Iterable[str] = ()) -> None:
     """Keep what the run made as the DVC experiment `workspace.name`.
 
     Args:
         workspace: Where the stages ran.
-        stages: Names of the stages that have ended well; DVC would ask for the results of all others too.
+        stages: Names of those that have ended well, where not all have: DVC asks for the results of every one.
 
     Raises:
         EnvironmentFault: DVC could not save it.

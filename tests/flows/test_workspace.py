@@ -22,7 +22,6 @@ pytestmark = [
     # DVC's own use of pygtrie
     pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning"),
 ]
-STAGES = ("synth", "train", "evaluate@val")
 
 
 def repro(root: Path, *words: str) -> str:
@@ -78,7 +77,7 @@ def test_override_is_refused_with_the_name_of_its_key(
 def test_published_results_are_up_to_date_in_the_checkout(repository: Path):
     workspace = open_workspace(repository, name="fox")
     repro(workspace.root)
-    save_experiment(workspace, STAGES)
+    save_experiment(workspace)
 
     publish(workspace)
 
@@ -104,7 +103,7 @@ def test_saved_experiment_is_up_to_date_once_applied(finished_repository: Path):
     workspace = open_workspace(repository, name="fox")
     override(workspace, ["synth.seed=5"])
     repro(workspace.root)
-    save_experiment(workspace, STAGES)
+    save_experiment(workspace)
     close_workspace(workspace)
 
     repro(repository, "exp", "apply", "fox")
