@@ -21,8 +21,13 @@ def conformance(
         folder: Holds config.json, weights.safetensors, pixels.safetensors and the cases.
         dump: Where to write what was computed, one <case>.safetensors with the names of the reference.
     """
-    from glamm.evaluation.conformance import run_conformance  # noqa: PLC0415 - torch loads slowly
+    import torch  # noqa: PLC0415 - loads slowly
 
+    from glamm.evaluation.conformance import run_conformance  # noqa: PLC0415 - loads torch
+
+    torch.set_num_threads(
+        1
+    )  # the models are tiny; on a busy machine more threads only wait for each other
     console = Console()
     table = Table("case", Column("tensor", overflow="fold"), "worst difference", "tolerance", "ok")
     comparisons, unknown = [], []
