@@ -77,6 +77,9 @@ def prepare(
         text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
         (unfinished / MANIFEST).write_text(text + "\n", encoding="utf-8")
         _replace(unfinished, out)
+    except OSError as error:
+        error.filename = error.filename or str(out)  # a full disk does not say where it was met
+        raise
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     if tally.broken_files:

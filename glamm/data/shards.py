@@ -1,6 +1,6 @@
 """Shards: one row a picture in LitData's chunk files, and for each kind of conversation a list of where it is.
 
-A folder holds `index.json` and `chunk-0-*.bin` as LitData writes them (a `StreamingDataset` reads them too) and
+A folder holds `index.json` and `chunk-0-*.bin` in LitData's layout (a `StreamingDataset` reads them too) and
 `streams/<group>/<data set>.npy`, int64 pairs (row, which of the row's samples). Rows are read at random through
 memory maps: what a step trains is then a function of its number alone, whatever the number of workers.
 
@@ -10,9 +10,10 @@ Axis names: ``samples`` entries of a stream.
 import hashlib
 import json
 import mmap
-import warnings
+import struct
+from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -28,7 +29,25 @@ from glamm.structures.sample import Sample
 
 _STREAMS = "streams"
 _INDEX = "index.json"
-_NUM_FIELDS = 2  # the picture and its samples, whose lengths stand before them
+_FIELDS = (
+    "image",
+    "sample",
+)  # the encoded picture and its samples; their lengths stand before them
+
+_LEAF = {"type": None, "context": None, "children_spec": []}
+_ROW = {
+    "type": "builtins.dict",
+    "context": json.dumps(_FIELDS),
+    "children_spec": [_LEAF] * len(_FIELDS),
+}
+_LITDATA_CONFIG = {
+    "chunk_size": None,
+    "compression": None,
+    "data_format": ["bytes"] * len(_FIELDS),
+    "data_spec": json.dumps([1, _ROW]),
+    "encryption": None,
+    "item_loader": "PyTreeLoader",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,44 +72,76 @@ class Stream:
 class ShardWriter:
     """Writes the rows of one split; the same rows in the same order give the same bytes.
 
+    LitData's own writer is not used: it writes the time and the Arrow version of the day into the files, and needs
+    torch. A test reads what comes out with LitData.
+
     Args:
         folder: New; made when it is missing.
         shard_bytes: Size at which a file is closed.
     """
 
     def __init__(self, folder: Path, *, shard_bytes: int) -> None:
-        from litdata.streaming.writer import BinaryWriter  # noqa: PLC0415 - slow, and only writing needs it
-
+        folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._writer = BinaryWriter(str(folder), chunk_bytes=shard_bytes)
-        self._places: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+        self._shard_bytes = shard_bytes
+        self._rows: list[bytes] = []
+        self._num_bytes = 0
+        self._chunks: list[dict[str, Any]] = []
+        self._places: dict[tuple[str, str], array[int]] = defaultdict(lambda: array("q"))
+        self._digest = hashlib.sha256()
         self.num_rows = 0
 
     def add(self, samples: tuple[Sample, ...], picture: bytes) -> None:
         """Write the samples of one picture."""
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "An item was larger than the target chunk size")
-            self._writer[self.num_rows] = (
-                picture,
-                pack(samples),
-            )  # a dict of bytes would become Arrow
+        fields = (picture, pack(samples))
+        row = struct.pack("<2I", *map(len, fields)) + b"".join(fields)
+        if self._rows and self._num_bytes + len(row) > self._shard_bytes:
+            self._flush()
+        self._rows.append(row)
+        self._num_bytes += len(row)
         for index, sample in enumerate(samples):
-            self._places[GROUP_OF_TASK[sample.task], sample.dataset].append((self.num_rows, index))
+            self._places[GROUP_OF_TASK[sample.task], sample.dataset].extend((self.num_rows, index))
         self.num_rows += 1
 
     def close(self) -> None:
         """Write what is left and the index."""
-        self._writer.done()
-        self._writer.merge(1)
-        index_file = self._folder / _INDEX
-        index = json.loads(index_file.read_text())
-        # LitData writes the time here; all that its caches need is that it changes with the content
-        index["updated_at"] = _digest(self._folder / chunk["filename"] for chunk in index["chunks"])
-        index_file.write_text(json.dumps(index, sort_keys=True, indent=1))
+        self._flush()
+        index = {
+            "chunks": self._chunks,
+            "config": _LITDATA_CONFIG | {"chunk_bytes": self._shard_bytes},
+            "updated_at": self._digest.hexdigest()[
+                :16
+            ],  # to LitData's caches, other content is another time
+        }
+        text = json.dumps(index, sort_keys=True, indent=1)
+        (self._folder / _INDEX).write_text(text, encoding="utf-8")
         for (group, dataset), places in self._places.items():
             folder = self._folder / _STREAMS / group
             folder.mkdir(parents=True, exist_ok=True)
-            np.save(folder / f"{dataset}.npy", np.array(places, dtype=np.int64), allow_pickle=False)
+            np.save(
+                folder / f"{dataset}.npy",
+                np.array(places, np.int64).reshape(-1, 2),
+                allow_pickle=False,
+            )
+
+    def _flush(self) -> None:
+        """Write a file: number of rows, where each begins and where the last ends, rows; all little-endian uint32."""
+        if not self._rows:
+            return
+        count = len(self._rows)
+        start = 4 * (count + 2)
+        offsets = accumulate(map(len, self._rows), initial=start)
+        header = struct.pack(f"<{count + 2}I", count, *offsets)
+        name = f"chunk-0-{len(self._chunks)}.bin"
+        with (self._folder / name).open("wb") as file:
+            for part in (header, *self._rows):
+                file.write(part)
+                self._digest.update(part)
+        size = start + self._num_bytes
+        self._chunks.append(
+            {"chunk_bytes": size, "chunk_size": count, "dim": None, "filename": name}
+        )
+        self._rows, self._num_bytes = [], 0
 
 
 class ShardReader:
@@ -131,7 +182,7 @@ class ShardReader:
         begin = row - (self._ends[chunk - 1] if chunk else 0)
         data, offsets = self._map(chunk)
         item = data[int(offsets[begin]) : int(offsets[begin + 1])]
-        lengths = np.frombuffer(item, dtype="<u4", count=_NUM_FIELDS)
+        lengths = np.frombuffer(item, dtype="<u4", count=len(_FIELDS))
         start = lengths.nbytes
         end = start + int(lengths[0])
         return unpack(item[end : end + int(lengths[1])], picture=item[start:end])
@@ -148,14 +199,6 @@ class ShardReader:
             offsets = np.frombuffer(data, dtype="<u4", count=count + 1, offset=4)
             self._maps[chunk] = data, offsets
         return self._maps[chunk]
-
-
-def _digest(paths: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()[:16]
 
 
 def _read_index(folder: Path) -> list[tuple[str, int]]:

@@ -67,8 +67,8 @@ def test_litdata_reads_the_same_rows(folder, monkeypatch):
 
     assert len(theirs) == len(ours)
     for index in (0, 4, 8):
-        picture, packed = theirs[index]
-        assert unpack(bytes(packed), picture=bytes(picture)) == ours[index]
+        row = theirs[index]
+        assert unpack(bytes(row["sample"]), picture=bytes(row["image"])) == ours[index]
 
 
 def test_nothing_in_the_shards_depends_on_the_day_or_the_place(folder, tmp_path):
