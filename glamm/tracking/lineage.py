@@ -4,10 +4,10 @@ import json
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from glamm import __version__
 from glamm.errors import DataError
 
 MANIFEST_FILE = "manifest.json"
@@ -57,7 +57,7 @@ def gather_lineage(
     """
     revision, is_clean = git_state()
     return Lineage(
-        glamm_version=__version__,
+        glamm_version=version("glamm"),
         git_revision=revision,
         is_git_clean=is_clean,
         data=shard_checksums(shards),

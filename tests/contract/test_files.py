@@ -2,6 +2,8 @@
 
 import re
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -45,8 +47,6 @@ def test_constraints_are_exact_versions_without_addresses():
 
 
 def test_every_direct_dependency_is_pinned():
-    import tomllib
-
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + [
         name for extra in project["optional-dependencies"].values() for name in extra
@@ -76,8 +76,6 @@ def test_data_folders_are_not_ignored_by_git(name):
 
 
 def test_import_of_glamm_alone_loads_no_torch():
-    import sys
-
     program = "import sys, glamm; sys.exit('torch' in sys.modules)"
 
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
