@@ -7,9 +7,10 @@ from enum import StrEnum
 
 
 class FindingKind(StrEnum):
-    """What was noticed. The official script stops at the first four or decodes them without a word."""
+    """What was noticed. The official script stops at the first five, or takes them without a word."""
 
     MISSING_PREDICTION = "missing_prediction"  # counted as an empty answer
+    UNREADABLE_IMAGE = "unreadable_image"  # the model was not asked; counted as an empty answer
     MISSING_CAPTION = "missing_caption"  # an image of the split without ground truth words
     SIZE_MISMATCH = "size_mismatch"  # a mask of another size than its image: overlaps nothing
     DAMAGED_MASK = "damaged_mask"  # runs that do not fill the size: the rest is background
@@ -20,11 +21,13 @@ class FindingKind(StrEnum):
     DUPLICATE_ID = "duplicate_id"  # two annotations of the ground truth with one id
     MISSING_AREA = "missing_area"  # taken from the mask instead
     IMAGE_ID = "image_id"  # a prediction file that names another image
+    LIMITED = "limited"  # a part of the split, as asked
     SCORES = "scores"  # some images carry confidences and others none: not used
 
 
 _FAULTS = {
     FindingKind.MISSING_PREDICTION,
+    FindingKind.UNREADABLE_IMAGE,
     FindingKind.MISSING_CAPTION,
     FindingKind.SIZE_MISMATCH,
     FindingKind.DAMAGED_MASK,

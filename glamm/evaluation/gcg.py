@@ -109,36 +109,37 @@ def evaluate_gcg(
     similarity: TextSimilarity,
     *,
     java: Path,
+    meteor: Meteor,
     report: Callable[[str], None] = lambda _: None,
 ) -> GcgResult:
     """Compute both modes.
 
-    METEOR reads its paraphrases for some seconds; masks are compared meanwhile.
+    METEOR, once started, reads its paraphrases for some seconds; masks are compared meanwhile.
 
     Args:
         truth: The split.
         pairs: One an image of the split, in its order.
         similarity: Of phrases.
-        java: For the caption metrics.
+        java: For the tokenizer.
+        meteor: Running.
         report: Told what is being done.
 
     Raises:
         EnvironmentFault: Java fails.
         DataError: A phrase is not in the similarity table.
     """
-    with Meteor(java) as meteor:
-        report("words of phrases")
-        similarity.prepare(
-            word for pair in pairs for word in (*pair.truth.labels, *pair.prediction.phrases)
-        )
-        report("overlaps of masks")
-        compared = [_compare(pair, similarity) for pair in pairs]
-        report("average precision")
-        everything = [*pairs, *(GcgPair(image, EMPTY_PREDICTION) for image in truth.unasked)]
-        coco_compat = average_precision.coco_stats_compat(everything)
-        coco_fixed = average_precision.coco_stats_fixed(everything)
-        report("captions")
-        captions, by_image = _score_captions(pairs, meteor, java)
+    report("words of phrases")
+    similarity.prepare(
+        word for pair in pairs for word in (*pair.truth.labels, *pair.prediction.phrases)
+    )
+    report("overlaps of masks")
+    compared = [_compare(pair, similarity) for pair in pairs]
+    report("average precision")
+    everything = [*pairs, *(GcgPair(image, EMPTY_PREDICTION) for image in truth.unasked)]
+    coco_compat = average_precision.coco_stats_compat(everything)
+    coco_fixed = average_precision.coco_stats_fixed(everything)
+    report("captions")
+    captions, by_image = _score_captions(pairs, meteor, java)
     unasked = [np.zeros((0, len(image.masks))) for image in truth.unasked]
     counts = average_precision.count_detections([*(one.iou for one in compared), *unasked])
     extra = {

