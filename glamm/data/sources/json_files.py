@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from glamm.errors import DataError
 
 _BLOCK = 1 << 20
-_BLANKS = " \t\r\n"
+_NO_BLANK = re.compile(r"[^ \t\r\n]")
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
@@ -70,12 +71,7 @@ class _Window:
     def peek(self) -> str:
         """The next character that is no blank; empty at the end of the file."""
         while True:
-            stripped = len(self._text)
-            for position in range(self._start, len(self._text)):
-                if self._text[position] not in _BLANKS:
-                    stripped = position
-                    break
-            self._start = stripped
+            self._start = _after_blanks(self._text, self._start)
             if self._start < len(self._text):
                 return self._text[self._start]
             if not self._read():
@@ -96,7 +92,8 @@ class _Window:
                 raise self.fault(error.msg, at=position) from error
             except RecursionError as error:
                 raise self.fault("nested too deeply") from error
-            if end == len(self._text) and self._read():
+            after = _after_blanks(self._text, end)
+            if self._text[after : after + 1] not in {",", "]"} and self._read():
                 continue  # a number may go on in the next block
             self._start = end
             return value
@@ -123,6 +120,12 @@ class _Window:
             more.append(block)
         self._text = kept + "".join(more)
         return bool(more)
+
+
+def _after_blanks(text: str, start: int) -> int:
+    """Where the first character that is no blank stands, or the end."""
+    found = _NO_BLANK.search(text, start)
+    return found.start() if found else len(text)
 
 
 def _blocks(path: Path) -> Iterator[str]:
