@@ -1,6 +1,7 @@
 """From whatever picture a person sends to RGB pixels, or one sentence that says why not."""
 
 import io
+import struct
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,8 +21,19 @@ MAX_PIXELS = 50_000_000
 MAX_ASPECT_RATIO = 100
 """Longest side by shortest. A centre crop first enlarges the shortest side: a line of pixels would fill the memory."""
 
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF")
 _READABLE = "JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF or PPM"
+# What Pillow's decoders raise for damaged files: TypeError comes from TIFF, RuntimeError from AVIF.
+_UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    TypeError,
+    RuntimeError,
+)
 _DEEP_MODES = ("I", "I;16", "I;16L", "I;16B", "I;16N")
 
 
@@ -57,14 +69,14 @@ def read_image(source: ImageSource) -> Pixels:
 def _decode(content: bytes, *, name: str) -> Pixels:
     if not content:
         raise RequestError(f"{name} is empty (0 bytes); send a picture ({_READABLE})")
+    Image.init()  # only the first call does anything
     try:
         picture = Image.open(io.BytesIO(content), formats=_FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise RequestError(
             f"{name} claims too many pixels, at most {MAX_PIXELS:,} are read ({error})"
         ) from error
-    except Exception as error:
-        # Decoders of damaged files raise almost anything, SyntaxError and struct.error among it.
+    except _UNREADABLE as error:
         raise RequestError(f"{name} is no picture that can be read ({_READABLE})") from error
     return _to_rgb(picture, name=name)
 
@@ -77,7 +89,7 @@ def _to_rgb(picture: Image.Image, *, name: str) -> Pixels:
             deep = np.asarray(upright)
             upright = Image.fromarray((deep.clip(0, 65535) >> 8).astype(np.uint8))
         return np.array(upright.convert("RGB"))
-    except Exception as error:  # as above
+    except _UNREADABLE as error:
         raise RequestError(
             f"{name} is damaged, or of a kind that cannot be shown as RGB ({error})"
         ) from error
