@@ -61,11 +61,7 @@ def gcg(  # noqa: PLR0913 - two ways in: a folder of predictions, or a model and
     from glamm.config.params import load_params  # noqa: PLC0415
     from glamm.errors import ConfigError  # noqa: PLC0415
     from glamm.evaluation.gcg_report import refuse_faults, write_json  # noqa: PLC0415
-    from glamm.evaluation.gcg_run import (  # noqa: PLC0415
-        REPORT_JSON,
-        evaluate_folder,
-        evaluate_model,
-    )
+    from glamm.evaluation.gcg_run import evaluate_folder  # noqa: PLC0415
 
     overrides = [*set_]
     overrides += [f"evaluate.similarity={codec.dumps(similarity)}"] if similarity else []
@@ -79,6 +75,8 @@ def gcg(  # noqa: PLR0913 - two ways in: a folder of predictions, or a model and
             write_json(json, report.as_json(has_detail=True))
         written = json
     elif model and data and out and not (predictions or ground_truth or json):
+        from glamm.evaluation.gcg_model import REPORT_JSON, evaluate_model  # noqa: PLC0415 - torch
+
         with _shown(console) as progress:
             report = evaluate_model(model, data, split, out, config, progress=progress)
         written = out / REPORT_JSON

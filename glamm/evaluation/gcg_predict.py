@@ -91,7 +91,7 @@ def predict(
     Args:
         images: Of the split.
         root: Of the data, with the pictures below it.
-        folder: For the predictions; git does not see it.
+        folder: For the predictions.
         job: Model and question.
         advance: Called after each image.
 
@@ -99,7 +99,6 @@ def predict(
         The images without an answer.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
     findings: list[Finding] = []
     for image in images:
         path = prediction_path(folder, image.id)

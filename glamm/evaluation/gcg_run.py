@@ -1,27 +1,19 @@
-"""Evaluate a folder of predictions, or a model: ask it, judge its answers, write and record the report."""
+"""Judge a folder of predictions."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from glamm.config.evaluation import EvaluateConfig
-from glamm.evaluation import gcg_pictures
 from glamm.evaluation.caption_scorers import Meteor
 from glamm.evaluation.findings import Finding, FindingKind
 from glamm.evaluation.gcg import evaluate_gcg
 from glamm.evaluation.gcg_data import GcgTruth
-from glamm.evaluation.gcg_predict import Job, open_job, predict
 from glamm.evaluation.gcg_predictions import pair_with_predictions
-from glamm.evaluation.gcg_report import GcgReport, write_json
+from glamm.evaluation.gcg_report import GcgReport
 from glamm.evaluation.gcg_truth import read_truth
 from glamm.evaluation.java import find_java
 from glamm.evaluation.similarity import open_similarity
-from glamm.tracking.runs import Picture, start_run
-
-REPORT_JSON = "report.json"
-REPORT_MARKDOWN = "report.md"
-PREDICTIONS = "predictions"
-OVERLAYS = "overlays"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +31,16 @@ class Progress:
     advance: Callable[[], None] = lambda: None
 
 
+SILENT = Progress()
+
+
 def evaluate_folder(
     predictions: Path,
     ground_truth: Path,
     split: str,
     config: EvaluateConfig,
     *,
-    progress: Progress = Progress(),
+    progress: Progress = SILENT,
 ) -> GcgReport:
     """Judge predictions that lie in a folder.
 
@@ -61,89 +56,16 @@ def evaluate_folder(
         DataError: A file is missing or damaged.
     """
     java = find_java()
-    truth, findings = _truth(ground_truth, split, config)
-    return _judge(truth, predictions, config, java=java, findings=findings, progress=progress)
+    truth, findings = read_part(ground_truth, split, config)
+    return judge(truth, predictions, config, java=java, findings=findings, progress=progress)
 
 
-def evaluate_model(
-    model: Path,
-    root: Path,
-    split: str,
-    out: Path,
-    config: EvaluateConfig,
-    *,
-    progress: Progress = Progress(),
-) -> GcgReport:
-    """Ask a model about a split, judge its answers and write report.json, report.md and overlays.
-
-    Args:
-        model: A model folder.
-        root: Of the data.
-        split: val or test.
-        out: For the report; `predictions` in it keeps the answers.
-        config: Question, limits, similarity.
-        progress: Told what is done.
+def read_part(folder: Path, split: str, config: EvaluateConfig) -> tuple[GcgTruth, list[Finding]]:
+    """The ground truth, or the first images of it.
 
     Raises:
-        EnvironmentFault: No Java starts.
-        CheckpointError: The model cannot be loaded.
-        DataError: The ground truth is missing or damaged.
+        DataError: A file is missing or damaged.
     """
-    java = find_java()
-    truth, findings = _truth(root, split, config)
-    progress.say("loading the model")
-    job = open_job(model, config)
-    progress.begin(len(truth.images))
-    answers = out / PREDICTIONS
-    unasked = predict(truth.images, root, answers, job, advance=progress.advance)
-    report = _judge(
-        truth, answers, config, java=java, findings=[*findings, *unasked], progress=progress
-    )
-    report = replace(report, model=job.fingerprint)
-    progress.say("drawing pictures")
-    chosen = gcg_pictures.choose(report.pairs, config.num_pictures)
-    pictures = gcg_pictures.collect(chosen, root)
-    names = gcg_pictures.draw(pictures, out / OVERLAYS)
-    write_json(out / REPORT_JSON, report.as_json(has_detail=False))
-    markdown = report.as_markdown([f"{OVERLAYS}/{name}" for name in names])
-    (out / REPORT_MARKDOWN).write_text(markdown, encoding="utf-8")
-    progress.say("recording the run")
-    log_evaluation(report, pictures, config, job)
-    return report
-
-
-def log_evaluation(
-    report: GcgReport, pictures: list[Picture], config: EvaluateConfig, job: Job
-) -> None:
-    """Record numbers and pictures with the tracker; offline unless a key is set."""
-    parameters = {
-        **config.model_dump(),
-        "question": job.question,
-        "model": job.fingerprint,
-        "split": report.split,
-        "similarity": report.similarity,
-    }
-    run = start_run(name=f"evaluate-{report.split}", job="evaluate", config=parameters)
-    is_failed = True
-    try:
-        run.summarise(
-            {
-                f"{mode}/{name}": value
-                for mode, scores in (
-                    ("compat", report.result.compat),
-                    ("fixed", report.result.fixed),
-                )
-                for name, value in scores.five.items()
-            }
-        )
-        run.log_pictures(report.split, pictures)
-        is_failed = False
-    finally:
-        run.finish(is_failed=is_failed)
-
-
-def _truth(folder: Path, split: str, config: EvaluateConfig) -> tuple[GcgTruth, list[Finding]]:
-    """The ground truth, or the first images of it."""
     truth, findings = read_truth(folder, split)
     if config.limit is None or config.limit >= len(truth.images):
         return truth, findings
@@ -154,7 +76,7 @@ def _truth(folder: Path, split: str, config: EvaluateConfig) -> tuple[GcgTruth, 
     return GcgTruth(split, images), [*kept, Finding(FindingKind.LIMITED, "*", message)]
 
 
-def _judge(
+def judge(
     truth: GcgTruth,
     predictions: Path,
     config: EvaluateConfig,
@@ -163,6 +85,20 @@ def _judge(
     findings: list[Finding],
     progress: Progress,
 ) -> GcgReport:
+    """Judge the predictions in a folder against a split that was read.
+
+    Args:
+        truth: The split.
+        predictions: One JSON file an image.
+        config: What compares phrases.
+        java: For the caption metrics.
+        findings: Noticed so far.
+        progress: Told what is done.
+
+    Raises:
+        EnvironmentFault: METEOR fails.
+        DataError: A prediction is damaged.
+    """
     pairs, noticed = pair_with_predictions(truth.images, predictions)
     named = {one.record for one in findings if one.kind is FindingKind.UNREADABLE_IMAGE}
     noticed = [
