@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Self
+from typing import IO
 
 from glamm.errors import DataError, EnvironmentFault
 from glamm.evaluation.metrics.captions import MeteorScores, TokenisedCaptions
@@ -21,7 +21,9 @@ _METEOR_JAR = "meteor-1.5.jar"
 _METEOR_MEMORY = "-Xmx2G"
 _SERIAL = "-XX:+UseSerialGC"  # half the memory of the default collector, and no slower
 _TOKENIZER_SECONDS = 600
-_ANSWER_SECONDS = 300  # METEOR answers the first line after it has read its paraphrases: 8 to 15 s
+_ANSWER_SECONDS = (
+    300.0  # METEOR answers the first line after it has read its paraphrases: 8 to 15 s
+)
 _DROPPED = frozenset(
     "'' ' `` ` -LRB- -RRB- -LCB- -RCB- . ? ! , : - -- ... ;".split()
 )  # tokens that are no words, as the caption benchmark of COCO leaves them out
@@ -88,7 +90,7 @@ class Meteor:
         self._process: subprocess.Popen[bytes] | None = None
         self._complaints: IO[bytes] | None = None
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Meteor":
         self._complaints = tempfile.TemporaryFile()
         folder = _package_folder("meteor")
         command = [
@@ -151,7 +153,7 @@ class Meteor:
         with _killed_after(process, _ANSWER_SECONDS) as is_late:
             line = process.stdout.readline() if process.stdout else b""
         if not line:
-            what = f"did not answer within {_ANSWER_SECONDS} s" if is_late.is_set() else "ended"
+            what = f"did not answer within {_ANSWER_SECONDS:.0f} s" if is_late.is_set() else "ended"
             raise self._fault(what)
         return line.decode("utf-8").strip()
 

@@ -4,7 +4,7 @@ import math
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32
@@ -16,6 +16,7 @@ _MAX_TOKENS = 512
 _BATCH = 64
 
 
+@runtime_checkable
 class TextEncoder(Protocol):
     """Turns phrases into vectors."""
 

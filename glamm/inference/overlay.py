@@ -205,7 +205,7 @@ def _wrap(
     used = 0.0
     for word in (piece for whole in words for piece in _pieces(whole, font=font, width=width)):
         needed = font.getlength(word.text + " ") + _chip_width(line, word, font)
-        if line and used + needed > width:
+        if line and used + needed > width and word.text not in _CLOSING:
             yield line
             line, used = [], 0.0
             needed = font.getlength(word.text + " ") + _chip_width(line, word, font)
@@ -281,7 +281,7 @@ def _draw_chip(
 
 def _title(title: str, *, width: int) -> UInt8[np.ndarray, "height width 3"]:
     font = _font(max(14, round(width / 36)))
-    bar = Image.new("RGB", (width, font.size * 2), _PANEL)
+    bar = Image.new("RGB", (width, round(font.size * 2)), _PANEL)
     ImageDraw.Draw(bar).text((font.size, font.size), title, font=font, fill=_FAINT, anchor="lm")
     return np.asarray(bar)
 

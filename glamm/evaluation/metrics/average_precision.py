@@ -71,7 +71,7 @@ def coco_stats_compat(pairs: Sequence[GcgPair]) -> dict[str, float]:
         for truth in pair.truth.masks
     ]
     detections = [
-        _annotation(pair, 0, mask, area=area(mask)) | {"score": 1.0}
+        _annotation(pair, 0, mask, area=float(area(mask))) | {"score": 1.0}
         for pair in pairs
         for mask in pair.prediction.masks
     ]
@@ -91,7 +91,7 @@ def coco_stats_fixed(pairs: Sequence[GcgPair]) -> dict[str, float]:
     """
     has_scores = all(pair.prediction.scores is not None for pair in pairs if pair.prediction.masks)
     annotations = [
-        _annotation(pair, 0, truth.mask, area=area(truth.mask))
+        _annotation(pair, 0, truth.mask, area=float(area(truth.mask)))
         | {"category_id": truth.category, "iscrowd": int(truth.is_crowd)}
         for pair in pairs
         for truth in sorted(pair.truth.masks, key=lambda truth: truth.mask.counts)
@@ -99,7 +99,7 @@ def coco_stats_fixed(pairs: Sequence[GcgPair]) -> dict[str, float]:
     for number, annotation in enumerate(annotations, start=1):
         annotation["id"] = number
     detections = [
-        _annotation(pair, 0, mask, area=area(mask)) | {"score": score}
+        _annotation(pair, 0, mask, area=float(area(mask))) | {"score": score}
         for pair in pairs
         for mask, score in sorted(
             zip(pair.prediction.masks, _scores(pair, has_scores=has_scores), strict=True),
@@ -118,9 +118,13 @@ def has_confidences(pairs: Iterable[GcgPair]) -> bool:
 
 
 def count_detections(
-    overlaps: Iterable[Float64[np.ndarray, "predictions truths"]],
+    overlaps: Iterable[Float64[np.ndarray, "_ _"]],
 ) -> DetectionCounts:
-    """Most pairs that overlap by 0.5 or more, in each image; two empty masks overlap fully."""
+    """Most pairs that overlap by 0.5 or more, in each image; two empty masks overlap fully.
+
+    Args:
+        overlaps: Predictions x truths of each image.
+    """
     hits = predicted = annotated = 0
     for iou in overlaps:
         is_close = np.nan_to_num(iou, nan=1.0) >= 0.5
