@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,6 +142,9 @@ def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
         raise EnvironmentFault(
             f"{path}: cannot be written ({error}). Free some space or name another folder."
         ) from error
+    mask = os.umask(0)
+    os.umask(mask)
+    path.chmod(0o666 & ~mask)  # safetensors lets only its writer read
 
 
 def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], *, source: Path) -> None:

@@ -38,15 +38,7 @@ def main() -> None:
     """Run the command line; an expected failure prints one line and ends with its exit code."""
     logging.basicConfig(
         level=os.environ.get("GLAMM_LOG_LEVEL", "INFO").upper(),
-        format="%(message)s",
-        handlers=[
-            RichHandler(
-                console=Console(stderr=True),
-                show_path=False,
-                show_time=False,
-                rich_tracebacks=False,
-            )
-        ],
+        handlers=[_log_handler()],
     )
     try:
         app(exit_on_error=False, print_error=True)
@@ -65,6 +57,18 @@ def main() -> None:
                 f"the disk is full{place}. Free some space and run the same command again."
             )
         )
+
+
+def _log_handler() -> logging.Handler:
+    """Colours for a person; for a file or a pipeline plain lines, which nothing wraps."""
+    console = Console(stderr=True)
+    if console.is_terminal:
+        handler = RichHandler(console=console, show_path=False, show_time=False)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+    else:
+        handler = logging.StreamHandler()
+        handler.setFormatter(logging.Formatter("%(levelname)-8s %(message)s"))
+    return handler
 
 
 def _end(error: GlammError) -> None:

@@ -7,6 +7,8 @@ from cyclopts import App, Parameter
 
 from glamm.config.params import load_params
 from glamm.config.training import Stage
+from glamm.training.processes import OtherProcesses
+from glamm.training.stop import StopRequest
 
 app = App(name="train", help="Train a model on shards and write its folder.")
 
@@ -32,7 +34,9 @@ def train(
         params: A params file; `params.yaml` of the working directory when it exists.
         overrides: section.key=value, such as train.max_steps=20; may be given several times.
     """
-    from glamm.training.run import train as run_training  # noqa: PLC0415 - loads torch and Lightning
-
     chosen = [*(overrides or []), *([f"train.stage={stage}"] if stage else [])]
-    run_training(shards, out, load_params(params, chosen).train)
+    config = load_params(params, chosen).train
+    with StopRequest() as stop, OtherProcesses(config.devices):
+        from glamm.training.run import train as run_training  # noqa: PLC0415 - loads torch and Lightning
+
+        run_training(shards, out, config, stop=stop)

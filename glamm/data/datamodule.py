@@ -1,6 +1,7 @@
 """Shards as batches for training and validation, the same whatever the number of workers, resumable at any batch."""
 
 import math
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,7 @@ class StepLoader:
             sampler=range(self.next_batch, end),
             num_workers=self._num_workers,
             collate_fn=_as_it_is,
+            worker_init_fn=_leave_signals_to_the_run,
         )
         for batch in loader:
             self.next_batch += 1
@@ -243,7 +245,11 @@ class GLaMMDataModule(LightningDataModule):
             batch_size=self._config.batch_size,
         )
         return DataLoader(
-            batches, batch_size=None, num_workers=self._config.num_workers, collate_fn=_as_it_is
+            batches,
+            batch_size=None,
+            num_workers=self._config.num_workers,
+            collate_fn=_as_it_is,
+            worker_init_fn=_leave_signals_to_the_run,
         )
 
     def _maker(self, *, flip_probability: float) -> PictureMaker:
@@ -274,6 +280,12 @@ class Scenes(Dataset[tuple[UInt8[np.ndarray, "height width 3"], Sample]]):
         """The picture as RGB, and its first sample, which has all objects."""
         sample = self._reader[row][0]
         return decode(sample.image.data or b"", size=sample.image.size), sample
+
+
+def _leave_signals_to_the_run(_worker: int) -> None:
+    """Ctrl-C and a pipeline's SIGTERM reach the whole group; workers must live until the run has saved."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _as_it_is(batch: Any) -> Any:  # noqa: ANN401 - DataLoader's own type is no narrower

@@ -57,6 +57,11 @@ class Batch:
         """Conversations."""
         return len(self.input_ids)
 
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of words, an image counting as one."""
+        return int(self.attention_mask.sum())
+
 
 def to_device(batch: D, device: torch.device | str) -> D:
     """Copy a dataclass with every tensor, and every tuple of tensors, on a device."""

@@ -5,17 +5,20 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import wandb
 from jaxtyping import Bool, UInt8
+from wandb.errors import AuthenticationError, CommError, UsageError
 
 logger = logging.getLogger(__name__)
 
 PROJECT = "glamm"
 DEFAULT_DIR = Path(".runs") / "wandb"
 _INIT_TIMEOUT_SECONDS = 20.0
+_FINISH_TIMEOUT_SECONDS = 120.0
+"""A server that is lost on the way must not keep a finished run; its record stays and `wandb sync` sends it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,9 +118,14 @@ def start_run(
     Returns:
         An online run when WANDB_API_KEY is set and the server answers within 20 s, else an offline one.
     """
-    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
-    os.environ.setdefault("WANDB_SILENT", "true")
     folder.mkdir(parents=True, exist_ok=True)
+    for variable, value in (
+        ("WANDB_ERROR_REPORTING", "false"),
+        ("WANDB_SILENT", "true"),
+        ("WANDB_DATA_DIR", str(folder.resolve() / "data")),  # a table's pictures; else in the home
+        ("WANDB_CACHE_DIR", str(folder.resolve() / "cache")),
+    ):
+        os.environ.setdefault(variable, value)
     mode = os.environ.get("WANDB_MODE") or (
         "online" if os.environ.get("WANDB_API_KEY") else "offline"
     )
@@ -132,16 +140,20 @@ def start_run(
     }
     try:
         return Run(_init(mode, options))
-    except (wandb.errors.CommError, wandb.errors.UsageError, TimeoutError) as error:
-        logger.warning("W&B does not answer (%s); recording offline in %s", error, folder)
+    except (CommError, UsageError, AuthenticationError, TimeoutError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        logger.warning("W&B cannot be used (%s); recording offline in %s", reason, folder)
         return Run(_init("offline", options))
 
 
 def _init(mode: str, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - wandb's class is not exported
     settings = wandb.Settings(
-        init_timeout=_INIT_TIMEOUT_SECONDS, console="off", x_disable_stats=True
+        init_timeout=_INIT_TIMEOUT_SECONDS,
+        finish_timeout=_FINISH_TIMEOUT_SECONDS,
+        console="off",
+        x_disable_stats=True,
     )
-    return wandb.init(mode=mode, settings=settings, **options)
+    return wandb.init(mode=cast("Any", mode), settings=settings, **options)
 
 
 def _with_masks(

@@ -54,7 +54,7 @@ class PatchBatches(Dataset[PatchBatch]):
         rank: Of this process.
     """
 
-    def __init__(  # noqa: PLR0913 - what a batch depends on
+    def __init__(
         self,
         reader: ShardReader,
         config: TrainConfig,

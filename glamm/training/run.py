@@ -2,11 +2,11 @@
 
 import json
 import logging
-import os
+import resource
 import shutil
-import signal
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,25 +20,25 @@ from glamm.checkpoints.store import save_model
 from glamm.config.training import TrainConfig
 from glamm.data.datamodule import GLaMMDataModule, StepLoader
 from glamm.data.shards import ShardReader
-from glamm.errors import InterruptedRun
 from glamm.text.tokenizer import Tokenizer
 from glamm.tracking.lineage import gather_lineage, shard_checksums
 from glamm.tracking.runs import Run, start_run
-from glamm.training.callbacks import KeepCheckpoints, Metrics, StopOnSignal
+from glamm.training.callbacks import KeepCheckpoints, StopOnSignal
 from glamm.training.global_encoder import GlobalEncoderModule, PatchBatches, read_vocabulary
 from glamm.training.grounding import GroundingModule, PromptBatches
 from glamm.training.joint import JointModule
-from glamm.training.run_folder import RunFolder, fingerprint
+from glamm.training.metrics import Metrics
+from glamm.training.processes import is_first_process
+from glamm.training.run_folder import CheckpointFiles, RunFolder, fingerprint, unwritable
 from glamm.training.stage import FirstBatches, StageModule
 from glamm.training.start import Start, make_start
+from glamm.training.stop import StopRequest
 from glamm.training.validation import Validation
 
 logger = logging.getLogger(__name__)
 
 RUNS = Path(".runs") / "train"
 METRICS_FILE = "metrics.csv"
-
-_EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +74,7 @@ class StageData(lightning.LightningDataModule):
 
     def train_dataloader(self) -> StepLoader:
         """Every batch of the run by its number."""
-        trainer = self.trainer
-        world_size, rank = (trainer.world_size, trainer.global_rank) if trainer else (1, 0)
+        rank = self.trainer.global_rank if self.trainer else 0
         per_epoch = self._config.max_steps * self._config.accumulate
         batches = self._batches("train", rank=rank + 1)
         return StepLoader(batches, per_epoch=per_epoch, num_workers=self._config.loader.num_workers)
@@ -100,45 +99,69 @@ class StageData(lightning.LightningDataModule):
         )
 
 
-def train(shards: Path, out: Path, config: TrainConfig) -> Mapping[str, float]:
+def train(
+    shards: Path, out: Path, config: TrainConfig, *, stop: StopRequest | None = None
+) -> Mapping[str, float]:
     """Train a model and write its folder.
+
+    For more than one device every process calls this, within `glamm.training.processes.OtherProcesses`.
 
     Args:
         shards: Written by `glamm data prepare`.
         out: The model folder; written at the end.
         config: Everything that the run depends on, besides the data.
+        stop: Listens to signals; None leaves them to the caller.
 
     Returns:
-        The last metrics.
+        The last metrics; nothing on processes other than the first.
 
     Raises:
         DataError: The shards are missing or damaged.
         CheckpointError: What it starts from, or every checkpoint of the unfinished run, is damaged.
+        EnvironmentFault: A file cannot be written; the same call goes on from the last checkpoint.
+        BusyError: Another process is at this very run.
         InterruptedRun: A signal ended it; the same call goes on from there.
     """
+    stop = stop or StopRequest()
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # tips and a banner a process
     checksums = shard_checksums(shards)
+    _make_folder(out)  # now: nobody wants to hear it after the last step
     lightning.seed_everything(config.seed, verbose=False)
     start = make_start(config)
-    values = {"config": config.model_dump(mode="json"), "data": checksums, "start": start.origin}
-    folder = RunFolder(RUNS / f"{out.name}-{config.stage}-{fingerprint(values)}")
+    name = fingerprint(config, data=checksums, start=start.origin)
+    folder = RunFolder(_make_folder(RUNS / f"{out.name}-{config.stage}-{name}"))
     parts = _build(shards, config, start)
-    resume_from = folder.last_good()
-    run = _start_tracking(folder, config, values) if _is_first_process() else None
-    try:
-        metrics = _fit(
-            parts, config, folder, run, resume_from=resume_from, tokenizer=start.tokenizer
-        )
-    except BaseException:
-        if run:
-            run.finish(is_failed=True)
-        raise
-    if run:
+    if not is_first_process():
+        _fit(parts, config, folder, None, stop=stop, tokenizer=start.tokenizer)
+        return {}
+    values = {
+        "config": config.model_dump(mode="json"),
+        "data": checksums,
+        "start": start.origin,
+    }
+    with folder.lock(), _tracked(folder, config, values) as run:
+        metrics = _fit(parts, config, folder, run, stop=stop, tokenizer=start.tokenizer)
+        metrics = {**metrics, "peak_memory_mib": _peak_memory_mib()}
         _export(start, out, shards=shards, config=config, metrics=metrics, run=run)
         shutil.copyfile(folder.path / METRICS_FILE, out / METRICS_FILE)
-        folder.remove()
+    folder.remove()
+    logger.info(
+        "wrote %s: %d steps, peak memory %d MiB, W&B run %s",
+        out,
+        config.max_steps,
+        metrics["peak_memory_mib"],
+        run.folder,
+    )
     return metrics
+
+
+def _make_folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    return path
 
 
 def _build(shards: Path, config: TrainConfig, start: Start) -> StageParts:
@@ -160,17 +183,20 @@ def _build(shards: Path, config: TrainConfig, start: Start) -> StageParts:
     return StageParts(module, data)
 
 
-def _fit(  # noqa: PLR0913 - what a fit depends on
+def _fit(
     parts: StageParts,
     config: TrainConfig,
     folder: RunFolder,
     run: Run | None,
     *,
-    resume_from: Path | None,
+    stop: StopRequest,
     tokenizer: Tokenizer,
 ) -> Mapping[str, float]:
+    """Train to the last step, from the last good checkpoint if there is one."""
+    resume_from = folder.last_good()
+    if resume_from and run:
+        logger.info("resuming from %s", resume_from)
     keeper = KeepCheckpoints(folder, every_steps=config.checkpoint_steps)
-    stopper = StopOnSignal(keeper.save)
     metrics = Metrics(
         folder.path / METRICS_FILE, log=_logging_to(run), every_steps=config.log_steps
     )
@@ -184,7 +210,8 @@ def _fit(  # noqa: PLR0913 - what a fit depends on
         max_epochs=-1,
         accumulate_grad_batches=config.accumulate,
         gradient_clip_val=config.optimizer.clip_norm,
-        callbacks=[metrics, validation, keeper, stopper],
+        callbacks=[metrics, validation, keeper, StopOnSignal(stop, keeper.save)],
+        plugins=[CheckpointFiles()],
         limit_val_batches=0,  # `Validation` looks at exactly the pictures that it is told to
         logger=False,
         enable_checkpointing=False,
@@ -192,28 +219,23 @@ def _fit(  # noqa: PLR0913 - what a fit depends on
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    if resume_from and run:
-        logger.info("resuming from %s", resume_from)
-    stopper.install()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             trainer.fit(
-                parts.module, datamodule=parts.data, ckpt_path=resume_from, weights_only=False
+                parts.module, datamodule=parts.data, ckpt_path=resume_from, weights_only=True
             )
-    finally:
-        stopper.uninstall()
-    if stopper.received and trainer.global_step < config.max_steps:
-        raise _interrupted(stopper.received, trainer.global_step, config.max_steps)
+    except SystemExit:  # what Lightning makes of the second Ctrl-C
+        raise stop.interruption(
+            f"ended in the middle of step {trainer.global_step + 1} of {config.max_steps}. "
+            "The same command goes on from the last checkpoint."
+        ) from None
+    if stop.received and trainer.global_step < config.max_steps:
+        raise stop.interruption(
+            f"saved after step {trainer.global_step} of {config.max_steps}. "
+            "The same command goes on from there."
+        )
     return {name: value for row in metrics.rows for name, value in row.items() if name != "step"}
-
-
-def _interrupted(received: signal.Signals, step: int, total: int) -> InterruptedRun:
-    error = InterruptedRun(
-        f"{received.name} after step {step} of {total}; saved. The same command goes on from there."
-    )
-    error.exit_code = _EXIT_CODES.get(received, 1)
-    return error
 
 
 def _strategy(devices: int) -> Strategy | str:
@@ -224,21 +246,30 @@ def _strategy(devices: int) -> Strategy | str:
     return DDPStrategy(process_group_backend="gloo", find_unused_parameters=True)
 
 
-def _start_tracking(folder: RunFolder, config: TrainConfig, values: Mapping[str, Any]) -> Run:
+@contextmanager
+def _tracked(folder: RunFolder, config: TrainConfig, values: Mapping[str, Any]) -> Iterator[Run]:
+    """Record a run; one that goes on keeps its name."""
     remembered = folder.path / "wandb-run-id"
     resume_id = remembered.read_text() if remembered.is_file() else None
     run = start_run(name=f"train-{config.stage}", job="train", config=values, resume_id=resume_id)
-    remembered.write_text(run.id)
-    return run
+    is_failed = True
+    try:
+        remembered.write_text(run.id)
+        yield run
+        is_failed = False
+    finally:
+        run.finish(is_failed=is_failed)
 
 
-def _logging_to(run: Run | None) -> Any:  # noqa: ANN401 - a callback
-    return (lambda metrics, step: run.log(metrics, step)) if run else (lambda _metrics, _step: None)
+def _logging_to(run: Run | None) -> Callable[[Mapping[str, float], int], None]:
+    return run.log if run else lambda _metrics, _step: None
 
 
-def _is_first_process() -> bool:
-    """Lightning starts the other processes with LOCAL_RANK set."""
-    return os.environ.get("LOCAL_RANK", "0") == "0"
+def _peak_memory_mib() -> int:
+    """Most memory that this process had at once: the device's where there is one, else the machine's."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() >> 20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10  # KiB on Linux
 
 
 def _export(
@@ -260,5 +291,3 @@ def _export(
     save_model(start.model, out, tokenizer_model=start.tokenizer.model, lineage=lineage)
     run.summarise(metrics)
     run.log_manifest(out.name, "model", json.loads(json.dumps(lineage)))
-    run.finish()
-    logger.info("wrote %s (W&B run %s)", out, run.folder)

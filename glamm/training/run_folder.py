@@ -4,37 +4,73 @@ A checkpoint appears whole or not at all, with its checksum beside it; the last 
 costs an interval and not the run.
 """
 
+import fcntl
 import hashlib
+import io
 import json
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from glamm.errors import CheckpointError
+import torch
+from lightning.pytorch.plugins import TorchCheckpointIO
+
+from glamm.config.training import TrainConfig
+from glamm.errors import BusyError, CheckpointError, EnvironmentFault
 
 logger = logging.getLogger(__name__)
 
 _KEPT = 2
+_UNWATCHED = ("checkpoint_steps", "log_steps", "validation")
 
 
-def fingerprint(values: Mapping[str, Any]) -> str:
-    """Twelve hexadecimal digits that change with anything that would change the run."""
-    text = json.dumps(values, sort_keys=True, default=str)
+def fingerprint(config: TrainConfig, *, data: Mapping[str, str], start: str) -> str:
+    """Name a run by what its weights depend on.
+
+    How often something is written, looked at or saved, and how many processes make batches, does not count: a run
+    that was killed may go on with other values of those.
+
+    Args:
+        config: Of the run.
+        data: Checksums of the shards.
+        start: Checksum of what it starts from.
+
+    Returns:
+        Twelve hexadecimal digits.
+    """
+    plain = TrainConfig()
+    loader = config.loader.model_copy(update={"num_workers": plain.loader.num_workers})
+    unwatched = {name: getattr(plain, name) for name in _UNWATCHED}
+    values = {
+        "config": config.model_copy(update={"loader": loader, **unwatched}).model_dump(mode="json"),
+        "data": dict(data),
+        "start": start,
+    }
+    text = json.dumps(values, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def unwritable(path: Path, error: Exception) -> EnvironmentFault:
+    """The error for a file of the run that cannot be written."""
+    reason = getattr(error, "strerror", None) or error
+    return EnvironmentFault(
+        f"{path}: cannot be written ({reason}). Free some space and run the same command again; "
+        "what was saved before is good."
+    )
 
 
 class RunFolder:
     """Checkpoints and metrics of one run.
 
     Args:
-        path: Is made if it does not exist.
+        path: Exists.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
 
     def checkpoint_path(self, step: int) -> Path:
         """Where the checkpoint of a step goes."""
@@ -43,6 +79,36 @@ class RunFolder:
     def temporary_path(self, step: int) -> Path:
         """Where it is written before it is whole."""
         return self.path / f".step={step:08d}.ckpt.part"
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other runs of the same name out.
+
+        Raises:
+            BusyError: One is under way.
+        """
+        with (self.path / "lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BusyError(
+                    f"{self.path}: another process trains this very run. Wait for it, or end it."
+                ) from error
+            yield
+
+    @contextmanager
+    def writing(self, step: int) -> Iterator[Path]:
+        """Give the place to write a checkpoint to; nothing of it is left if that fails.
+
+        Raises:
+            EnvironmentFault: It cannot be written.
+        """
+        path = self.temporary_path(step)
+        try:
+            yield path
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise unwritable(path, error) from error
 
     def commit(self, step: int) -> None:
         """Make a written checkpoint count, and forget the oldest."""
@@ -79,6 +145,25 @@ class RunFolder:
     def _checkpoints(self) -> list[Path]:
         """Newest first."""
         return sorted(self.path.glob("step=*.ckpt"), reverse=True)
+
+
+class CheckpointFiles(TorchCheckpointIO):
+    """Writes a checkpoint where it belongs.
+
+    Lightning's own way goes through the system's folder for temporary files, which may be another, smaller disk.
+    """
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: Path | str,
+        storage_options: object = None,  # noqa: ARG002 - Lightning's signature
+    ) -> None:
+        """Write the file."""
+        # in memory first: torch takes a full disk in the middle of a file for a broken invariant
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        Path(path).write_bytes(content.getbuffer())
 
 
 def _sidecar(path: Path) -> Path:

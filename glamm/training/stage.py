@@ -1,5 +1,8 @@
 """What the three stages have in common."""
 
+# ruff: noqa: ARG002 - Lightning calls hooks with names
+
+import time
 from typing import Any
 
 import lightning
@@ -12,9 +15,24 @@ from glamm.structures.batch import to_device
 class StageModule(lightning.LightningModule):
     """A Lightning module whose batches are frozen dataclasses, which Lightning does not move by itself."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked_for_data = time.monotonic()
+
+    def on_train_start(self) -> None:
+        """Called after all callbacks: the next thing is to take a batch."""
+        self.asked_for_data = time.monotonic()
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ANN401
+        """Called after all callbacks: the next thing is to take a batch."""
+        self.asked_for_data = time.monotonic()
+
     def transfer_batch_to_device(
-        self, batch: Any, device: torch.device, dataloader_idx: int
-    ) -> Any:  # noqa: ANN401, ARG002
+        self,
+        batch: Any,  # noqa: ANN401 - each stage has its own batch
+        device: torch.device,
+        dataloader_idx: int,
+    ) -> Any:  # noqa: ANN401
         """Copy a batch to the device."""
         return batch if device.type == "cpu" else to_device(batch, device)
 

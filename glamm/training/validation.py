@@ -1,5 +1,7 @@
 """Looks at a few pictures of the validation split while training goes on."""
 
+# ruff: noqa: ARG002 - Lightning calls hooks with names
+
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +18,7 @@ from glamm.structures.ids import IGNORE_LABEL
 from glamm.text.grounded import parse_grounded
 from glamm.text.tokenizer import Tokenizer
 from glamm.tracking.runs import Picture, Run
+from glamm.training.callbacks import ends_a_step
 from glamm.training.joint import JointModule
 
 
@@ -38,23 +41,20 @@ class Validation(Callback):
         run: Run | None,
     ) -> None:
         self._config, self._tokenizer, self._record, self._run = config, tokenizer, record, run
-        self._last_step = -1
 
     def on_train_batch_end(
         self,
         trainer: lightning.Trainer,
         pl_module: lightning.LightningModule,
-        _outputs: object,
-        _batch: object,
-        _batch_idx: int,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
     ) -> None:
         """Look when it is time, and at the end."""
         step = trainer.global_step
         is_due = step % self._config.every_steps == 0 or step == trainer.max_steps
-        if not is_due or step == self._last_step or not trainer.is_global_zero:
-            return
-        self._last_step = step
-        self._look(trainer, pl_module, step)
+        if is_due and ends_a_step(trainer, batch_idx) and trainer.is_global_zero:
+            self._look(trainer, pl_module, step)
 
     @torch.no_grad()
     def _look(self, trainer: lightning.Trainer, module: Any, step: int) -> None:  # noqa: ANN401 - a StageModule

@@ -1,0 +1,197 @@
+"""How far a run is and how well it goes: metrics.csv, the tracker, and the terminal."""
+
+# ruff: noqa: ARG002 - Lightning calls hooks with names
+
+import csv
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from glamm.structures.batch import Batch
+from glamm.training.callbacks import ends_a_step
+from glamm.training.run_folder import unwritable
+from glamm.training.stage import StageModule
+
+logger = logging.getLogger(__name__)
+
+_LINE_SECONDS = 15.0
+"""How often progress is a line of its own where there is no terminal to draw a bar on."""
+
+
+class Metrics(Callback):
+    """Writes metrics.csv and the tracker's history, and shows how far the run is.
+
+    Rates count all devices as the first one, and neither validation nor checkpoints. `data_wait_share` is the share
+    of the time in which the model waited for a batch; `tokens_per_second` counts words' tokens, not the pictures'.
+
+    Args:
+        path: The CSV; rows after the step that a run resumes from are dropped.
+        log: Receives (metrics, step) for the tracker.
+        every_steps: How often.
+    """
+
+    def __init__(
+        self, path: Path, *, log: Callable[[Mapping[str, float], int], None], every_steps: int
+    ) -> None:
+        self._path, self._log, self._every_steps = path, log, every_steps
+        self._rows: list[dict[str, Any]] = []
+        self._bar: Progress | None = None
+        self._waited = self._worked = 0.0
+        self._samples = self._tokens = 0
+        self._batch_started = self._line_written = time.monotonic()
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """What was written, oldest first."""
+        return self._rows
+
+    def on_train_start(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Draw the bar and drop rows that will come again."""
+        self._rows = [row for row in read_metrics(self._path) if row["step"] <= trainer.global_step]
+        console = Console(stderr=True)
+        if trainer.is_global_zero and console.is_terminal:
+            columns = (
+                TextColumn("training"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[words]}"),
+            )
+            self._bar = Progress(*columns, console=console)
+            self._bar.add_task(
+                "training", total=trainer.max_steps, completed=trainer.global_step, words=""
+            )
+            self._bar.start()
+
+    def on_train_batch_start(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        batch: object,
+        batch_idx: int,
+    ) -> None:
+        """Count the time since the module asked for a batch as waiting for data."""
+        self._batch_started = time.monotonic()
+        if isinstance(pl_module, StageModule):
+            self._waited += self._batch_started - pl_module.asked_for_data
+
+    def on_train_batch_end(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        outputs: Any,  # noqa: ANN401 - losses by name
+        batch: Any,  # noqa: ANN401 - each stage has its own batch
+        batch_idx: int,
+    ) -> None:
+        """Write when it is time."""
+        self._worked += time.monotonic() - self._batch_started
+        self._samples += batch.num_samples * trainer.world_size
+        if isinstance(batch, Batch):
+            self._tokens += batch.num_tokens * trainer.world_size
+        step = trainer.global_step
+        if not trainer.is_global_zero or not ends_a_step(trainer, batch_idx):
+            return
+        if self._bar:
+            self._bar.update(self._bar.task_ids[0], completed=step)
+        if step % self._every_steps == 0:
+            self._write(trainer, {name: float(value) for name, value in outputs.items()})
+
+    def record(self, values: Mapping[str, float], step: int) -> None:
+        """Write validation metrics."""
+        self._append({"step": step, **values}, step)
+        self._say(step, values)
+
+    def on_exception(
+        self,
+        trainer: lightning.Trainer,
+        pl_module: lightning.LightningModule,
+        exception: BaseException,
+    ) -> None:
+        """Leave the terminal as it was."""
+        self._close()
+
+    def on_train_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
+    ) -> None:
+        """Leave the terminal as it was."""
+        self._close()
+
+    def _write(self, trainer: lightning.Trainer, losses: dict[str, float]) -> None:
+        elapsed = max(1e-9, self._waited + self._worked)
+        values = {
+            **losses,
+            "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
+            "samples_per_second": self._samples / elapsed,
+            "data_wait_share": self._waited / elapsed,
+        }
+        if self._tokens:
+            values["tokens_per_second"] = self._tokens / elapsed
+        self._append({"step": trainer.global_step, **values}, trainer.global_step)
+        self._waited = self._worked = 0.0
+        self._samples = self._tokens = 0
+        now = time.monotonic()
+        if self._bar or now - self._line_written > _LINE_SECONDS:
+            self._line_written = now
+            shown = {"loss": values["loss"], "samples/s": values["samples_per_second"]}
+            self._say(trainer.global_step, shown, total=trainer.max_steps)
+
+    def _append(self, row: dict[str, Any], step: int) -> None:
+        self._rows.append(row)
+        write_metrics(self._path, self._rows)
+        self._log({name: value for name, value in row.items() if name != "step"}, step)
+
+    def _say(self, step: int, values: Mapping[str, float], *, total: int | None = None) -> None:
+        words = "  ".join(f"{name} {value:.3g}" for name, value in values.items())
+        if self._bar and total:
+            self._bar.update(self._bar.task_ids[0], words=words)
+        elif self._bar:
+            self._bar.console.print(f"step {step}: {words}")
+        else:
+            logger.info("step %s%s: %s", step, f"/{total}" if total else "", words)
+
+    def _close(self) -> None:
+        if self._bar:
+            self._bar.stop()
+            self._bar = None
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Rows of a metrics.csv; none when there is no file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return [
+            {
+                name: int(value) if name == "step" else float(value)
+                for name, value in row.items()
+                if value
+            }
+            for row in csv.DictReader(file)
+        ]
+
+
+def write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows that may have different columns; the file is replaced as a whole.
+
+    Raises:
+        EnvironmentFault: It cannot be written; the former file is still there.
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        temporary.replace(path)
+    except OSError as error:
+        raise unwritable(path, error) from error

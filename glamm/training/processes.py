@@ -1,0 +1,145 @@
+"""The processes of a run on several devices: started early, silent, and never left behind.
+
+Every process runs the same command; the environment says which one it is. Lightning would start the others itself,
+but only after the first has loaded everything, and when one fails it kills the rest in the middle of their words.
+"""
+
+import os
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from types import TracebackType
+from typing import IO
+
+from glamm.errors import EnvironmentFault, InterruptedRun
+
+_RANK = "LOCAL_RANK"
+_CHILD = "GLAMM_CHILD_PROCESS"
+_PORTS = range(20_000, 32_000)
+"""Below those that the system gives to connections, which could take a port between our look and our use."""
+_GRACE_SECONDS = 15.0
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that speaks, validates and writes."""
+    return os.environ.get(_RANK, "0") == "0"
+
+
+class OtherProcesses:
+    """Starts a process for every further device, and ends them with this one.
+
+    Nothing is started for one device, in a process that was started so itself, or where a launcher such as torchrun
+    has set LOCAL_RANK.
+
+    Args:
+        devices: Of this machine.
+    """
+
+    def __init__(self, devices: int) -> None:
+        self._devices = devices
+        self._children: list[subprocess.Popen[bytes]] = []
+        self._words: list[IO[bytes]] = []
+
+    def __enter__(self) -> "OtherProcesses":
+        """Start them."""
+        if _CHILD in os.environ:
+            threading.Thread(target=_end_with_parent, daemon=True).start()
+        elif self._devices > 1 and _RANK not in os.environ:
+            os.environ |= {
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(_free_port()),
+                "NODE_RANK": "0",
+                "WORLD_SIZE": str(self._devices),
+                _RANK: "0",
+            }
+            self._start()
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _trace: TracebackType | None,
+    ) -> None:
+        """Wait for them, or end them if this one failed.
+
+        Raises:
+            SystemExit: One of them failed first; what it said is shown, once.
+        """
+        if not self._children:
+            return
+        is_of_link = isinstance(error, RuntimeError | OSError)  # what the link between them raises
+        failed = self._first_failed() if is_of_link else None
+        if error is None or isinstance(error, InterruptedRun):
+            self._wait()
+        for child in self._children:
+            child.kill()
+            child.wait()
+        for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "WORLD_SIZE", _RANK):
+            os.environ.pop(name, None)
+        if failed is not None:
+            words = self._words[failed]
+            words.seek(0)
+            sys.stderr.write(words.read().decode(errors="replace"))
+            sys.exit(abs(self._children[failed].returncode))
+
+    def _start(self) -> None:
+        for rank in range(1, self._devices):
+            words = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
+            environment = os.environ | {_RANK: str(rank), _CHILD: "1", "GLAMM_LOG_LEVEL": "ERROR"}
+            try:
+                child = subprocess.Popen(
+                    [sys.executable, *sys.orig_argv[1:]],
+                    env=environment,
+                    stdin=subprocess.PIPE,  # its end is how the child sees ours
+                    stdout=words,
+                    stderr=words,
+                )
+            except OSError as error:
+                raise EnvironmentFault(
+                    f"process {rank + 1} of {self._devices} does not start ({error.strerror}): "
+                    "ask for fewer with train.devices"
+                ) from error
+            self._words.append(words)
+            self._children.append(child)
+
+    def _first_failed(self) -> int | None:
+        """Which one ended with an error; when one does, the rest fail for want of it, a moment later."""
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while time.monotonic() < deadline:
+            codes = [child.poll() for child in self._children]
+            failed = next((index for index, code in enumerate(codes) if code), None)
+            if failed is not None:
+                return failed
+            time.sleep(0.05)
+        return None
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + _GRACE_SECONDS
+        while time.monotonic() < deadline and any(c.poll() is None for c in self._children):
+            time.sleep(0.05)
+
+
+def _end_with_parent() -> None:
+    while os.read(
+        0, 1
+    ):  # not through sys.stdin, whose lock would be missed when the interpreter ends
+        pass
+    os._exit(1)
+
+
+def _free_port() -> int:
+    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise EnvironmentFault(
+        f"no port from {_PORTS.start} to {_PORTS.stop} is free for the processes"
+    )
