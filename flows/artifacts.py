@@ -1,7 +1,7 @@
-"""What a run shows in Prefect's pages: a table of its stages and the reports' numbers."""
+"""What a run shows in Prefect's pages: a table of its stages and the reports' five numbers."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -10,6 +10,14 @@ from flows.stages import StageOutcome
 
 JSON = dict[str, "JSON"] | list["JSON"] | str | float | bool | None
 REPORTS = Path("data/reports")
+NUMBERS = {
+    "METEOR": ("captions", "METEOR"),
+    "CIDEr": ("captions", "CIDEr"),
+    "AP50": ("AP50",),
+    "mIoU": ("mIoU",),
+    "Recall": ("Recall",),
+}
+"""The paper's five numbers for grounded captions, and where a mode of report.json has each."""
 
 
 def publish_stage_table(outcomes: Sequence[StageOutcome]) -> None:
@@ -28,36 +36,23 @@ def publish_report(root: Path) -> None:
 
 
 def report_table(root: Path) -> str:
-    """The numbers of every data/reports/*/report.json as one Markdown table; empty without any."""
-    columns = {
-        path.parent.name: _numbers(path) for path in sorted((root / REPORTS).glob("*/report.json"))
-    }
-    names = list(dict.fromkeys(name for numbers in columns.values() for name in numbers))
-    if not names:
+    """The five numbers of every data/reports/*/report.json, times 100, as a Markdown table; empty without any."""
+    rows = [row for path in sorted((root / REPORTS).glob("*/report.json")) for row in _rows(path)]
+    if not rows:
         return ""
-    lines = [
-        "| | " + " | ".join(columns) + " |",
-        "|---|" + "---:|" * len(columns),
-        *(
-            f"| {name} | "
-            + " | ".join(f"{n[name]:.3f}" if name in n else "" for n in columns.values())
-            + " |"
-            for name in names
-        ),
-    ]
-    return "\n".join(lines)
+    head = f"| | {' | '.join(NUMBERS)} |"
+    return "\n".join([head, "|---|" + "---:|" * len(NUMBERS), *rows])
 
 
-def _numbers(path: Path) -> dict[str, float]:
-    """Every number of a report under its dotted name."""
-    found: dict[str, float] = {}
+def _rows(path: Path) -> Iterator[str]:
+    report = json.loads(path.read_text(encoding="utf-8"))
+    for mode in ("compat", "fixed"):
+        if mode in report:
+            cells = [_cell(report[mode], place) for place in NUMBERS.values()]
+            yield f"| {path.parent.name}, {mode} | {' | '.join(cells)} |"
 
-    def walk(node: JSON, name: str) -> None:
-        if isinstance(node, dict):
-            for key, value in node.items():
-                walk(value, f"{name}.{key}" if name else str(key))
-        elif isinstance(node, int | float) and not isinstance(node, bool):
-            found[name] = float(node)
 
-    walk(json.loads(path.read_text(encoding="utf-8")), "")
-    return found
+def _cell(mode: JSON, place: tuple[str, ...]) -> str:
+    for key in place:
+        mode = mode.get(key) if isinstance(mode, dict) else None
+    return f"{100 * mode:.1f}" if isinstance(mode, int | float) else "–"  # noqa: RUF001 - not computed

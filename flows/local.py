@@ -78,6 +78,8 @@ class LocalPrefect:
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PREFECT_RUNNER_POLL_FREQUENCY": "2",
             "DO_NOT_TRACK": "1",
+            # Stages run side by side; where each has a thread a core they mostly wait for each other.
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         }
 
 

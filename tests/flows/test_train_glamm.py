@@ -49,15 +49,20 @@ def test_flow_refuses_a_folder_without_a_pipeline(tmp_path: Path, monkeypatch: p
     assert "has no dvc.yaml" in (state.message or "")
 
 
-def test_report_table_has_a_column_a_split(tmp_path: Path):
-    for split, miou in (("val", 0.5), ("test", 0.25)):
+def test_report_table_has_a_row_a_split_and_mode(tmp_path: Path):
+    numbers = {"captions": {"METEOR": 0.162, "CIDEr": None}, "AP50": 0.308, "mIoU": 0.663}
+    for split in ("val", "test"):
         folder = tmp_path / "data/reports" / split
         folder.mkdir(parents=True)
-        (folder / "report.json").write_text(json.dumps({"fixed": {"miou": miou}, "model": "x"}))
+        (folder / "report.json").write_text(json.dumps({"split": split, "fixed": numbers}))
 
     lines = report_table(tmp_path).splitlines()
 
-    assert lines == ["| | test | val |", "|---|---:|---:|", "| fixed.miou | 0.250 | 0.500 |"]
+    assert lines[0] == "| | METEOR | CIDEr | AP50 | mIoU | Recall |"
+    assert [line.replace("\u2013", "-") for line in lines[2:]] == [
+        "| test, fixed | 16.2 | - | 30.8 | 66.3 | - |",
+        "| val, fixed | 16.2 | - | 30.8 | 66.3 | - |",
+    ]
 
 
 def test_report_table_is_empty_without_reports(tmp_path: Path):
