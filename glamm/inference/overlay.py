@@ -123,10 +123,10 @@ def _tint(
 
 
 def _number(
-    canvas: UInt8[np.ndarray, "height width 3"],
+    canvas: UInt8[np.ndarray, "height_out width_out 3"],
     masks: Bool[np.ndarray, "masks height width"],
     factor: int,
-) -> UInt8[np.ndarray, "height width 3"]:
+) -> UInt8[np.ndarray, "height_out width_out 3"]:
     """Write each mask's number at the point of it that is farthest from its edge."""
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
@@ -198,7 +198,7 @@ def _draw_panel(
 
 
 def _wrap(
-    words: Sequence[_Word], *, font: ImageFont.FreeTypeFont, width: float
+    words: Sequence[_Word], *, font: ImageFont.FreeTypeFont, width: int
 ) -> Iterator[list[_Word]]:
     """Fill lines; a word that is wider than a line is cut into pieces, none is left out."""
     line: list[_Word] = []
@@ -215,7 +215,7 @@ def _wrap(
         yield line
 
 
-def _pieces(word: _Word, *, font: ImageFont.FreeTypeFont, width: float) -> Iterator[_Word]:
+def _pieces(word: _Word, *, font: ImageFont.FreeTypeFont, width: int) -> Iterator[_Word]:
     rest = word.text
     while font.getlength(rest) > width * 0.8 and len(rest) > 1:
         keep = max(1, int(len(rest) * width * 0.8 / font.getlength(rest)))

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
@@ -54,7 +53,9 @@ class GroundedPredictor:
         self.tokenizer = tokenizer
 
     @classmethod
-    def from_checkpoint(cls, folder: Path | str, *, device: torch.device | str = "cpu") -> Self:
+    def from_checkpoint(
+        cls, folder: Path | str, *, device: torch.device | str = "cpu"
+    ) -> "GroundedPredictor":
         """Load a model folder that `glamm train` or `glamm convert` wrote.
 
         Raises:
@@ -73,7 +74,7 @@ class GroundedPredictor:
         image: ImageSource,
         question: str,
         *,
-        boxes: Sequence[Sequence[float]] = (),
+        boxes: Sequence[Sequence[float | int]] = (),
         max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
     ) -> Answer:
         """Ask about a picture.
@@ -193,7 +194,7 @@ def _checked_text(question: str) -> str:
     return question
 
 
-def _checked_box(box: Sequence[float], number: int, *, size: Size) -> Box:
+def _checked_box(box: Sequence[float | int], number: int, *, size: Size) -> Box:
     """Make sure that a region is one.
 
     Raises:

@@ -41,18 +41,25 @@ async def read_form(request: Request) -> Question:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
         raise RequestError(f"the request is '{kind or 'of no type'}': {_HOW}")
+    form = await _parse(request)
     try:
-        form = await request.form(max_files=8, max_fields=8)
+        _check_names(form)
+        return Question(
+            image=await _read_image(form),
+            text=_read_question(_read_text(form, "question")),
+            boxes=_read_boxes(_read_text(form, "boxes", default="[]")),
+        )
+    finally:
+        await form.close()
+
+
+async def _parse(request: Request) -> FormData:
+    try:
+        return await request.form(max_files=8, max_fields=8)
     except HTTPException as error:
         raise RequestError(f"the form cannot be read ({error.detail}): {_HOW}") from error
     except (ValueError, LookupError) as error:  # what python-multipart raises for broken parts
         raise RequestError(f"the form cannot be read ({error}): {_HOW}") from error
-    _check_names(form)
-    return Question(
-        image=await _read_image(form),
-        text=_read_question(_read_text(form, "question")),
-        boxes=_read_boxes(_read_text(form, "boxes", default="[]")),
-    )
 
 
 def _check_names(form: FormData) -> None:

@@ -1,7 +1,7 @@
 """What the service takes and gives, as it stands in its OpenAPI document."""
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 from bentoml import IODescriptor
 from bentoml.validators import ContentType
@@ -30,7 +30,7 @@ class GroundForm(IODescriptor):
     boxes: list[list[float]] = Field(default_factory=list)
 
     @classmethod
-    async def from_http_request(cls, request: object, serde: object) -> Self:
+    async def from_http_request(cls, request: object, serde: object) -> "GroundForm":
         """Leave the body to `glamm.serving.form.read_form`."""
         del request, serde
         return cls.model_construct(image=Path(), question="", boxes=[])

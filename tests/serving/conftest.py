@@ -1,0 +1,45 @@
+"""A service in this process, with a model that knows one picture by heart."""
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from glamm.serving.service import GLaMMService
+from tests.serving.taught import draw_picture, teach
+
+
+@pytest.fixture(scope="session")
+def taught_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return teach(tmp_path_factory.mktemp("models") / "taught")
+
+
+@pytest.fixture(scope="session")
+def picture() -> bytes:
+    stream = io.BytesIO()
+    draw_picture().save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="module")
+def client(taught_model: Path) -> Iterator[TestClient]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLAMM_MODEL", str(taught_model))
+        with TestClient(GLaMMService.to_asgi()) as client:
+            yield client
+
+
+@pytest.fixture
+def ask(client: TestClient, picture: bytes) -> Callable[..., tuple[int, dict]]:
+    """Post a form; fields that are not given are good ones, None leaves a field out."""
+
+    def post(image: bytes | None = picture, **fields: str | None) -> tuple[int, dict]:
+        data = {"question": "What is in this picture?"} | fields
+        parts = {name: (None, value) for name, value in data.items() if value is not None}
+        files = parts if image is None else parts | {"image": ("picture", image)}
+        response = client.post("/ground", files=files or {"nothing": (None, "")})
+        return response.status_code, response.json()
+
+    return post

@@ -1,0 +1,184 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from glamm import GroundedPredictor
+from glamm.errors import CheckpointError, RequestError
+from glamm.geometry.masks import to_box
+from glamm.inference import predictor as module
+from glamm.inference.engine import GenerationRequest, generate
+from glamm.text.conversation import PROMPT_STYLES, build_prompt
+from tests.serving.taught import QUESTION, WORDS, draw_picture, teach
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return teach(tmp_path_factory.mktemp("models") / "taught")
+
+
+@pytest.fixture(scope="session")
+def predictor(folder):
+    return GroundedPredictor.from_checkpoint(folder)
+
+
+def test_predictor_names_what_it_grounds(predictor):
+    answer = predictor.ground(draw_picture(), QUESTION)
+
+    assert answer.text == WORDS
+    assert [phrase.text for phrase in answer.phrases] == ["a red ball", "a green box"]
+    assert [answer.text[phrase.start : phrase.end] for phrase in answer.phrases] == [
+        "a red ball",
+        "a green box",
+    ]
+    assert answer.finish_reason == "stop"
+    assert answer.masks.shape == (2, 240, 320)
+    assert answer.masks.dtype == bool
+    assert answer.masks[0, 120, 120]  # the ball's middle
+    assert not answer.masks[0, 10, 10]  # the sky
+    for phrase, mask in zip(answer.phrases, answer.masks, strict=True):
+        assert phrase.box == to_box(mask)
+        assert 0.5 < phrase.score <= 1
+    assert answer.counters.global_encoder_calls == 1
+    assert answer.counters.grounding_encoder_calls == 1
+
+
+def test_overlay_is_a_picture_with_the_words_below(predictor, tmp_path):
+    overlay = predictor.ground(draw_picture(), QUESTION).overlay()
+
+    overlay.save(tmp_path / "out.png")
+    assert overlay.width >= 320
+    assert overlay.height > overlay.width * 240 / 320
+
+
+def test_masks_are_those_of_the_engine_at_the_picture_s_size(predictor, monkeypatch):
+    picture = np.asarray(draw_picture().resize((803, 601)))
+    seen: list[GenerationRequest] = []
+    monkeypatch.setattr(
+        module,
+        "generate",
+        lambda model, request, **options: (
+            seen.append(request) or generate(model, request, **options)
+        ),
+    )
+    answer = predictor.ground(picture, QUESTION)
+    request = seen[0]
+
+    at_original_size = generate(
+        predictor.model,
+        GenerationRequest(
+            request.global_pixels, request.grounding_pixels, request.resized_size, (601, 803), request.input_ids, request.boxes_xyxy_unit
+        ),
+        max_new_tokens=256,
+    )  # fmt: skip
+
+    assert answer.token_ids == at_original_size.token_ids
+    assert (answer.masks == (at_original_size.mask_logits > 0).numpy()).all()
+    assert [phrase.score for phrase in answer.phrases] == list(at_original_size.scores)
+
+
+def test_answer_without_a_mask_has_no_phrases(predictor):
+    answer = predictor.ground(draw_picture(), QUESTION, max_new_tokens=2)
+
+    assert answer.phrases == ()
+    assert answer.masks.shape == (0, 240, 320)
+    assert answer.finish_reason == "length"
+    assert answer.overlay().width >= 320
+
+
+def test_box_changes_what_the_model_reads(predictor):
+    positions = [
+        predictor.ground(
+            draw_picture(), QUESTION, boxes=boxes, max_new_tokens=1
+        ).counters.prefill_tokens
+        for boxes in ([], [(1, 1, 50, 50)])
+    ]
+
+    assert positions[1] > positions[0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 100), (2, 3), (333, 5)], ids=str)
+def test_pictures_of_odd_sizes_are_answered(predictor, shape):
+    answer = predictor.ground(np.zeros((*shape, 3), np.uint8), QUESTION)
+
+    assert answer.masks.shape[1:] == shape
+
+
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [
+        ((math.nan, 1, 2, 3), "no number"),
+        ((1, 1, math.inf, 3), "no number"),
+        ((0, 0, 321, 10), "outside .* 320 x 240"),
+        ((-0.5, 0, 3, 10), "outside"),
+        ((5, 5, 5, 10), "no area"),
+        ((9, 5, 5, 10), "no area"),
+        ((1, 2, 3), "has 3 numbers, it needs 4"),
+    ],
+    ids=["nan", "infinite", "outside", "negative", "empty", "reversed", "short"],
+)
+def test_bad_box_is_refused(predictor, box, reason):
+    with pytest.raises(RequestError, match=f"box 2 .*{reason}"):
+        predictor.ground(draw_picture(), QUESTION, boxes=[(0, 0, 320, 240), box])
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [
+        ("", "empty"),
+        ("what is <bbox>", "1 <bbox> placeholders and 0 boxes"),
+        ("word " * 2000, r"takes \d+ of the model's 1024 positions"),
+        ("half of a pair \ud83d", "not UTF-8"),
+    ],
+    ids=["empty", "no box", "long", "surrogate"],
+)
+def test_bad_question_is_refused(predictor, question, reason):
+    with pytest.raises(RequestError, match=reason):
+        predictor.ground(draw_picture(), question)
+
+
+def test_token_limit_must_be_positive(predictor):
+    with pytest.raises(RequestError, match="at least 1"):
+        predictor.ground(draw_picture(), QUESTION, max_new_tokens=0)
+
+
+def test_masks_that_do_not_fit_the_memory_are_refused(predictor, monkeypatch):
+    monkeypatch.setattr(module, "MAX_MASK_PIXELS", 100_000)
+
+    with pytest.raises(RequestError, match="2 masks of 320 x 240 pixels"):
+        predictor.ground(draw_picture(), QUESTION)
+
+
+def test_long_prompt_is_counted_as_the_model_counts_it(predictor):
+    answer = predictor.ground(draw_picture(), QUESTION, max_new_tokens=1)
+
+    style = PROMPT_STYLES[predictor.config.prompt_style]
+    ids = predictor.tokenizer.encode(build_prompt(QUESTION, style=style)).ids
+    assert (
+        answer.counters.prefill_tokens == len(ids) - 1 + predictor.config.global_encoder.num_tokens
+    )
+
+
+def test_damaged_folder_is_named(folder, tmp_path):
+    copy = tmp_path / "half"
+    copy.mkdir()
+    for path in folder.iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    weights = copy / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: has 1000 bytes"):
+        GroundedPredictor.from_checkpoint(copy)
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"config\.json: cannot be read"):
+        GroundedPredictor.from_checkpoint(tmp_path)
+
+
+def test_answer_is_the_same_twice(predictor):
+    first, second = (predictor.ground(draw_picture(), QUESTION) for _ in range(2))
+
+    assert first.token_ids == second.token_ids
+    assert torch.equal(torch.from_numpy(first.masks), torch.from_numpy(second.masks))
