@@ -15,6 +15,7 @@ Colour = tuple[int, int, int]
 
 _MIN_WIDTH = 560  # narrower pictures are enlarged, so that the words below them can be read
 _MAX_ENLARGEMENT = 4
+_NARROWEST = 240
 _TINT = 0.42
 _PANEL: Colour = (255, 255, 255)
 _INK: Colour = (31, 35, 40)
@@ -65,7 +66,7 @@ def draw_overlay(
     """
     if len(masks) != len(phrases):
         raise ValueError(f"{len(masks)} masks cannot be named by {len(phrases)} phrases")
-    picture = _draw_masks(image, masks)
+    picture = _widen(_draw_masks(image, masks))
     panel = _draw_panel(_words(text, phrases), width=picture.shape[1])
     return np.concatenate([picture, panel])
 
@@ -104,6 +105,14 @@ def _draw_masks(
         cv2.drawContours(canvas, outlines, -1, (255, 255, 255), thickness + 2, cv2.LINE_AA)
         cv2.drawContours(canvas, outlines, -1, colour_of(index), thickness, cv2.LINE_AA)
     return _number(canvas, masks, factor)
+
+
+def _widen(
+    picture: UInt8[np.ndarray, "height width 3"],
+) -> UInt8[np.ndarray, "height width_out 3"]:
+    """Leave room beside a very narrow picture, so that a word fits below it."""
+    room = max(0, _NARROWEST - picture.shape[1])
+    return np.pad(picture, ((0, 0), (0, room), (0, 0)), constant_values=255)
 
 
 def _smooth(
@@ -186,7 +195,7 @@ def _draw_panel(
     lines = [
         line
         for paragraph in paragraphs
-        for line in _wrap(paragraph, font=font, width=width - 2 * margin)
+        for line in _wrap(paragraph, font=font, width=float(width - 2 * margin))
     ]
     panel = Image.new("RGB", (width, leading * len(lines) + round(font.size * 1.2)), _PANEL)
     draw = ImageDraw.Draw(panel)
@@ -198,7 +207,7 @@ def _draw_panel(
 
 
 def _wrap(
-    words: Sequence[_Word], *, font: ImageFont.FreeTypeFont, width: int
+    words: Sequence[_Word], *, font: ImageFont.FreeTypeFont, width: float
 ) -> Iterator[list[_Word]]:
     """Fill lines; a word that is wider than a line is cut into pieces, none is left out."""
     line: list[_Word] = []
@@ -215,7 +224,7 @@ def _wrap(
         yield line
 
 
-def _pieces(word: _Word, *, font: ImageFont.FreeTypeFont, width: int) -> Iterator[_Word]:
+def _pieces(word: _Word, *, font: ImageFont.FreeTypeFont, width: float) -> Iterator[_Word]:
     rest = word.text
     while font.getlength(rest) > width * 0.8 and len(rest) > 1:
         keep = max(1, int(len(rest) * width * 0.8 / font.getlength(rest)))
