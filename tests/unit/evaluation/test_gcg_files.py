@@ -75,7 +75,7 @@ def test_a_missing_half_of_the_truth_is_named(truth: Path) -> None:
 
     with pytest.raises(DataError, match=r"val_gcg_coco_mask_gt\.json: is missing"):
         read_truth(truth, "val")
-    with pytest.raises(DataError, match="holds no test_gcg_coco_caption_gt.json"):
+    with pytest.raises(DataError, match=r"holds no test_gcg_coco_caption_gt\.json"):
         read_truth(truth, "test")
 
 

