@@ -20,11 +20,11 @@ from tests.flows.conftest import make_toy_repository
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.e2e,
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(500),
     pytest.mark.xdist_group("prefect"),
 ]
 TERMINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
-WAIT_S = 90
+WAIT_S = 150  # a run takes 15 s on two idle cores
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,10 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
 def test_flow_runs_each_stage_as_a_task_and_then_skips_them(toy: Toy):
     first = toy.start_run()
     assert toy.finish(first)["state"]["name"] == "Completed"
-    assert toy.tasks(first) == {
-        "synth": "Completed",
-        "train": "Completed",
-        "evaluate@val": "Completed",
-    }
+    tasks = toy.tasks(first)
+    # Another test's run may have made the scenes already: runs share DVC's cache.
+    assert tasks.pop("synth") in {"Completed", "Skipped"}
+    assert tasks == {"train": "Completed", "evaluate@val": "Completed"}
     assert "train: at work" in toy.logs(first, "evaluate: at work")
     assert "Running stage" not in toy.type("dvc", "repro")
 
