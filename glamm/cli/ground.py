@@ -36,13 +36,17 @@ def ground(
     """
     from rich.console import Console  # noqa: PLC0415 - keeps `glamm --help` quick
 
+    from glamm.inference.images import read_image  # noqa: PLC0415
     from glamm.inference.packing import pack_answer  # noqa: PLC0415
-    from glamm.inference.predictor import GroundedPredictor  # noqa: PLC0415
 
     boxes = [_parse_box(text) for text in box]
     if out is not None:
         _check_name(out)
-    answer = GroundedPredictor.from_checkpoint(model).ground(image, question, boxes=boxes)
+    pixels = read_image(image)
+
+    from glamm.inference.predictor import GroundedPredictor  # noqa: PLC0415 - takes seconds; faults are told before
+
+    answer = GroundedPredictor.from_checkpoint(model).ground(pixels, question, boxes=boxes)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         answer.overlay().save(out)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from glamm.checkpoints.store import read_config
+from glamm.errors import CheckpointError
 from glamm.serving.package import bentoml_environment, find_source
 from glamm.serving.places import MODEL_VARIABLE
 from glamm.serving.smoke import import_bento
@@ -41,7 +41,10 @@ def choose_target(what: Path, *, scratch: Path) -> Target:
     home = scratch / "home"
     environment = bentoml_environment(home)
     if what.is_dir():
-        read_config(what)
+        if not (what / "config.json").is_file():  # the service looks closer
+            raise CheckpointError(
+                f"{what}: holds no config.json. Name a folder that `glamm train` wrote."
+            )
         model = {MODEL_VARIABLE: str(what.absolute())}
         home.mkdir(parents=True, exist_ok=True)
         return Target(SERVICE, find_source(), environment | model)

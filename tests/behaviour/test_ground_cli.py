@@ -1,0 +1,84 @@
+"""`glamm ground` as a person uses it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glamm.cli.ground import app
+from glamm.errors import RequestError
+from tests.serving.taught import QUESTION, WORDS, draw_picture, teach
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("ground")
+    teach(folder / "model")
+    draw_picture().save(folder / "picture.png")
+    return folder
+
+
+@pytest.fixture
+def ground(place, monkeypatch, capsys) -> Callable[..., str]:
+    """Run the command; gives what it printed."""
+
+    def run(*arguments: str) -> str:
+        monkeypatch.chdir(place)
+        app([*arguments, "--model", "model"], exit_on_error=False, result_action="return_value")
+        return capsys.readouterr().out
+
+    return run
+
+
+def test_answer_is_printed_with_its_table_and_drawn(place, ground):
+    out = ground("picture.png", QUESTION, "--out", "drawn/overlay.png")
+
+    assert WORDS in out
+    assert "a green box" in out.split(WORDS)[1]  # in the table
+    assert "drawn/overlay.png" in out
+    with Image.open(place / "drawn" / "overlay.png") as overlay:
+        assert overlay.width >= 320
+
+
+def test_json_is_the_service_s(ground):
+    out = ground("picture.png", QUESTION, "--json")
+
+    answer = json.loads(out)
+    assert answer["text"] == WORDS
+    assert len(answer["masks"]) == len(answer["phrases"]) == 2
+
+
+def test_picture_without_anything_known_is_answered(place, ground):
+    noise = np.random.default_rng(0).integers(0, 255, (37, 411, 3), np.uint8)
+    Image.fromarray(noise).save(place / "noise.jpg")
+
+    ground("noise.jpg", "Where is the piano?", "--out", "noise.png")
+
+    assert (place / "noise.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["none.png", QUESTION], r"none\.png cannot be read"),
+        (["model/config.json", QUESTION], "is no picture"),
+        (["picture.png", QUESTION, "--box", "1,x"], "four numbers"),
+        (["picture.png", QUESTION, "--out", "a.txt"], "must end in"),
+    ],
+    ids=["missing", "json", "box", "suffix"],
+)
+def test_fault_is_told_before_the_model_is_loaded(ground, monkeypatch, arguments, reason):
+    monkeypatch.setattr("glamm.inference.predictor.load_model", None)
+
+    with pytest.raises(RequestError, match=reason):
+        ground(*arguments)
+
+
+def test_box_outside_the_picture_is_refused(ground):
+    with pytest.raises(
+        RequestError, match="reaches outside the picture, which is 320 x 240 pixels"
+    ):
+        ground("picture.png", QUESTION, "--box", "1,1,999,2")

@@ -1,0 +1,132 @@
+"""The Bento as a user gets it: built, exported, imported into an empty store, started, asked."""
+
+import gc
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from glamm.config.package import PackageConfig
+from glamm.errors import CheckpointError, EnvironmentFault, RequestError
+from glamm.serving.package import PackedBento, bentoml_environment, package
+from glamm.serving.process import free_port, running_service
+from glamm.serving.smoke import smoke
+from glamm.serving.target import choose_target
+from tests.serving.taught import LINEAGE, QUESTION, WORDS, draw_picture
+
+pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(300)]
+
+REPORT = {"compat": {"mIoU": 0.5}, "fixed": {"mIoU": 0.4}}
+
+
+@pytest.fixture(scope="module")
+def packed(taught_model: Path, tmp_path_factory: pytest.TempPathFactory) -> PackedBento:
+    folder = tmp_path_factory.mktemp("package")
+    report = folder / "reports" / "val" / "report.json"
+    report.parent.mkdir(parents=True)
+    report.write_text(json.dumps(REPORT))
+    out = folder / "build" / "glamm.bento"
+    config = PackageConfig(labels={"team": "tests"})
+    return package(taught_model, out, config, reports=folder / "reports", home=folder / "home")
+
+
+def test_bento_carries_model_past_and_nothing_of_training(packed):
+    with tarfile.open(packed.path) as bento:
+        names = {name.removeprefix("./") for name in bento.getnames()}
+        manifest = json.load(bento.extractfile("./src/manifest.json"))
+
+    assert {
+        "src/model/model.safetensors",
+        "src/model/tokenizer.model",
+        "src/model/lineage.json",
+    } <= names
+    assert "src/glamm/serving/ui/index.html" in names
+    assert "env/docker/Dockerfile" in names
+    forbidden = ("training", "evaluation", "data", "synthetic", "tracking", "cli")
+    assert not [
+        name for name in names if name.startswith(tuple(f"src/glamm/{part}" for part in forbidden))
+    ]
+    assert manifest["lineage"] == LINEAGE
+    assert manifest["reports"] == {"val": REPORT}
+    assert packed.tag == f"glamm-service:{manifest['version']}"
+
+
+@pytest.mark.filterwarnings(
+    "ignore::ResourceWarning"
+)  # BentoML's client leaves its folder to the collector
+def test_exported_bento_answers_from_an_empty_store(packed, tmp_path):
+    draw_picture().save(tmp_path / "picture.png")
+
+    result = smoke(
+        packed.path, image=tmp_path / "picture.png", question=QUESTION, out=tmp_path / "out"
+    )
+
+    assert result.answer.text == WORDS
+    # The version stands in the manifest inside the Bento: its own code and model answered, not the checkout's.
+    assert result.answer.model_version == packed.manifest.version
+    assert json.loads((tmp_path / "out" / "answer.json").read_text())["text"] == WORDS
+    with Image.open(tmp_path / "out" / "overlay.png") as overlay:
+        assert overlay.width >= 320
+    gc.collect()
+
+
+def test_service_that_cannot_start_says_why(taught_model, tmp_path):
+    broken = tmp_path / "model"
+    broken.mkdir()
+    for path in taught_model.iterdir():
+        (broken / path.name).write_bytes(
+            path.read_bytes()[:-1] if path.suffix == ".safetensors" else path.read_bytes()
+        )
+    target = choose_target(broken, scratch=tmp_path)
+
+    with (
+        pytest.raises(EnvironmentFault, match="it was cut or replaced"),
+        running_service(
+            target.name,
+            folder=target.folder,
+            environment=target.environment,
+            port=free_port(),
+            log=tmp_path / "log",
+        ),
+    ):
+        pass
+
+
+def test_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"holds no config\.json"):
+        choose_target(tmp_path, scratch=tmp_path)
+
+
+def test_damaged_model_is_not_packed(taught_model, tmp_path):
+    broken = tmp_path / "model"
+    broken.mkdir()
+    for path in taught_model.iterdir():
+        (broken / path.name).write_bytes(path.read_bytes())
+    (broken / "model.safetensors").write_bytes(b"half")
+
+    with pytest.raises(CheckpointError, match="has 4 bytes"):
+        package(
+            broken, tmp_path / "x.bento", PackageConfig(), reports=tmp_path, home=tmp_path / "home"
+        )
+    assert not (tmp_path / "x.bento").exists()
+
+
+def test_file_that_is_no_bento_is_named(tmp_path):
+    picture = tmp_path / "picture.png"
+    draw_picture().save(picture)
+
+    with pytest.raises(RequestError, match="no such Bento"):
+        smoke(tmp_path / "none.bento", image=picture, question=QUESTION, out=tmp_path)
+    with pytest.raises(EnvironmentFault, match="bentoml import"):
+        smoke(picture, image=picture, question=QUESTION, out=tmp_path)
+
+
+def test_environment_of_bentoml_is_ours(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+
+    environment = bentoml_environment(Path("/store"))
+
+    assert environment["BENTOML_HOME"] == "/store"
+    assert "PYTHONPATH" not in environment
