@@ -10,7 +10,6 @@ from pycocotools import mask as coco
 from glamm.structures.sample import Mask
 from glamm.typing import Box, Size
 
-
 _BITS, _SIGN, _CONTINUES = 0x1F, 0x10, 0x20  # of a character of COCO's run-length code
 _MAX_CHARACTERS = 12  # of one number; more do not fit 64 bits
 
