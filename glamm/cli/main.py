@@ -40,6 +40,8 @@ def main() -> None:
         level=os.environ.get("GLAMM_LOG_LEVEL", "INFO").upper(),
         handlers=[_log_handler()],
     )
+    # before anything loads torch: commands share a small machine, where two threads are slower than one
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         app(exit_on_error=False, print_error=True)
     except CycloptsError:

@@ -24,9 +24,9 @@ class OptimizerConfig(Config):
     Source: the paper's WarmupDecayLR, betas, weight decay and clipping; the rates are those of `tiny`.
     """
 
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 6e-4
     encoder_factor: NonNegativeFloat = 0.3
-    warmup_steps: int = Field(default=50, ge=0)
+    warmup_steps: int = Field(default=20, ge=0)
     beta1: float = Field(default=0.9, ge=0, lt=1)
     beta2: float = Field(default=0.95, ge=0, lt=1)
     weight_decay: NonNegativeFloat = 0.0
@@ -42,7 +42,7 @@ class ValidationConfig(Config):
         num_pictures: How many of their pictures are logged with masks.
     """
 
-    every_steps: PositiveInt = 250
+    every_steps: PositiveInt = 100
     num_batches: PositiveInt = 4
     num_pictures: int = Field(default=6, ge=0)
 
@@ -72,7 +72,7 @@ class TrainConfig(Config):
     size: ModelSize = "tiny"
     start: str | None = "embedded"
     start_grounding: str | None = None
-    max_steps: PositiveInt = 500
+    max_steps: PositiveInt = 200
     accumulate: PositiveInt = 1
     devices: PositiveInt = 2
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
