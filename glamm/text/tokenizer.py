@@ -108,13 +108,17 @@ class Tokenizer:
                 words.append(index)
                 continue
             if words:
-                parts.append(self._pieces.DecodeIds(words))
+                parts.append(self._plain(words))
                 words = []
             if name is not None and name not in self._control:
                 parts.append(name)
         if words:
-            parts.append(self._pieces.DecodeIds(words))
+            parts.append(self._plain(words))
         return " ".join(part for part in parts if part)
+
+    def _plain(self, ids: list[int]) -> str:
+        """Words without reserved ones that were spelt out in ordinary pieces: those would read as tokens."""
+        return self._split.sub("", self._pieces.DecodeIds(ids))
 
     def _special_id(self, token: str) -> int:
         if token == IMAGE:

@@ -89,3 +89,10 @@ def test_file_that_is_no_model_is_named(tmp_path):
     path.write_bytes(b"not a model")
     with pytest.raises(CheckpointError, match="is not a SentencePiece model"):
         Tokenizer.from_file(path)
+
+
+def test_decode_does_not_take_spelt_out_words_for_tokens():
+    tokenizer = embedded_tokenizer()
+    spelt = [token for piece in ("[S", "EG]") for token in tokenizer.encode(piece).ids[1:]]
+
+    assert "[SEG]" not in tokenizer.decode(spelt)
