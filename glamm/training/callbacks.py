@@ -21,8 +21,9 @@ def ends_a_step(trainer: lightning.Trainer, batch_index: int) -> bool:
 class StopOnSignal(Callback):
     """Finishes the step, saves and ends when a person or the machine asks for it.
 
-    Lightning's own answer to SIGTERM leaves `fit` with exit status 0, which a pipeline takes for success, and can
-    lock two processes up. Here every process raises a flag, they agree on it after each step, and save together.
+    Lightning's own answer to SIGTERM leaves `fit` with exit status 0, which a pipeline takes for success, and sends to
+    the other processes from within the handler, which locks them up when that falls between two halves of a step. It
+    is taken out. Here every process raises a flag, they agree on it after each step, and save together.
 
     Args:
         stop: The flag.
@@ -36,6 +37,7 @@ class StopOnSignal(Callback):
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule
     ) -> None:
         """From now on a signal waits for the end of the step."""
+        self._stop.listen_alone()
         self._stop.is_stepping = True
 
     def on_train_end(

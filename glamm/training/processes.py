@@ -6,6 +6,7 @@ but only after the first has loaded everything, and when one fails it kills the 
 
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import tempfile
 import threading
 import time
 from types import TracebackType
-from typing import IO
+from typing import IO, NoReturn
 
 from glamm.errors import EnvironmentFault, InterruptedRun
 
@@ -69,6 +70,7 @@ class OtherProcesses:
 
         Raises:
             SystemExit: One of them failed first; what it said is shown, once.
+            EnvironmentFault: One of them was killed.
         """
         if not self._children:
             return
@@ -82,10 +84,7 @@ class OtherProcesses:
         for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "WORLD_SIZE", _RANK):
             os.environ.pop(name, None)
         if failed is not None:
-            words = self._words[failed]
-            words.seek(0)
-            sys.stderr.write(words.read().decode(errors="replace"))
-            sys.exit(abs(self._children[failed].returncode))
+            self._fail_as(failed)
 
     def _start(self) -> None:
         for rank in range(1, self._devices):
@@ -106,6 +105,21 @@ class OtherProcesses:
                 ) from error
             self._words.append(words)
             self._children.append(child)
+
+    def _fail_as(self, index: int) -> NoReturn:
+        code = self._children[index].returncode
+        words = self._words[index]
+        words.seek(0)
+        said = words.read().decode(errors="replace")
+        if code < 0:
+            last = said.strip().splitlines()[-1:]
+            raise EnvironmentFault(
+                f"process {index + 2} of {self._devices} ended with {signal.Signals(-code).name}; "
+                f"{f'its last words: {last[0]}' if last else 'it said nothing'}. "
+                "The same command goes on from the last checkpoint."
+            ) from None
+        sys.stderr.write(said)
+        sys.exit(code)
 
     def _first_failed(self) -> int | None:
         """Which one ended with an error; when one does, the rest fail for want of it, a moment later."""

@@ -32,6 +32,11 @@ class StopRequest:
             self._previous[number] = signal.signal(number, self._receive)
         return self
 
+    def listen_alone(self) -> None:
+        """Take the signals back from a library that put a handler of its own before this one."""
+        for number in self._previous:
+            signal.signal(number, self._receive)
+
     def __exit__(
         self,
         _kind: type[BaseException] | None,
