@@ -38,7 +38,7 @@ CUTOUTS ?= $(PHOTOS)/cutouts
 BACKGROUNDS ?= $(PHOTOS)/backgrounds
 
 demo-photos: $(READY) ## the same on pasted photographs; CUTOUTS=... BACKGROUNDS=... for your own
-	$(if $(filter $(PHOTOS)/%,$(CUTOUTS) $(BACKGROUNDS)),$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[photos]' && scripts/fetch-photos $(PHOTOS))
+	$(if $(filter $(PHOTOS)/%,$(CUTOUTS) $(BACKGROUNDS)),scripts/fetch-photos $(PHOTOS))
 	python -m flows.apart photos --set synth.cutouts=$(abspath $(CUTOUTS)) --set synth.backgrounds=$(abspath $(BACKGROUNDS))
 
 test: $(READY) ## every test of a machine without a GPU
