@@ -108,7 +108,7 @@ class PictureMaker:
         if not fitting:
             return None
         first = samples[0]
-        pixels = _pixels(first.image)
+        pixels = read_pixels(first.image)
         is_flipped = rng.random() < self._flip_probability and not any(
             _says_sides(encoded.rounds) for _, encoded in fitting
         )
@@ -206,7 +206,12 @@ def collate(pictures: Sequence[Picture], *, pad_id: int) -> Batch:
     )
 
 
-def _pixels(image: ImageRef) -> UInt8[np.ndarray, "height width 3"]:
+def read_pixels(image: ImageRef) -> UInt8[np.ndarray, "height width 3"]:
+    """Decode the picture that a shard holds.
+
+    Raises:
+        DataError: Its bytes are damaged.
+    """
     try:
         return decode(image.data or b"", size=image.size)
     except ValueError as error:

@@ -16,12 +16,12 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from glamm.config.training import TrainConfig
-from glamm.data.images import decode
+from glamm.data.collate import read_pixels
 from glamm.data.shards import ShardReader
 from glamm.geometry.preprocess import global_pixels
 from glamm.models.glamm import GLaMM
 from glamm.training.optimizer import build_optimizer
-from glamm.training.stage import StageModule
+from glamm.training.stage import Ratio, StageModule
 from glamm.training.words import count_vocabulary, patch_targets
 
 _NUM_WORDS = 256
@@ -75,8 +75,7 @@ class PatchBatches(Dataset[PatchBatch]):
         for row in rng.integers(len(self._reader), size=self._size):
             samples = self._reader[int(row)]
             reference = samples[0].image
-            image = decode(reference.data or b"", size=reference.size)
-            pixels.append(global_pixels(image, side=self._side, is_cropped=False))
+            pixels.append(global_pixels(read_pixels(reference), side=self._side, is_cropped=False))
             shown, described = patch_targets(
                 samples, vocabulary=self._vocabulary, grid_size=self._grid_size
             )
@@ -123,7 +122,7 @@ class GlobalEncoderModule(StageModule):
         )
         return {"loss": shown + words, "shown_loss": shown.detach(), "words_loss": words.detach()}
 
-    def validation_step(self, batch: PatchBatch, _index: int) -> dict[str, float]:
+    def validation_step(self, batch: PatchBatch, _index: int) -> dict[str, Ratio]:
         """How often a patch's things are found, and how well their words: F1 over all words of all patches."""
         logits = self.heads(self.global_encoder(batch.pixels).tokens)
         is_found = (logits[..., 0] > 0) == batch.is_shown
@@ -131,8 +130,8 @@ class GlobalEncoderModule(StageModule):
         truth = batch.words[batch.is_shown] > 0
         hits = int((named & truth).sum())
         return {
-            "val_shown": float(is_found.float().mean()),
-            "val_words_f1": 2 * hits / max(1, int(named.sum()) + int(truth.sum())),
+            "val_shown": Ratio(float(is_found.sum()), is_found.numel()),
+            "val_words_f1": Ratio(2.0 * hits, int(named.sum()) + int(truth.sum())),
         }
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type is a union of ten

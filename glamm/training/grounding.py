@@ -14,18 +14,22 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from glamm.config.training import TrainConfig
-from glamm.data.images import decode
+from glamm.data.collate import read_pixels
 from glamm.data.shards import ShardReader
+from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.geometry.preprocess import grounding_pixels
 from glamm.models.glamm import GLaMM
 from glamm.models.glamm.losses import mask_losses
 from glamm.models.sam.mask_decoder import dense_positions, restore_mask_logits
 from glamm.training.optimizer import build_optimizer
-from glamm.training.stage import StageModule
+from glamm.training.stage import Ratio, StageModule
 from glamm.typing import Size
 
 _MASKS_A_PICTURE = 4
+_DRAWS_A_PICTURE = 50
+"""How many pictures are looked at to find one with a mask."""
+
 _BOX_SHARE = 0.5
 _BOX_JITTER = 0.1
 """Standard deviation of a box's edges as a share of its sides."""
@@ -70,19 +74,23 @@ class PromptBatches(Dataset[PromptBatch]):
         self._side, self._rank = side, rank
 
     def __getitem__(self, number: int) -> PromptBatch:
-        """The batch of this number; pictures without a mask are passed over."""
+        """The batch of this number; pictures without a mask are passed over.
+
+        Raises:
+            DataError: Hardly any picture has a mask.
+        """
         rng = np.random.default_rng((self._seed, number, self._rank))
         pixels, sizes, points, boxes, truths = [], [], [], [], []
-        while len(pixels) < self._size:
+        for _ in range(self._size * _DRAWS_A_PICTURE):
+            if len(pixels) == self._size:
+                break
             samples = self._reader[int(rng.integers(len(self._reader)))]
             objects = [obj for obj in samples[0].objects if obj.mask is not None]
             if not objects:
                 continue
             chosen = rng.permutation(len(objects))[:_MASKS_A_PICTURE]
             reference = samples[0].image
-            square, resized = grounding_pixels(
-                decode(reference.data or b"", size=reference.size), side=self._side
-            )
+            square, resized = grounding_pixels(read_pixels(reference), side=self._side)
             truth = np.zeros((len(chosen), self._side, self._side), dtype=bool)
             for index, number_of_object in enumerate(chosen):
                 mask = objects[number_of_object].mask
@@ -101,6 +109,11 @@ class PromptBatches(Dataset[PromptBatch]):
                 torch.tensor(
                     np.stack([_box_around(one, rng) for one in truth]), dtype=torch.float32
                 )
+            )
+        if len(pixels) < self._size:
+            raise DataError(
+                f"of {self._size * _DRAWS_A_PICTURE} pictures only {len(pixels)} have a mask: "
+                "the stage grounding needs a data set with masks"
             )
         is_box = tuple(bool(value) for value in rng.random(self._size) < _BOX_SHARE)
         return PromptBatch(
@@ -190,14 +203,14 @@ class GroundingModule(StageModule):
         loss = self.bce_weight * bce + self.dice_weight * dice
         return {"loss": loss, "bce_loss": bce.detach(), "dice_loss": dice.detach()}
 
-    def validation_step(self, batch: PromptBatch, _index: int) -> dict[str, float]:
+    def validation_step(self, batch: PromptBatch, _index: int) -> dict[str, Ratio]:
         """Mean intersection over union of the masks."""
         values = [
             (one & two).sum() / (one | two).sum().clamp(min=1)
             for logits, truth in zip(self(batch), batch.masks, strict=True)
             for one, two in zip(logits > 0, truth, strict=True)
         ]
-        return {"val_iou": float(torch.stack(values).mean())}
+        return {"val_iou": Ratio(float(torch.stack(values).sum()), len(values))}
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type is a union of ten
         """AdamW at the full rate."""

@@ -10,7 +10,7 @@ from glamm.config.training import TrainConfig
 from glamm.models.glamm import GLaMM
 from glamm.structures.batch import Batch
 from glamm.training.optimizer import ENCODERS, build_optimizer
-from glamm.training.stage import StageModule
+from glamm.training.stage import Ratio, StageModule
 
 
 class JointModule(StageModule):
@@ -39,16 +39,16 @@ class JointModule(StageModule):
             "dice_loss": output.dice_loss.detach(),
         }
 
-    def validation_step(self, batch: Batch, _index: int) -> dict[str, float]:
+    def validation_step(self, batch: Batch, _index: int) -> dict[str, Ratio]:
         """Losses and mask quality with the answer given: gIoU is a mean over masks, cIoU one ratio of all pixels."""
         output = self.model(batch)
         intersections, unions = mask_overlaps(output.mask_logits, batch.masks)
         ratios = np.where(unions > 0, intersections / np.maximum(unions, 1), 1.0)
         return {
-            "val_loss": float(output.loss),
-            "val_ce_loss": float(output.ce_loss),
-            "val_giou": float(ratios.mean()) if len(ratios) else 0.0,
-            "val_ciou": float(intersections.sum() / max(1, unions.sum())),
+            "val_loss": Ratio(float(output.loss)),
+            "val_ce_loss": Ratio(float(output.ce_loss)),
+            "val_giou": Ratio(float(ratios.sum()), len(ratios)),
+            "val_ciou": Ratio(float(intersections.sum()), int(unions.sum())),
         }
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type is a union of ten

@@ -3,6 +3,7 @@
 # ruff: noqa: ARG002 - Lightning calls hooks with names
 
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import lightning
@@ -10,6 +11,28 @@ import torch
 from torch.utils.data import Dataset
 
 from glamm.structures.batch import to_device
+
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A number of validation that adds up over batches: both parts are summed before they are divided.
+
+    Args:
+        total: Above the line.
+        count: Below it.
+    """
+
+    total: float
+    count: int = 1
+
+    def __add__(self, other: "Ratio") -> "Ratio":
+        """Of both batches together."""
+        return Ratio(self.total + other.total, self.count + other.count)
+
+    @property
+    def value(self) -> float:
+        """Of everything that was added; 0 where there was nothing to count."""
+        return self.total / self.count if self.count else 0.0
 
 
 class StageModule(lightning.LightningModule):

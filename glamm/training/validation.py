@@ -7,7 +7,6 @@ from typing import Any
 
 import cv2
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 
@@ -20,10 +19,11 @@ from glamm.text.tokenizer import Tokenizer
 from glamm.tracking.runs import Picture, Run
 from glamm.training.callbacks import ends_a_step
 from glamm.training.joint import JointModule
+from glamm.training.stage import Ratio
 
 
 class Validation(Callback):
-    """Runs the module's `validation_step` on the first process and writes the means.
+    """Runs the module's `validation_step` on the first process and writes what all batches give together.
 
     Args:
         config: How often, on how much.
@@ -60,18 +60,19 @@ class Validation(Callback):
     def _look(self, trainer: lightning.Trainer, module: Any, step: int) -> None:  # noqa: ANN401 - a StageModule
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue] - set by fit
         loader = data.val_dataloader()
-        rows: list[dict[str, float]] = []
+        sums: dict[str, Ratio] = {}
         pictures: list[Picture] = []
         module.eval()
         for index, batch in zip(range(self._config.num_batches), loader, strict=False):
             moved = module.transfer_batch_to_device(batch, module.device, 0)
-            rows.append(module.validation_step(moved, index))
+            for name, ratio in module.validation_step(moved, index).items():
+                sums[name] = sums[name] + ratio if name in sums else ratio
             if isinstance(module, JointModule) and len(pictures) < self._config.num_pictures:
                 pictures += _pictures(module.model, moved, self._tokenizer)
         module.train()
-        if not rows:
+        if not sums:
             return
-        self._record({name: float(np.mean([row[name] for row in rows])) for name in rows[0]}, step)
+        self._record({name: ratio.value for name, ratio in sums.items()}, step)
         if self._run:
             self._run.log_pictures("validation", pictures[: self._config.num_pictures], step)
 
