@@ -1,0 +1,95 @@
+"""What is recorded offline can be read back, without a server."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from glamm.errors import DataError
+from glamm.tracking.offline import read_run
+from glamm.tracking.runs import Picture, start_run
+
+pytestmark = [pytest.mark.slow, pytest.mark.e2e]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tracked")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_PROJECT"):
+            patch.delenv(name, raising=False)
+        run = start_run(name="train-joint", job="train", config={"seed": 3}, folder=folder)
+        for step in range(1, 400):
+            run.log({"loss": 1.0 / step}, step=step)
+        mask = np.zeros((1, 8, 8), dtype=bool)
+        mask[:, 2:4] = True
+        picture = Picture(
+            name="a.jpg",
+            image=np.zeros((8, 8, 3), dtype=np.uint8),
+            predicted=mask,
+            predicted_phrases=("a cat",),
+            truth=mask[:0],
+            truth_phrases=(),
+            text="a cat",
+            reference="nothing",
+        )
+        run.log_pictures("validation", [picture], step=400)
+        run.summarise({"val_giou": 0.5})
+        run.log_manifest("glamm-tiny", "model", {"data": {"chunk": "ab"}})
+        run.finish()
+    return run.folder
+
+
+def test_record_holds_parameters_every_step_and_the_final_numbers(recorded):
+    run = read_run(recorded)
+
+    assert (run.name, run.job, run.exit_code) == ("train-joint", "train", 0)
+    assert run.config["seed"] == 3
+    losses = [row["loss"] for row in run.history if "loss" in row]
+    assert losses == [1.0 / step for step in range(1, 400)]
+    assert run.summary["val_giou"] == 0.5
+
+
+def test_record_names_the_model_and_its_data(recorded):
+    (model,) = [one for one in read_run(recorded).artifacts if one.kind == "model"]
+
+    assert model.name == "glamm-tiny"
+    assert model.metadata == {"data": {"chunk": "ab"}}
+
+
+def test_table_keeps_the_masks_of_answer_and_truth(recorded):
+    run = read_run(recorded)
+
+    assert run.history[-1]["validation/nrows"] == 1
+    (table,) = [one for one in run.artifacts if one.kind == "run_table"]
+    masks = [path for name, path in table.files.items() if name.endswith(".mask.png")]
+    assert [path.is_file() for path in masks] == [True, True]
+
+
+def test_record_of_a_killed_run_is_read_as_far_as_it_goes(recorded, tmp_path):
+    cut = tmp_path / recorded.name
+    shutil.copytree(recorded, cut)
+    (path,) = cut.glob("run-*.wandb")
+    path.write_bytes(path.read_bytes()[:-2000])
+
+    run = read_run(cut)
+
+    assert run.exit_code is None
+    assert 0 < len(run.history) <= 400
+
+
+def test_damaged_record_is_named(recorded, tmp_path):
+    bad = tmp_path / recorded.name
+    shutil.copytree(recorded, bad)
+    (path,) = bad.glob("run-*.wandb")
+    content = bytearray(path.read_bytes())
+    content[13] = 9  # the kind of the first piece
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match="is damaged at byte 7"):
+        read_run(bad)
+
+
+def test_folder_without_a_record_is_named(tmp_path):
+    with pytest.raises(DataError, match="holds no W&B record"):
+        read_run(tmp_path)

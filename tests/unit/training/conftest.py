@@ -1,0 +1,15 @@
+import pytest
+
+from tests.training_builders import make_shards, save_micro
+
+
+@pytest.fixture(scope="session")
+def shards(tmp_path_factory):
+    """36 drawn pictures, prepared."""
+    return make_shards(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def micro(tmp_path_factory):
+    """A folder of a very small model."""
+    return save_micro(tmp_path_factory.mktemp("micro") / "start")

@@ -1,0 +1,53 @@
+import pytest
+import torch
+from torch import nn
+
+from glamm.config.training import OptimizerConfig
+from glamm.training.optimizer import build_optimizer, rate_factor
+
+
+@pytest.mark.parametrize(
+    ("step", "share"),
+    [(0, 0.25), (3, 1.0), (4, 1.0), (7, 0.5), (10, 0.0), (11, 0.0)],
+    ids=["first", "last of warm-up", "top", "half way down", "end", "beyond"],
+)
+def test_rate_rises_and_falls_in_straight_lines(step, share):
+    assert rate_factor(step, warmup_steps=4, max_steps=10) == pytest.approx(share)
+
+
+def test_rate_without_warm_up_starts_at_the_top():
+    assert rate_factor(0, warmup_steps=0, max_steps=5) == 1.0
+
+
+class _Parts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.global_encoder = nn.Linear(2, 2)
+        self.language_model = nn.Linear(2, 2)
+
+
+def test_encoders_have_a_rate_of_their_own():
+    config = OptimizerConfig(learning_rate=1.0, encoder_factor=0.3, warmup_steps=0)
+
+    optimizer = build_optimizer(_Parts(), config, max_steps=10)["optimizer"]
+
+    assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1.0, 0.3])
+
+
+def test_an_encoder_has_the_full_rate_in_its_own_stage():
+    config = OptimizerConfig(learning_rate=1.0, encoder_factor=0.3, warmup_steps=0)
+
+    made = build_optimizer(_Parts(), config, max_steps=10, full_rate=("global_encoder",))
+
+    assert [group["lr"] for group in made["optimizer"].param_groups] == [1.0]
+
+
+def test_frozen_parameters_are_left_out():
+    parts = _Parts()
+    parts.global_encoder.requires_grad_(requires_grad=False)
+
+    optimizer = build_optimizer(parts, OptimizerConfig(), max_steps=10)["optimizer"]
+
+    assert isinstance(optimizer, torch.optim.AdamW)
+    trained = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    assert [id(one) for one in trained] == [id(one) for one in parts.language_model.parameters()]

@@ -1,0 +1,110 @@
+import errno
+
+import pytest
+
+from glamm.errors import BusyError, CheckpointError, EnvironmentFault
+from glamm.training.run_folder import RunFolder, fingerprint
+from tests.training_builders import train_config
+
+
+def name_of(config=None, *, data="a", start="nothing"):
+    return fingerprint(config or train_config(), data={"train/chunk.bin": data}, start=start)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"log_steps": 7},
+        {"checkpoint_steps": 7},
+        {"validation": {"every_steps": 3}},
+        {"loader": {"batch_size": 2, "num_workers": 2}},
+    ],
+    ids=["log", "checkpoints", "validation", "workers"],
+)
+def test_fingerprint_is_unchanged_by_what_weights_do_not_depend_on(changed):
+    assert name_of(train_config(**changed)) == name_of()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"config": train_config(seed=1)},
+        {"config": train_config(max_steps=7)},
+        {"config": train_config(devices=2)},
+        {"config": train_config(loader={"batch_size": 3})},
+        {"data": "b"},
+        {"start": "c"},
+    ],
+    ids=["seed", "steps", "devices", "batch", "data", "start"],
+)
+def test_fingerprint_changes_with_what_weights_depend_on(other):
+    assert name_of(**other) != name_of()
+
+
+def write(folder, step, content=b"weights"):
+    with folder.writing(step) as path:
+        path.write_bytes(content)
+        folder.commit(step)
+
+
+def test_only_the_last_two_checkpoints_are_kept(tmp_path):
+    folder = RunFolder(tmp_path)
+
+    for step in (2, 4, 6):
+        write(folder, step)
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "step=00000004.ckpt",
+        "step=00000004.sha256",
+        "step=00000006.ckpt",
+        "step=00000006.sha256",
+    ]
+
+
+def test_damaged_checkpoint_sends_back_to_the_one_before_and_says_so(tmp_path, caplog):
+    folder = RunFolder(tmp_path)
+    write(folder, 2)
+    write(folder, 4)
+    folder.checkpoint_path(4).write_bytes(b"weig")
+
+    assert folder.last_good() == folder.checkpoint_path(2)
+    assert "step=00000004.ckpt is damaged" in caplog.text
+
+
+def test_only_damaged_checkpoints_are_an_error(tmp_path):
+    folder = RunFolder(tmp_path)
+    write(folder, 2)
+    folder.checkpoint_path(2).write_bytes(b"")
+
+    with pytest.raises(CheckpointError, match="every checkpoint in it is damaged"):
+        folder.last_good()
+
+
+def test_new_run_has_no_checkpoint(tmp_path):
+    assert RunFolder(tmp_path).last_good() is None
+
+
+def fill_disk_while_writing(folder, step):
+    with folder.writing(step) as path:
+        path.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_full_disk_leaves_the_earlier_checkpoint_and_no_rest(tmp_path):
+    folder = RunFolder(tmp_path)
+    write(folder, 2)
+
+    with pytest.raises(EnvironmentFault, match="No space left on device"):
+        fill_disk_while_writing(folder, 4)
+
+    assert folder.last_good() == folder.checkpoint_path(2)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_same_run_twice_at_once_is_refused(tmp_path):
+    with (
+        RunFolder(tmp_path).lock(),
+        pytest.raises(BusyError, match="another process trains"),
+        RunFolder(tmp_path).lock(),
+    ):
+        pytest.fail("both run")
