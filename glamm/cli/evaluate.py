@@ -69,6 +69,10 @@ def gcg(  # noqa: PLR0913 - two ways in: a folder of predictions, or a model and
     config = load_params(params, overrides).evaluate
     console = Console(stderr=True)
     if predictions and ground_truth and not (model or data or out):
+        if json is not None:
+            json.parent.mkdir(
+                parents=True, exist_ok=True
+            )  # a place that cannot be is said before the work
         with _shown(console) as progress:
             report = evaluate_folder(predictions, ground_truth, split, config, progress=progress)
         if json is not None:

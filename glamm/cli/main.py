@@ -52,7 +52,13 @@ def main() -> None:
         _end(error)
     except OSError as error:
         if error.errno not in _FULL_DISK:
-            raise
+            if error.filename is None:
+                raise
+            _end(
+                EnvironmentFault(
+                    f"{error.filename}: {error.strerror}. Name another place, or repair this one."
+                )
+            )
         place = f" while writing {error.filename}" if error.filename else ""
         _end(
             EnvironmentFault(

@@ -19,6 +19,8 @@ class TruthMask:
         area: What the file says; COCO's size classes go by it and not by the mask.
         category: 1 in the official files.
         is_crowd: COCO's flag; only average precision looks at it.
+        occurrences: How many annotations of the file have this id; the release's average precision counts the last of
+            them that many times.
     """
 
     id: int
@@ -26,6 +28,7 @@ class TruthMask:
     area: float
     category: int = 1
     is_crowd: bool = False
+    occurrences: int = 1
 
 
 @dataclass(frozen=True, slots=True)

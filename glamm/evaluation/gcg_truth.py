@@ -1,5 +1,6 @@
 """Read the ground truth of GranD-f val and test: captions with labels in one file, masks in another."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,10 @@ def _masks(
 ) -> dict[ImageId, list[TruthMask]]:
     """Masks by image. Of two annotations with one id the later one stands in the earlier one's place.
 
-    Upstream: pycocotools keeps annotations in a dictionary by id. Kept, and named.
+    Upstream: pycocotools keeps annotations in a dictionary by id, but a list of ids for each image; average precision
+        therefore sees the later annotation once for each occurrence of its id. Kept, and named.
     """
+    occurrences: Counter[int] = Counter()
     by_id: dict[int, tuple[ImageId, TruthMask]] = {}
     for index, item in enumerate(_list(tree, "annotations", path)):
         record = f"annotations[{index}]"
@@ -122,6 +125,7 @@ def _masks(
         if number in by_id:
             message = f"annotation id {number} occurs again; the later one replaces the earlier one"
             findings.append(_duplicate(str(image_id), message))
+        occurrences[number] += 1
         by_id[number] = (
             image_id,
             TruthMask(
@@ -130,6 +134,7 @@ def _masks(
                 float(area(mask)) if stated is None else stated,
                 category=_category(entry),
                 is_crowd=bool(entry.get("iscrowd", 0)),
+                occurrences=occurrences[number],
             ),
         )
     masks: dict[ImageId, list[TruthMask]] = {}

@@ -69,6 +69,7 @@ def coco_stats_compat(pairs: Sequence[GcgPair]) -> dict[str, float]:
         | {"category_id": truth.category, "iscrowd": int(truth.is_crowd)}
         for pair in pairs
         for truth in pair.truth.masks
+        for _ in range(truth.occurrences)
     ]
     detections = [
         _annotation(pair, 0, mask, area=float(area(mask))) | {"score": 1.0}

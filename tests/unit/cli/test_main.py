@@ -52,6 +52,13 @@ def test_full_disk_names_the_file(run_failing):
     assert "the disk is full while writing out/x.jpg" in shown
 
 
+def test_a_place_that_cannot_be_is_named(run_failing):
+    code, shown = run_failing(PermissionError(errno.EACCES, "Permission denied", "/root/out.json"))
+
+    assert code == 1
+    assert shown.startswith("error: /root/out.json: Permission denied")
+
+
 def test_a_bug_keeps_its_traceback(monkeypatch):
     def fail(**_):
         raise ZeroDivisionError
