@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 else:
     D = TypeVar("D")
 
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """One step's input.

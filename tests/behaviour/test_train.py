@@ -32,11 +32,6 @@ def read_table(path):
         return list(csv.DictReader(file))
 
 
-def read_rows(path):
-    with path.open() as file:
-        return list(csv.DictReader(file))
-
-
 def endings(words):
     return [line for line in words.splitlines() if line.startswith(("error: ", "interrupted: "))]
 
