@@ -50,6 +50,16 @@ class StageModule(lightning.LightningModule):
         """Called after all callbacks: the next thing is to take a batch."""
         self.asked_for_data = time.monotonic()
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip here: Lightning refuses to with a fused optimiser in bf16, where no scaler stands in the way."""
+        trained = [one for group in optimizer.param_groups for one in group["params"]]
+        torch.nn.utils.clip_grad_norm_(trained, gradient_clip_val or float("inf"))
+
     def transfer_batch_to_device(
         self,
         batch: Any,  # noqa: ANN401 - each stage has its own batch

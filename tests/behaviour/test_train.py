@@ -73,12 +73,17 @@ def test_run_shows_little_and_leaves_a_model_with_its_past(start_train, tmp_path
 @pytest.mark.parametrize(
     "fields",
     [
-        {"stage": "joint", "loader__num_workers": 2, "accumulate": 2},
+        {
+            "stage": "joint",
+            "loader__num_workers": 2,
+            "accumulate": 2,
+            "precision": "bf16-mixed",
+        },
         {"stage": "joint", "devices": 2},
         {"stage": "grounding"},
         {"stage": "global_encoder"},
     ],
-    ids=["workers and accumulation", "two devices", "grounding", "global encoder"],
+    ids=["workers, accumulation and bf16", "two devices", "grounding", "global encoder"],
 )
 def test_killed_run_goes_on_to_the_same_weights(start_train, tmp_path, fields):
     for name in ("whole", "killed"):
