@@ -134,7 +134,7 @@ def start_run(
         "name": name,
         "job_type": job,
         "config": dict(config),
-        "dir": str(folder),
+        "dir": str(folder.resolve()),  # the writing process may have been started in another folder
         "id": resume_id,
         "resume": "allow" if resume_id else None,
     }
