@@ -63,8 +63,9 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Where the offline record is."""
-        return Path(self._run.dir).parent
+        """Where the offline record is, seen from the working directory where it lies below it."""
+        path, here = Path(self._run.dir).parent, Path.cwd()
+        return path.relative_to(here) if path.is_relative_to(here) else path
 
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Add a row to the history."""
