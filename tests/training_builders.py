@@ -23,7 +23,7 @@ from glamm.text.tokenizer import embedded_tokenizer
 GLAMM = Path(sys.executable).with_name("glamm")
 
 
-def micro_config(*, hidden_size: int = 32) -> ModelConfig:
+def micro_config(*, grounding_hidden_size: int = 32) -> ModelConfig:
     """A tenth of `tiny`; all five parts are there."""
     vocab_size = len(embedded_tokenizer())
     return ModelConfig(
@@ -47,7 +47,7 @@ def micro_config(*, hidden_size: int = 32) -> ModelConfig:
         ),
         language_model=LanguageModelConfig(
             vocab_size=vocab_size,
-            hidden_size=hidden_size,
+            hidden_size=32,
             intermediate_size=64,
             num_layers=2,
             num_heads=2,
@@ -56,7 +56,7 @@ def micro_config(*, hidden_size: int = 32) -> ModelConfig:
         grounding_encoder=GroundingEncoderConfig(
             image_size=32,
             patch_size=8,
-            hidden_size=32,
+            hidden_size=grounding_hidden_size,
             num_layers=2,
             num_heads=2,
             global_attention_layers=(1,),
@@ -68,10 +68,10 @@ def micro_config(*, hidden_size: int = 32) -> ModelConfig:
     )
 
 
-def save_micro(folder: Path, *, seed: int = 0, hidden_size: int = 32) -> Path:
+def save_micro(folder: Path, *, seed: int = 0, grounding_hidden_size: int = 32) -> Path:
     """Write a model folder with random weights."""
     torch.manual_seed(seed)
-    model = GLaMM.from_config(micro_config(hidden_size=hidden_size))
+    model = GLaMM.from_config(micro_config(grounding_hidden_size=grounding_hidden_size))
     save_model(model, folder, tokenizer_model=embedded_tokenizer().model, lineage={})
     return folder
 

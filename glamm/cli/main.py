@@ -36,6 +36,9 @@ _FULL_DISK = {errno.ENOSPC, errno.EDQUOT}
 
 def main() -> None:
     """Run the command line; an expected failure prints one line and ends with its exit code."""
+    logging.raiseExceptions = (
+        False  # a log file on a full disk, such as W&B's, is no reason for a traceback
+    )
     logging.basicConfig(
         level=os.environ.get("GLAMM_LOG_LEVEL", "INFO").upper(),
         handlers=[_log_handler()],

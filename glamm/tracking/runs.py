@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -49,12 +50,24 @@ class Picture:
 class Run:
     """One run of a stage.
 
+    A record that cannot be written, for example because the disk is full, is said once and does not end the run.
+
     Args:
         run: Weights & Biases' own.
     """
 
     def __init__(self, run: Any) -> None:  # noqa: ANN401 - wandb's class is not exported
         self._run = run
+        self._has_warned = False
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, wandb.Error) as error:
+            if not self._has_warned:
+                self._has_warned = True
+                logger.warning("W&B's record %s is not complete: %s", self.folder, error)
 
     @property
     def id(self) -> str:
@@ -69,34 +82,41 @@ class Run:
 
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Add a row to the history."""
-        self._run.log(dict(metrics), step=step)
+        with self._recording():
+            self._run.log(dict(metrics), step=step)
 
     def summarise(self, metrics: Mapping[str, float]) -> None:
         """Set the final numbers."""
-        self._run.summary.update(dict(metrics))
+        with self._recording():
+            self._run.summary.update(dict(metrics))
 
     def log_pictures(self, name: str, pictures: Sequence[Picture], step: int | None = None) -> None:
         """Add a table of answers with masks: what the model says beside the ground truth."""
         if not pictures:
             return
-        table = wandb.Table(columns=["image", "prediction", "ground truth", "answer", "reference"])
-        for picture in pictures:
-            table.add_data(
-                picture.name,
-                _with_masks(picture.image, picture.predicted, picture.predicted_phrases),
-                _with_masks(picture.image, picture.truth, picture.truth_phrases),
-                picture.text,
-                picture.reference,
+        with self._recording():
+            table = wandb.Table(
+                columns=["image", "prediction", "ground truth", "answer", "reference"]
             )
-        self._run.log({name: table}, step=step)
+            for picture in pictures:
+                table.add_data(
+                    picture.name,
+                    _with_masks(picture.image, picture.predicted, picture.predicted_phrases),
+                    _with_masks(picture.image, picture.truth, picture.truth_phrases),
+                    picture.text,
+                    picture.reference,
+                )
+            self._run.log({name: table}, step=step)
 
     def log_manifest(self, name: str, kind: str, metadata: Mapping[str, Any]) -> None:
         """Record an artifact by what it is made of; the bytes stay with DVC."""
-        self._run.log_artifact(wandb.Artifact(name, type=kind, metadata=dict(metadata)))
+        with self._recording():
+            self._run.log_artifact(wandb.Artifact(name, type=kind, metadata=dict(metadata)))
 
     def finish(self, *, is_failed: bool = False) -> None:
         """Write everything out."""
-        self._run.finish(exit_code=int(is_failed))
+        with self._recording():
+            self._run.finish(exit_code=int(is_failed))
 
 
 def start_run(

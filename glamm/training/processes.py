@@ -83,8 +83,11 @@ class OtherProcesses:
             child.wait()
         for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "WORLD_SIZE", _RANK):
             os.environ.pop(name, None)
-        if failed is not None:
-            self._fail_as(failed)
+        try:
+            if failed is not None:
+                self._fail_as(failed)
+        finally:
+            self._close()
 
     def _start(self) -> None:
         for rank in range(1, self._devices):
@@ -120,6 +123,12 @@ class OtherProcesses:
             ) from None
         sys.stderr.write(said)
         sys.exit(code)
+
+    def _close(self) -> None:
+        for child, words in zip(self._children, self._words, strict=True):
+            words.close()
+            if child.stdin:
+                child.stdin.close()
 
     def _first_failed(self) -> int | None:
         """Which one ended with an error; when one does, the rest fail for want of it, a moment later."""

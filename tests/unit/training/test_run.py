@@ -1,0 +1,104 @@
+"""Whole runs in this process: what is looked at, resumed and refused."""
+
+import shutil
+
+import pytest
+
+from glamm.errors import CheckpointError, DataError, EnvironmentFault
+from glamm.tracking.offline import read_run
+from glamm.training.metrics import read_metrics
+from glamm.training.run import train
+from glamm.training.start import make_start
+from tests.training_builders import save_micro, train_config
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working folder of its own, and no account."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.mark.timeout(180)
+def test_validation_looks_when_it_is_told_to_and_at_the_end(shards, micro, here):
+    validation = {"every_steps": 2, "num_batches": 2, "num_pictures": 3}
+    config = train_config(start=str(micro), max_steps=5, accumulate=2, validation=validation)
+
+    last = train(shards, here / "out", config)
+
+    rows = read_metrics(here / "out/metrics.csv")
+    looked_at = [row for row in rows if "val_giou" in row]
+    assert [row["step"] for row in looked_at] == [2, 4, 5]
+    assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5]
+    assert last["val_giou"] == looked_at[-1]["val_giou"]
+    (record,) = (here / ".runs/wandb/wandb").glob("offline-run-*")
+    run = read_run(record)
+    assert [row["_step"] for row in run.history if "validation/nrows" in row] == [2, 4, 5]
+    assert [row["val_giou"] for row in run.history if "val_giou" in row] == [
+        row["val_giou"] for row in looked_at
+    ]
+    assert {one.kind for one in run.artifacts} == {"run_table", "model"}
+    assert run.exit_code == 0
+
+
+@pytest.mark.timeout(180)
+def test_parts_trained_apart_start_the_joint_run(shards, micro, here):
+    for stage in ("global_encoder", "grounding"):
+        config = train_config(start=str(micro), stage=stage, max_steps=2)
+        train(shards, here / stage, config)
+
+    start = make_start(
+        train_config(start=str(here / "global_encoder"), start_grounding=str(here / "grounding"))
+    )
+    untrained = make_start(train_config(start=str(micro)))
+
+    changed = {
+        name.split(".")[0]
+        for name, value in start.model.state_dict().items()
+        if not value.equal(untrained.model.state_dict()[name])
+    }
+    assert {"global_encoder", "grounding_encoder", "mask_decoder"} <= changed
+    assert "language_model" not in changed
+
+
+def test_parts_of_another_size_are_refused(micro, tmp_path):
+    wider = save_micro(tmp_path / "wider", grounding_hidden_size=48)
+
+    with pytest.raises(CheckpointError, match="grounding_encoder: tensors do not fit"):
+        make_start(train_config(start=str(micro), start_grounding=str(wider)))
+
+
+def test_run_without_shards_is_refused_before_anything_is_written(micro, here):
+    with pytest.raises(DataError, match="run glamm data prepare"):
+        train(here / "nowhere", here / "out", train_config(start=str(micro)))
+
+    assert not list(here.iterdir())
+
+
+def test_place_that_cannot_be_is_told_before_the_first_step(shards, micro, here):
+    (here / "file").touch()
+
+    with pytest.raises(EnvironmentFault, match="file/out: cannot be written"):
+        train(shards, here / "file/out", train_config(start=str(micro)))
+
+
+@pytest.mark.timeout(180)
+def test_only_damaged_checkpoints_end_with_the_folder_to_delete(shards, micro, here):
+    config = train_config(start=str(micro), max_steps=3, checkpoint_steps=2)
+    copy = here / "copy"
+    with pytest.MonkeyPatch.context() as patch:
+        # the folder of a finished run goes; keep what a killed one leaves
+        patch.setattr(
+            "glamm.training.run.RunFolder.remove", lambda run: shutil.copytree(run.path, copy)
+        )
+        train(shards, here / "out", config)
+    (left,) = (here / ".runs/train").iterdir()
+    for path in left.glob("step=*.ckpt"):
+        path.write_bytes(path.read_bytes()[:1000])
+
+    with pytest.raises(CheckpointError, match=r"\.runs/train/out-joint.*Delete the folder"):
+        train(shards, here / "out", config)

@@ -1,0 +1,45 @@
+import os
+import signal
+
+import pytest
+
+from glamm.errors import InterruptedRun
+from glamm.training.stop import StopRequest
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"]
+)
+def test_signal_outside_the_steps_ends_the_run_at_once(number, code):
+    reason = f"{number.name}: nothing new was saved"
+    with pytest.raises(InterruptedRun, match=reason) as caught, StopRequest():
+        os.kill(os.getpid(), number)
+
+    assert caught.value.exit_code == code
+
+
+def test_signal_during_the_steps_is_remembered_and_said(caplog):
+    with StopRequest() as stop:
+        stop.is_stepping = True
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert stop.received is signal.SIGTERM
+    assert "SIGTERM: finishing this step and saving" in caplog.text
+
+
+def test_second_signal_ends_at_once():
+    stop = StopRequest()
+    stop.is_stepping = True
+
+    with pytest.raises(InterruptedRun), stop:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_handlers_are_given_back():
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+
+    with StopRequest():
+        pass
+
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
