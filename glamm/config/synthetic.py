@@ -21,6 +21,7 @@ class SynthConfig(Config):
         jpeg_quality: 1 to 100.
         cutouts: A folder of RGBA pictures to paste; None draws shapes instead.
         backgrounds: A folder of photographs to paste on; given exactly when `cutouts` is.
+        drawn_share: Part of the scenes that is drawn although there is something to paste, 0 to 1.
     """
 
     seed: int = Field(default=0, ge=0)
@@ -33,6 +34,7 @@ class SynthConfig(Config):
     jpeg_quality: int = Field(default=92, ge=1, le=100)
     cutouts: Path | None = None
     backgrounds: Path | None = None
+    drawn_share: float = Field(default=0.0, ge=0, le=1)
 
     @model_validator(mode="after")
     def _has_both_folders_or_none(self) -> "SynthConfig":

@@ -57,6 +57,9 @@ class TrainConfig(Config):
         start: "embedded", a model folder, or null to start from nothing. The embedded one is a pretrained `tiny`.
         start_grounding: A model folder of the same size whose three parts for masks are taken instead, so that the
             stages global_encoder and grounding can run side by side.
+        global_image_size: Side in pixels of what the global encoder sees, null keeps the start's; its position
+            embeddings are stretched.
+        grounding_image_size: Likewise, of the grounding encoder.
         max_steps: Optimiser steps.
         accumulate: Batches an optimiser step.
         devices: Processes; on a CPU two with one thread each are faster than one with two.
@@ -72,6 +75,8 @@ class TrainConfig(Config):
     size: ModelSize = "tiny"
     start: str | None = "embedded"
     start_grounding: str | None = None
+    global_image_size: PositiveInt | None = None
+    grounding_image_size: PositiveInt | None = None
     max_steps: PositiveInt = 200
     accumulate: PositiveInt = 1
     devices: PositiveInt = 2

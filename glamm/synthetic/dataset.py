@@ -68,7 +68,7 @@ class Job:
     def draw(self, rng: np.random.Generator, split: Split) -> Scene:
         """Make the scene of this stream."""
         side, most = self.config.image_size, self.config.max_objects
-        if self.library is None:
+        if self.library is None or rng.random() < self.config.drawn_share:
             return draw_scene(rng, side=side, max_objects=most)
         pools = {Split.VAL: self.library.val, Split.TEST: self.library.test}
         pool = pools.get(split, self.library.train)
@@ -129,7 +129,7 @@ def _count(config: SynthConfig, split: Split) -> int:
 def _library(config: SynthConfig, *, run: Runner) -> Library | None:
     if config.cutouts is None or config.backgrounds is None:
         return None
-    return open_library(config.cutouts, config.backgrounds, seed=config.seed, run=run)
+    return open_library(config.cutouts, config.backgrounds, run=run)
 
 
 def _stamp(config: SynthConfig, library: Library | None) -> dict[str, Any]:

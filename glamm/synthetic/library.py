@@ -87,13 +87,12 @@ class Library:
     digest: str
 
 
-def open_library(cutouts: Path, backgrounds: Path, *, seed: int, run: Runner = map) -> Library:
+def open_library(cutouts: Path, backgrounds: Path, *, run: Runner = map) -> Library:
     """Read two folders, name what cannot be used, and deal the rest out to the splits.
 
     Args:
         cutouts: RGBA pictures, at any depth, each described by a .txt of the same stem beside it or by its name.
         backgrounds: Photographs, at any depth.
-        seed: Decides which picture goes to which split.
         run: Like the built-in map; a pool's map reads in parallel.
 
     Raises:
@@ -101,7 +100,7 @@ def open_library(cutouts: Path, backgrounds: Path, *, seed: int, run: Runner = m
     """
     things = _usable(cutouts, "cut-outs", inspect_cutout, run=run)
     places = _usable(backgrounds, "backgrounds", inspect_background, run=run)
-    dealt_things, dealt_places = _deal(things, seed=seed), _deal(places, seed=seed)
+    dealt_things, dealt_places = _deal(things), _deal(places)
     digest = hashlib.sha256()
     for source in (*things, *places):
         digest.update(f"{source.digest} {source.look}\n".encode())
@@ -260,12 +259,16 @@ def _usable(
     return list(usable.values())
 
 
-def _deal(sources: list[Source], *, seed: int) -> tuple[list[Source], list[Source], list[Source]]:
-    """Deal pictures out so that several of one name spread over the splits, always in the same way."""
+def _deal(sources: list[Source]) -> tuple[list[Source], list[Source], list[Source]]:
+    """Deal pictures out so that several of one name spread over the splits.
+
+    Always in the same way, whatever the seed of the scenes: what a model was pretrained on is never what it is
+    judged by.
+    """
 
     def key(source: Source) -> tuple[str, str]:
         name = source.look.noun if source.look else ""
-        return _hash(f"{seed} {name}"), _hash(f"{seed} {source.digest}")
+        return _hash(name), _hash(source.digest)
 
     order = sorted(sources, key=key)
     share = max(1, round(_SHARE * len(order)))

@@ -24,9 +24,8 @@ from glamm.training.optimizer import build_optimizer
 from glamm.training.stage import Ratio, StageModule
 from glamm.training.words import count_vocabulary, patch_targets
 
-_NUM_WORDS = 256
-_PICTURES_COUNTED = 1500
-
+_NUM_WORDS = 512
+_PICTURES_COUNTED = 4000
 
 @dataclass(frozen=True, slots=True)
 class PatchBatch:
@@ -79,6 +78,9 @@ class PatchBatches(Dataset[PatchBatch]):
             shown, described = patch_targets(
                 samples, vocabulary=self._vocabulary, grid_size=self._grid_size
             )
+            if rng.random() < 0.5:  # no word of a patch depends on the side
+                pixels[-1] = pixels[-1][..., ::-1]
+                shown, described = self._mirrored(shown), self._mirrored(described)
             is_shown.append(shown)
             words.append(described)
         return PatchBatch(
@@ -86,6 +88,10 @@ class PatchBatches(Dataset[PatchBatch]):
             torch.from_numpy(np.stack(is_shown)),
             torch.from_numpy(np.stack(words)),
         )
+
+    def _mirrored(self, patches: np.ndarray) -> np.ndarray:
+        grid = patches.reshape(self._grid_size, self._grid_size, *patches.shape[1:])
+        return grid[:, ::-1].reshape(patches.shape)
 
 
 def read_vocabulary(reader: ShardReader) -> tuple[str, ...]:

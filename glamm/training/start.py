@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from glamm.checkpoints.resize import resized
 from glamm.checkpoints.store import TOKENIZER_FILE, load_model, load_weights, read_config
 from glamm.config.model import ModelConfig
 from glamm.config.training import TrainConfig
@@ -41,14 +42,16 @@ def make_start(config: TrainConfig) -> Start:
     """Load or build; the random generator must have been seeded.
 
     Raises:
-        ConfigError: A size without an embedded start is asked to start from it.
+        ConfigError: A size without an embedded start is asked to start from it, or pictures of a size that has no
+            whole number of patches.
         CheckpointError: A model folder is damaged, or its parts have other sizes.
     """
     start = _load_or_build(config)
-    model, origin = start.model, start.origin
+    model = _resized(start.model, config)
+    origin = start.origin
     if config.start_grounding:
         folder = Path(config.start_grounding)
-        other, _ = load_model(folder)
+        other = _resized(load_model(folder)[0].float(), config)
         for name in GROUNDING_PARTS:
             weights = other.get_submodule(name).state_dict()
             load_weights(model.get_submodule(name), weights, source=folder / name)
@@ -65,6 +68,17 @@ def make_start(config: TrainConfig) -> Start:
     )
     model.config = model.config.model_copy(update={"losses": losses})
     return Start(model, start.tokenizer, origin)
+
+
+def _resized(model: GLaMM, config: TrainConfig) -> GLaMM:
+    try:
+        return resized(
+            model, global_size=config.global_image_size, grounding_size=config.grounding_image_size
+        )
+    except ValueError as error:
+        raise ConfigError(
+            f"train.global_image_size, train.grounding_image_size: {error}"
+        ) from error
 
 
 def _load_or_build(config: TrainConfig) -> Start:

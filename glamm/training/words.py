@@ -18,8 +18,10 @@ from glamm.structures.sample import Obj, Sample
 
 _WORD = re.compile(r"[a-z][a-z-]+")
 _FUNCTION_WORDS = frozenset(
-    "a an the of in on at to and or is are with by for from that this it its two three four five".split()
+    """a an the of in on at to and or is are with by for from that this it its one two three four five thing
+    left right far near next front behind top bottom under above below largest smallest nearest""".split()
 )
+"""Words that tell a thing apart from others, or join words: no patch shows them."""
 _MIN_COVERAGE = 0.3
 """Share of a patch that an object must cover for the patch to show it."""
 
@@ -50,14 +52,14 @@ def object_words(obj: Obj, *, samples: Iterable[Sample] = ()) -> frozenset[str]:
 
 
 def count_vocabulary(pictures: Iterable[tuple[Sample, ...]], *, num_words: int) -> tuple[str, ...]:
-    """The commonest words of the objects of some pictures; words of fewer than 1 in 500 objects are left out."""
+    """The commonest words of the objects of some pictures; words of fewer than 1 in 1,000 objects are left out."""
     counts: Counter[str] = Counter()
     num_objects = 0
     for samples in pictures:
         for obj in samples[0].objects:
             counts.update(object_words(obj, samples=samples))
             num_objects += 1
-    common = [word for word, count in counts.most_common(num_words) if count * 500 >= num_objects]
+    common = [word for word, count in counts.most_common(num_words) if count * 1000 >= num_objects]
     return tuple(sorted(common))
 
 

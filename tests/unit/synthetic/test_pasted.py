@@ -21,7 +21,7 @@ Digest = Callable[[Path], dict[str, bytes]]
 
 @pytest.fixture
 def library(cutouts: Path, backgrounds: Path) -> Library:
-    return open_library(cutouts, backgrounds, seed=0)
+    return open_library(cutouts, backgrounds)
 
 
 def test_splits_share_no_picture(library: Library) -> None:
@@ -35,7 +35,7 @@ def test_splits_share_no_picture(library: Library) -> None:
 def test_the_same_name_spreads_over_the_splits(cutouts: Path, backgrounds: Path) -> None:
     for path in cutouts.rglob("*.txt"):
         path.write_text("An apple.")
-    library = open_library(cutouts, backgrounds, seed=0)
+    library = open_library(cutouts, backgrounds)
     assert all(
         pool.cutouts[0].look.name == "apple" for pool in (library.train, library.val, library.test)
     )
@@ -69,7 +69,7 @@ def config(cutouts: Path, backgrounds: Path) -> SynthConfig:
 def test_files_name_only_cutouts_of_their_split(config: SynthConfig, tmp_path: Path) -> None:
     out = tmp_path / "out"
     write_dataset(out, config, workers=1)
-    library = open_library(config.cutouts, config.backgrounds, seed=0)
+    library = open_library(config.cutouts, config.backgrounds)
     for split, pool in (("val", library.val), ("test", library.test)):
         file = out / f"GranDf/annotations/val_test/{split}_gcg_coco_caption_gt.json"
         labels = {
@@ -119,7 +119,7 @@ def test_bad_files_are_named_and_set_aside(
     cv2.imwrite(str(cutouts / "needle.png"), cv2.resize(picture, (600, 20))[:18])
     cv2.imwrite(str(cutouts / "huge.png"), np.zeros((8000, 8000, 4), np.uint8))
     with caplog.at_level(logging.WARNING):
-        library = open_library(cutouts, backgrounds, seed=0)
+        library = open_library(cutouts, backgrounds)
     said = "\n".join(record.getMessage() for record in caplog.records)
     for name, reason in (
         ("broken.png", ""), ("noise.png", "no picture"), ("plain.jpg", "no alpha"), ("opaque.png", "no transparent"),
@@ -138,7 +138,7 @@ def test_pictures_of_other_kinds_of_png_work(cutouts: Path, backgrounds: Path) -
     rgba.quantize(8).save(cutouts / "palette cup.png", transparency=0)
     rgba.convert("LA").save(cutouts / "grey cup.png")
     rgba.save(cutouts / "modern cup.webp", lossless=True)
-    library = open_library(cutouts, backgrounds, seed=0)
+    library = open_library(cutouts, backgrounds)
     pools = (library.train, library.val, library.test)
     names = {source.look.name for pool in pools for source in pool.cutouts}
     assert {"palette cup", "grey cup"} <= names
@@ -148,18 +148,18 @@ def test_too_few_files_are_counted(cutouts: Path, backgrounds: Path) -> None:
     for path in sorted(cutouts.rglob("*.png"))[2:]:
         path.unlink()
     with pytest.raises(DataError, match=r"2 usable cut-outs of 2 pictures.*at least 3"):
-        open_library(cutouts, backgrounds, seed=0)
+        open_library(cutouts, backgrounds)
 
 
 def test_a_missing_folder_is_named(cutouts: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere: is no folder"):
-        open_library(cutouts, tmp_path / "nowhere", seed=0)
+        open_library(cutouts, tmp_path / "nowhere")
 
 
 def test_few_cutouts_make_scenes_of_few_things(cutouts: Path, backgrounds: Path) -> None:
     for path in sorted(cutouts.rglob("*.png"))[3:]:
         path.unlink()
-    library = open_library(cutouts, backgrounds, seed=0)
+    library = open_library(cutouts, backgrounds)
     for seed in range(10):
         assert (
             len(

@@ -32,8 +32,7 @@ def test_second_signal_ends_at_once():
     stop.is_stepping = True
 
     with pytest.raises(InterruptedRun), stop:
-        for _ in range(2):
-            os.kill(os.getpid(), signal.SIGINT)
+        _ = [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)]
 
 
 def test_handlers_are_given_back():

@@ -1,0 +1,65 @@
+import pytest
+import torch
+
+from glamm.checkpoints.resize import resized
+from glamm.models.glamm import GLaMM
+from tests.training_builders import micro_config
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    return GLaMM.from_config(micro_config()).eval()
+
+
+def test_the_same_size_is_the_same_model(model):
+    encoder = model.config.global_encoder
+
+    assert resized(model, global_size=encoder.image_size) is model
+
+
+def test_another_size_changes_positions_alone(model):
+    before = model.state_dict()
+
+    other = resized(model, global_size=64, grounding_size=64)
+
+    changed = {
+        name for name, value in other.state_dict().items() if value.shape != before[name].shape
+    }
+    assert all("pos" in name for name in changed)
+    assert any("global_encoder" in name for name in changed)
+    assert any("grounding_encoder" in name for name in changed)
+    assert all(
+        torch.equal(value, before[name])
+        for name, value in other.state_dict().items()
+        if name not in changed
+    )
+
+
+def test_it_sees_pictures_of_its_size(model):
+    other = resized(model, global_size=64, grounding_size=48)
+    pixels = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+
+    with torch.no_grad():
+        tokens = other.encode_image(pixels).tokens
+        embedding = other.encode_grounding(pixels[..., :48, :48].contiguous(), ((48, 48),))
+
+    assert tokens.shape[1] == other.config.global_encoder.num_tokens
+    assert embedding.shape[-1] == other.config.grounding_encoder.grid_size
+
+
+def test_a_flat_picture_looks_nearly_the_same(model):
+    other = resized(model, global_size=64)
+
+    def mean_token(one):
+        side = one.config.global_encoder.image_size
+        pixels = torch.full((1, 3, side, side), 100, dtype=torch.uint8)
+        return one.encode_image(pixels).tokens.mean(1)
+
+    with torch.no_grad():
+        assert torch.cosine_similarity(mean_token(model), mean_token(other)).item() > 0.98
+
+
+def test_a_broken_patch_is_refused(model):
+    with pytest.raises(ValueError, match="no multiple of the patch"):
+        resized(model, grounding_size=63)
