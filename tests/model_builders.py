@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from glamm.config.model import ModelConfig
-from glamm.inference.engine import GenerationRequest
+from glamm.inference.requests import GenerationRequest
 from glamm.models.glamm import GLaMM
 from glamm.structures.batch import Batch
 from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID

@@ -2,11 +2,15 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from jaxtyping import Float32
 from PIL import Image
 
+from glamm.geometry.masks import encode
 from glamm.inference.images import Pixels
 from glamm.inference.overlay import draw_overlay
 from glamm.structures.answer import GroundedAnswer
+from glamm.structures.sample import Mask
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -15,9 +19,15 @@ class Answer(GroundedAnswer):
 
     Args:
         image: RGB, upright; masks and boxes are in its pixels.
+        mask_logits: What the mask decoder gave, on the padded square at a quarter of a patch a pixel.
     """
 
     image: Pixels = field(kw_only=True, repr=False)
+    mask_logits: Float32[np.ndarray, "masks low low"] = field(kw_only=True, repr=False)
+
+    def rles(self) -> list[Mask]:
+        """The masks in COCO's compressed run-length code."""
+        return [encode(mask) for mask in self.masks]
 
     def overlay(self) -> Image.Image:
         """Draw the masks on the picture and the words below it, each phrase in the colour of its mask."""

@@ -1,76 +1,420 @@
-"""Greedy generation with a key-value cache: every part of the model runs as seldom as possible."""
+"""Generation: many requests run through one model together, and every part of it runs as seldom as possible.
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+- The prompt is read once; then one token at a time with the keys and values of what came before.
+- All running answers take their step together; requests join and leave between two steps.
+- A picture is encoded once, and the prompt up to and including it is read once, however many questions follow.
+- The grounding encoder runs when a [SEG] came; all masks that are due are decoded in one run.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float
 from torch import Tensor
+from transformers import DynamicCache
 
-from glamm.errors import RequestError
+from glamm.errors import BusyError, RequestError
+from glamm.inference.content_cache import ContentCache
+from glamm.inference.job import Job
+from glamm.inference.key_values import KeyValues, RunningRows
+from glamm.inference.requests import (
+    Event,
+    Generation,
+    GenerationOptions,
+    GenerationRequest,
+    NewMask,
+    NewToken,
+)
+from glamm.inference.sampling import choose_token
+from glamm.models.clip.encoder import ImageFeatures
 from glamm.models.glamm import GLaMM
-from glamm.structures.answer import WorkCounters
 from glamm.structures.batch import Batch
-from glamm.structures.ids import IGNORE_LABEL
-from glamm.typing import Size
+from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class GenerationRequest:
-    """One question about one picture, preprocessed.
+class EngineOptions:
+    """How much an engine does at once, and how much it keeps.
 
     Args:
-        global_pixels: For the global encoder, RGB, before normalisation.
-        grounding_pixels: For the grounding encoder, RGB, before normalisation, top left in its square.
-        resized_size: (height, width) of the picture inside that square.
-        original_size: (height, width) of the picture as the user has it; masks come back at it.
-        input_ids: The prompt, with one IMAGE_PLACEHOLDER_ID.
-        boxes_xyxy_unit: One box a `<bbox>` token, in order, xyxy in [0, 1].
+        max_rows: Answers that run together.
+        max_waiting: Requests that may wait for a place.
+        max_admitted: Prompts read between two steps; more fill the batch sooner, fewer keep running answers flowing.
+        cache_bytes: Of everything kept about pictures.
+        grounds_early: Start the grounding encoder with the prompt instead of with the first [SEG]; on a GPU it then
+            runs beside the language model.
+        compiles_decode: Give every step the same shapes and compile it; pays on a GPU, after a slow start.
     """
 
-    global_pixels: UInt8[Tensor, "3 global_height global_width"]
-    grounding_pixels: UInt8[Tensor, "3 side side"]
-    resized_size: Size
-    original_size: Size
-    input_ids: Int[Tensor, " length"]
-    boxes_xyxy_unit: Float[Tensor, "boxes 4"]
+    max_rows: int = 16
+    max_waiting: int = 64
+    max_admitted: int = 4
+    cache_bytes: int = 1 << 30
+    grounds_early: bool = False
+    compiles_decode: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Generation:
-    """What the model answered.
+class Engine:
+    """Answers requests, from any number of threads.
+
+    There is no thread of its own: whoever waits for an answer drives the engine, one at a time, and each step serves
+    everybody.
 
     Args:
-        token_ids: The new ids; the end token stays among them if it came.
-        mask_logits: One float32 picture a [SEG] among `token_ids`, at the original size; above 0 is foreground.
-        scores: For each mask, the mean probability of its foreground, 0 when it is empty.
-        finish_reason: "stop" when the end token came, "length" when the limit did.
-        counters: What it cost.
+        model: In evaluation mode; its weights must not change while the engine keeps something.
+        options: Sizes.
     """
 
-    token_ids: tuple[int, ...]
-    mask_logits: Float[Tensor, "masks height width"]
-    scores: tuple[float, ...]
-    finish_reason: str
-    counters: WorkCounters
+    def __init__(self, model: GLaMM, options: EngineOptions | None = None) -> None:
+        self.model = model
+        self.options = options or EngineOptions()
+        self.cache = ContentCache(max_bytes=self.options.cache_bytes)
+        self._waiting = deque[Job]()
+        self._running: list[Job] = []
+        self._finished: list[Job] = []
+        self._rows = self._no_rows()
+        self._turn = threading.Condition()
+        self._is_stepping = False
+        language = model.language_model.model
+        self._read: Callable[..., Tensor] = lambda **inputs: language(**inputs).last_hidden_state
+        self._read_step = (
+            torch.compile(self._read, dynamic=False) if self.options.compiles_decode else self._read
+        )
+        device = next(model.parameters()).device
+        self._side_stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+
+    def submit(self, request: GenerationRequest, options: GenerationOptions) -> Job:
+        """Queue a request; nothing happens before someone waits for it, or for another.
+
+        Raises:
+            RequestError: The prompt leaves no room for an answer, or a box is none.
+            BusyError: Too many requests wait.
+        """
+        job = Job(request, options, max_tokens=self._room(request, options))
+        with self._turn:
+            if len(self._waiting) >= self.options.max_waiting:
+                raise BusyError(
+                    f"{len(self._waiting)} questions are waiting already: try again in a few seconds"
+                )
+            self._waiting.append(job)
+        return job
+
+    def wait(self, job: Job) -> Generation:
+        """Drive the engine until an answer is there.
+
+        Raises:
+            DataError: The prompt has not exactly one image placeholder, or not one box a `<bbox>`.
+        """
+        self._drive(lambda: job.is_done)
+        return job.generation()
+
+    def events(self, job: Job) -> Iterator[Event]:
+        """Tokens and masks as they come.
+
+        Raises:
+            DataError: As `wait`.
+        """
+        while True:
+            self._drive(lambda: bool(job.events) or job.is_done)
+            while job.events:
+                yield job.events.popleft()
+            if job.is_done and not job.events:
+                job.generation()
+                return
+
+    def cancel(self, job: Job) -> None:
+        """End an answer where it is and free its place."""
+        job.is_cancelled = True
+        self._drive(lambda: job.is_done)
+
+    def answer(self, request: GenerationRequest, options: GenerationOptions) -> Generation:
+        """Submit and wait."""
+        return self.wait(self.submit(request, options))
+
+    def _room(self, request: GenerationRequest, options: GenerationOptions) -> int:
+        boxes = request.boxes_xyxy_unit
+        is_box = (boxes[:, :2] < boxes[:, 2:]).all(1) & ((boxes >= 0) & (boxes <= 1)).all(1)
+        if not is_box.all():
+            index = int((~is_box).nonzero()[0])
+            raise RequestError(
+                f"box {index + 1} is {boxes[index].tolist()}: 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1 are needed"
+            )
+        length = len(request.input_ids) - 1 + self.model.config.global_encoder.num_tokens
+        limit = self.model.config.language_model.max_positions
+        if length >= limit:
+            raise RequestError(
+                f"the prompt takes {length} of the model's {limit} positions, picture included: shorten it"
+            )
+        return min(options.max_new_tokens, limit - length)
+
+    def _drive(self, is_satisfied: Callable[[], bool]) -> None:
+        """Step, or wait while another thread does, until something holds."""
+        with self._turn:
+            while not is_satisfied():
+                if self._is_stepping:
+                    self._turn.wait()
+                    continue
+                self._is_stepping = True
+                self._turn.release()
+                try:
+                    self._step()
+                finally:
+                    self._turn.acquire()
+                    self._is_stepping = False
+                    self._turn.notify_all()
+
+    @torch.inference_mode()
+    def _step(self) -> None:
+        """Let in, take one token each, decode the masks that are due."""
+        try:
+            self._drop_cancelled()
+            self._admit()
+            self._decode()
+            self._ground()
+        except Exception as error:  # noqa: BLE001 - whoever waits is told, and the engine stays alive
+            self._fail(error)
+
+    def _drop_cancelled(self) -> None:
+        for slot in reversed(range(len(self._running))):
+            if self._running[slot].is_cancelled:
+                self._leave(slot)
+        for job in [job for job in self._waiting if job.is_cancelled]:
+            self._waiting.remove(job)
+            job.finish("cancelled")
+
+    def _admit(self) -> None:
+        free = self.options.max_rows - len(self._running)
+        jobs = [
+            self._waiting.popleft()
+            for _ in range(min(free, len(self._waiting), self.options.max_admitted))
+        ]
+        if not jobs:
+            return
+        try:
+            self._encode_images(jobs)
+        except Exception as error:  # noqa: BLE001 - the running answers have nothing to do with it
+            for job in jobs:
+                job.fail(error)
+            return
+        for job in jobs:
+            try:
+                self._prefill(job)
+            except Exception as error:  # noqa: BLE001 - one bad prompt is no reason to end the others
+                job.fail(error)
+
+    def _encode_images(self, jobs: Sequence[Job]) -> None:
+        """Run the global encoder over the pictures that it has not seen, all at once."""
+        missing: dict[object, list[Job]] = {}
+        for job in jobs:
+            job.features = self._recall("global", job, ImageFeatures)
+            if job.features is None:
+                missing.setdefault(job.image, []).append(job)
+        if missing:
+            firsts = [same[0] for same in missing.values()]
+            pixels = torch.stack([job.request.global_pixels for job in firsts])
+            seen = self.model.encode_image(pixels)
+            for index, same in enumerate(missing.values()):
+                # copies: a view would keep the whole batch in memory
+                one = slice(index, index + 1)
+                features = ImageFeatures(
+                    seen.tokens[one].clone(), tuple(level[one].clone() for level in seen.levels)
+                )
+                self._keep("global", same[0], features)
+                for job in same:
+                    job.features = features
+                same[0].count(global_encoder_calls=1)
+        if self.options.grounds_early:
+            with self._beside():
+                self._encode_grounding(jobs)
+
+    def _prefill(self, job: Job) -> None:
+        """Read the prompt and take the first token from its last state."""
+        if job.features is None:
+            raise RuntimeError("the picture was not encoded")
+        embeddings = embed_prompt(self.model, job.request, job.features)
+        job.features = None
+        key = _prefix_key(self.model, job.request)
+        prefix = self.cache.get(key, KeyValues) if key else None
+        cache = prefix.to_cache() if prefix else DynamicCache()
+        start = prefix.length if prefix else 0
+        states = self._read(
+            inputs_embeds=embeddings[:, start:], past_key_values=cache, use_cache=True
+        )
+        read = KeyValues.of(cache)
+        if key and prefix is None:
+            self.cache.put(key, read.first(_prefix_length(self.model, job.request)))
+        job.count(prefill_tokens=embeddings.shape[1] - start)
+        state = states[:, -1]
+        self._accept(job, state[0], self.model.language_model.lm_head(state)[0])
+        if job.finish_reason is None:
+            self._rows.append(read)
+            self._running.append(job)
+        else:
+            self._finished.append(job)
+
+    def _decode(self) -> None:
+        """Take one more token for every running answer."""
+        if not self._running:
+            return
+        shape = self._rows.begin_step()
+        tokens = torch.zeros(len(shape.positions), dtype=torch.long)
+        tokens[: len(self._running)] = torch.tensor([job.token_ids[-1] for job in self._running])
+        language = self.model.language_model
+        embeddings = language.get_input_embeddings()(tokens.to(shape.positions.device))
+        states = self._read_step(
+            inputs_embeds=embeddings[:, None],
+            attention_mask=shape.mask,
+            position_ids=shape.positions,
+            past_key_values=self._rows,
+            use_cache=True,
+        )[: len(self._running), 0]
+        logits = language.lm_head(states)
+        best = logits.argmax(1).tolist()
+        for slot in reversed(range(len(self._running))):
+            job = self._running[slot]
+            job.count(decode_steps=1)
+            self._accept(job, states[slot], logits[slot], best=best[slot])
+            if job.finish_reason is not None:
+                self._leave(slot)
+
+    def _accept(
+        self,
+        job: Job,
+        state: Float[Tensor, " hidden"],
+        logits: Float[Tensor, " vocabulary"],
+        *,
+        best: int | None = None,
+    ) -> None:
+        """Choose a token and see whether the answer ends with it."""
+        options, special = job.options, self.model.config.special_tokens
+        token = (
+            best
+            if best is not None and options.temperature == 0
+            else choose_token(
+                logits,
+                temperature=options.temperature,
+                top_p=options.top_p,
+                generator=job.generator,
+            )
+        )
+        job.token_ids.append(token)
+        job.events.append(NewToken(token))
+        if token == special.seg:
+            job.seg_states.append(state.clone())
+        end = special.eos if options.eos_token_id is None else options.eos_token_id
+        is_stopped = token == end or token in options.stop_token_ids
+        if is_stopped or (options.should_stop and options.should_stop(job.token_ids)):
+            job.finish_reason = "stop"
+        elif len(job.token_ids) >= job.max_tokens:
+            job.finish_reason = "length"
+
+    def _leave(self, slot: int) -> None:
+        """Free the place of an answer; the last row takes it."""
+        job = self._running[slot]
+        self._rows.remove(slot)
+        self._running[slot] = self._running[-1]
+        self._running.pop()
+        self._finished.append(job)
+        if job.is_cancelled:
+            job.finish_reason = "cancelled"
+
+    def _ground(self) -> None:
+        """Decode all masks that are due in one run, and hand over what is finished."""
+        at_once = [job for job in self._running if job.options.masks_at_once]
+        due = [
+            job
+            for job in (*at_once, *self._finished)
+            if len(job.seg_states) > len(job.masks) and not job.is_cancelled
+        ]
+        if due:
+            self._encode_grounding(due)
+            self._join_side()
+            places = {image: place for place, image in enumerate({job.image: job for job in due})}
+            by_image = {job.image: job.embedding for job in due}
+            embeddings = torch.stack([one for one in by_image.values() if one is not None])
+            states = [job.seg_states[len(job.masks) :] for job in due]
+            image_index = torch.tensor(
+                [places[job.image] for job, own in zip(due, states, strict=True) for _ in own],
+                device=embeddings.device,
+            )
+            logits = self.model.decode_seg_states(
+                torch.stack([state for own in states for state in own]), embeddings, image_index
+            )
+            for job, own in zip(due, logits.split([len(own) for own in states]), strict=True):
+                job.count(mask_decoder_calls=1)
+                for one in own:
+                    job.events.append(NewMask(len(job.masks), one))
+                    job.masks.append(one.clone())
+        for job in self._finished:
+            job.finish(job.finish_reason or "stop")
+        self._finished = []
+
+    def _encode_grounding(self, jobs: Sequence[Job]) -> None:
+        """Run the grounding encoder over the pictures that it has not seen, all at once."""
+        missing: dict[object, list[Job]] = {}
+        for job in jobs:
+            if job.embedding is None:
+                job.embedding = self._recall("grounding", job, Tensor)
+            if job.embedding is None:
+                missing.setdefault(job.image, []).append(job)
+        if not missing:
+            return
+        firsts = [same[0] for same in missing.values()]
+        encoded = self.model.encode_grounding(
+            torch.stack([job.request.grounding_pixels for job in firsts]),
+            tuple(job.request.resized_size for job in firsts),
+        )
+        for index, same in enumerate(missing.values()):
+            embedding = encoded[index].clone()
+            self._keep("grounding", same[0], embedding)
+            for job in same:
+                job.embedding = embedding
+            same[0].count(grounding_encoder_calls=1)
+
+    def _recall(self, part: str, job: Job, kind: type[T]) -> T | None:
+        key = job.request.image_key
+        return None if key is None else self.cache.get((part, key), kind)
+
+    def _keep(self, part: str, job: Job, value: object) -> None:
+        if job.request.image_key is not None:
+            self.cache.put((part, job.request.image_key), value)
+
+    @contextmanager
+    def _beside(self) -> Iterator[None]:
+        """On a GPU, run beside what follows; elsewhere at once."""
+        if self._side_stream is None:
+            yield
+            return
+        self._side_stream.wait_stream(torch.cuda.current_stream(self._side_stream.device))
+        with torch.cuda.stream(self._side_stream):
+            yield
+
+    def _join_side(self) -> None:
+        if self._side_stream is not None:
+            torch.cuda.current_stream(self._side_stream.device).wait_stream(self._side_stream)
+
+    def _fail(self, error: Exception) -> None:
+        """Tell everybody who runs, and begin again with empty rows: nothing about them is certain any more."""
+        for job in (*self._running, *self._finished):
+            job.fail(error)
+        self._running, self._finished = [], []
+        self._rows = self._no_rows()
+
+    def _no_rows(self) -> RunningRows:
+        return RunningRows(
+            max_rows=self.options.max_rows,
+            max_length=self.model.config.language_model.max_positions,
+            is_static=self.options.compiles_decode,
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One new token.
-
-    Args:
-        token_id: The most probable one.
-        logits: Of the whole vocabulary.
-        state: That the logits come from; for a [SEG] token this is what asks for the mask.
-    """
-
-    token_id: int
-    logits: Float[Tensor, " vocabulary"]
-    state: Float[Tensor, " hidden"]
-
-
-@torch.inference_mode()
 def generate(
     model: GLaMM,
     request: GenerationRequest,
@@ -78,10 +422,7 @@ def generate(
     max_new_tokens: int,
     eos_token_id: int | None = None,
 ) -> Generation:
-    """Answer greedily.
-
-    The global encoder runs once, the language model once over the prompt and then one token at a time. The
-    grounding encoder and the mask decoder run once, and only when a [SEG] came.
+    """Answer one request greedily, with nothing kept for later.
 
     Args:
         model: In evaluation mode.
@@ -89,37 +430,19 @@ def generate(
         max_new_tokens: At least 1.
         eos_token_id: Ends the answer; None takes the model's own.
 
-    Returns:
-        Ids and masks.
-
     Raises:
         RequestError: The prompt is longer than the model can read.
         DataError: The prompt has not exactly one image placeholder, or not one box a `<bbox>`.
     """
-    tokens = model.config.special_tokens
-    end = tokens.eos if eos_token_id is None else eos_token_id
-    embeddings = embed_prompt(model, request)
-    steps = list(decode_steps(model, embeddings, max_new_tokens=max_new_tokens, eos_token_id=end))
-    seg_states = [step.state for step in steps if step.token_id == tokens.seg]
-    mask_logits = _decode_masks(model, request, seg_states)
-    return Generation(
-        token_ids=tuple(step.token_id for step in steps),
-        mask_logits=mask_logits,
-        scores=tuple(mask_score(logits) for logits in mask_logits),
-        finish_reason="stop" if steps[-1].token_id == end else "length",
-        counters=WorkCounters(
-            global_encoder_calls=1,
-            grounding_encoder_calls=int(bool(seg_states)),
-            mask_decoder_calls=int(bool(seg_states)),
-            prefill_tokens=embeddings.shape[1],
-            decode_steps=len(steps) - 1,
-        ),
-    )
+    engine = Engine(model, EngineOptions(max_rows=1, cache_bytes=0))
+    options = GenerationOptions(max_new_tokens=max_new_tokens, eos_token_id=eos_token_id)
+    return engine.answer(replace(request, image_key=None), options)
 
 
-@torch.inference_mode()
-def embed_prompt(model: GLaMM, request: GenerationRequest) -> Float[Tensor, "1 positions hidden"]:
-    """Encode the picture once and put it and the regions into the prompt."""
+def embed_prompt(
+    model: GLaMM, request: GenerationRequest, features: ImageFeatures
+) -> Float[Tensor, "1 positions hidden"]:
+    """Put the picture and the regions into the prompt."""
     ids = request.input_ids[None]
     batch = Batch(
         global_pixels=request.global_pixels[None],
@@ -134,55 +457,19 @@ def embed_prompt(model: GLaMM, request: GenerationRequest) -> Float[Tensor, "1 p
         original_sizes=(request.original_size,),
         sample_ids=("request",),
     )
-    return model.build_prompt(batch, model.encode_image(batch.global_pixels)).embeddings
+    return model.build_prompt(batch, features).embeddings
 
 
-@torch.inference_mode()
-def decode_steps(
-    model: GLaMM,
-    embeddings: Float[Tensor, "1 positions hidden"],
-    *,
-    max_new_tokens: int,
-    eos_token_id: int,
-) -> Iterator[Step]:
-    """Yield new tokens as they come; the end token is the last.
-
-    Raises:
-        RequestError: The prompt leaves no room for an answer.
-    """
-    limit = model.config.language_model.max_positions
-    if embeddings.shape[1] >= limit:
-        raise RequestError(
-            f"the prompt takes {embeddings.shape[1]} of the model's {limit} positions, picture included: shorten it"
-        )
-    language = model.language_model
-    cache = None
-    for _ in range(min(max_new_tokens, limit - embeddings.shape[1])):
-        output = language.model(inputs_embeds=embeddings, past_key_values=cache, use_cache=True)
-        cache, state = output.past_key_values, output.last_hidden_state[0, -1]
-        logits = language.lm_head(state)
-        token = logits.argmax()
-        step = Step(int(token), logits, state)
-        yield step
-        if step.token_id == eos_token_id:
-            return
-        embeddings = language.get_input_embeddings()(token)[None, None]
+def _prefix_length(model: GLaMM, request: GenerationRequest) -> int:
+    """Positions up to and including the picture."""
+    placeholder = int((request.input_ids == IMAGE_PLACEHOLDER_ID).nonzero()[0])
+    return placeholder + model.config.global_encoder.num_tokens
 
 
-def mask_score(mask_logits: Float[Tensor, "height width"]) -> float:
-    """Mean probability of a mask's foreground, 0 when it is empty."""
-    foreground = mask_logits[mask_logits > 0]
-    return float(foreground.sigmoid().mean()) if len(foreground) else 0.0
-
-
-def _decode_masks(
-    model: GLaMM, request: GenerationRequest, seg_states: list[Tensor]
-) -> Float[Tensor, "masks height width"]:
-    if not seg_states:
-        return request.boxes_xyxy_unit.new_zeros((0, *request.original_size), dtype=torch.float32)
-    return model.decode_masks(
-        [torch.stack(seg_states)],
-        request.grounding_pixels[None],
-        [request.resized_size],
-        [request.original_size],
-    )[0]
+def _prefix_key(model: GLaMM, request: GenerationRequest) -> tuple[object, ...] | None:
+    """What the prompt up to and including the picture depends on; None when it must not be used again."""
+    ids = request.input_ids.tolist()
+    before = tuple(ids[: ids.index(IMAGE_PLACEHOLDER_ID)])
+    if request.image_key is None or model.config.special_tokens.bbox in before:
+        return None
+    return "prefix", request.image_key, before

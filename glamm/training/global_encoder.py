@@ -27,6 +27,7 @@ from glamm.training.words import count_vocabulary, patch_targets
 _NUM_WORDS = 512
 _PICTURES_COUNTED = 4000
 
+
 @dataclass(frozen=True, slots=True)
 class PatchBatch:
     """Pictures and what their patches show."""

@@ -21,7 +21,7 @@ from glamm.geometry import masks
 from glamm.geometry.preprocess import grounding_pixels
 from glamm.models.glamm import GLaMM
 from glamm.models.glamm.losses import mask_losses
-from glamm.models.sam.mask_decoder import dense_positions, restore_mask_logits
+from glamm.models.sam.mask_decoder import restore_mask_logits
 from glamm.training.optimizer import build_optimizer
 from glamm.training.stage import Ratio, StageModule
 from glamm.typing import Size
@@ -170,32 +170,25 @@ class GroundingModule(StageModule):
     def forward(self, batch: PromptBatch) -> tuple[Float[Tensor, "_ side side"], ...]:
         """Logits of every mask, on the padded square."""
         embeddings = self.grounding_encoder(batch.pixels, batch.resized_sizes)
-        positions = dense_positions(self.prompt_encoder).to(embeddings.dtype)
-        return tuple(
-            self._decode(batch, index, embeddings[index], positions)
-            for index in range(len(batch.pixels))
-        )
-
-    def _decode(
-        self, batch: PromptBatch, index: int, embedding: Tensor, positions: Tensor
-    ) -> Tensor:
-        if batch.is_box[index]:
-            sparse, dense = self.prompt_encoder(points=None, boxes=batch.boxes[index], masks=None)
-        else:
-            points = batch.points[index][:, None]
-            labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
-            sparse, dense = self.prompt_encoder(points=(points, labels), boxes=None, masks=None)
+        prompts = [self._prompts(batch, index) for index in range(len(batch.pixels))]
+        counts = torch.tensor([len(one) for one in prompts], device=embeddings.device)
+        image_index = torch.arange(len(prompts), device=embeddings.device).repeat_interleave(counts)
         low, _ = self.mask_decoder(
-            image_embeddings=embedding[None],
-            image_pe=positions,
-            sparse_prompt_embeddings=sparse,
-            dense_prompt_embeddings=dense,
-            multimask_output=False,
+            torch.cat(prompts), embeddings, image_index, prompt_encoder=self.prompt_encoder
         )
         square = (self.side, self.side)
-        return restore_mask_logits(
-            low[:, 0], padded_size=self.side, resized_size=square, original_size=square
+        logits = restore_mask_logits(
+            low, padded_size=self.side, resized_size=square, original_size=square
         )
+        return logits.split(counts.tolist())
+
+    def _prompts(self, batch: PromptBatch, index: int) -> Float[Tensor, "masks 2 channels"]:
+        """Two tokens a mask: the corners of a box, or a point and SAM's "no second point"."""
+        if batch.is_box[index]:
+            return self.prompt_encoder(points=None, boxes=batch.boxes[index], masks=None)[0]
+        points = batch.points[index][:, None]
+        labels = torch.ones(points.shape[:2], dtype=torch.int, device=points.device)
+        return self.prompt_encoder(points=(points, labels), boxes=None, masks=None)[0]
 
     def training_step(self, batch: PromptBatch, _index: int) -> dict[str, Tensor]:
         """Loss of a batch."""

@@ -23,14 +23,18 @@ def compute_generation(model: GLaMM, conformance: ConformanceSet, case: Case) ->
         )
     tensors = {
         "out.output_ids": torch.cat([request.input_ids, torch.tensor(generation.token_ids)])[None],
-        "out.pred_masks.0": generation.mask_logits,
+        "out.pred_masks.0": model.restore_masks(
+            generation.mask_logits,
+            resized_size=request.resized_size,
+            original_size=request.original_size,
+        ),
     }
     tensors |= _step_tensors(recording, generation.token_ids, model)
     for features in recording.outputs("region_encoder"):
         tensors["mid.region_features.0"] = features
     if generation.counters.mask_decoder_calls:
         tensors["mid.seg_embeddings"] = recording.outputs("text_to_mask_projector")[0]
-        tensors["out.low_res_masks.0"] = recording.outputs("mask_decoder")[0][0][:, 0]
+        tensors["out.low_res_masks.0"] = recording.outputs("mask_decoder")[0][0]
     encoded = encode_texts(conformance, [case.description.prompt])
     tensors |= {name: value for name, value in encoded.items() if name == "in.input_ids"}
     return Computed(fit(tensors, case))
@@ -43,7 +47,7 @@ def _step_tensors(
     states = torch.cat(
         [output.last_hidden_state for output in recording.outputs("language_model")], dim=1
     )
-    logits = torch.stack(recording.outputs("head"))
+    logits = torch.cat(recording.outputs("head"))
     prompt_length = states.shape[1] - len(new_ids) + 1
     seg = model.config.special_tokens.seg
     seg_index = [

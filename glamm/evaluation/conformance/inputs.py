@@ -9,7 +9,7 @@ from torch import Tensor
 
 from glamm.errors import DataError
 from glamm.evaluation.conformance.layout import Case, ConformanceSet
-from glamm.inference.engine import GenerationRequest
+from glamm.inference.requests import GenerationRequest
 from glamm.structures.batch import Batch
 from glamm.structures.ids import IGNORE_LABEL
 from glamm.text.special_tokens import END

@@ -69,6 +69,11 @@ def _gradients(model: GLaMM, output: GLaMMOutput) -> dict[str, Tensor]:
     """Gradients of the total loss by official name; parameters that it does not depend on have none."""
     model.zero_grad()
     output.loss.backward()
+    if output.mask_logits:
+        for parameter in model.mask_decoder.output_hypernetworks_mlps.parameters():
+            # the release computes all four masks and takes one: the other three get zeros where we do not run them
+            if parameter.grad is None and parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
     gradients = {
         to_official(name): parameter.grad.clone()
         for name, parameter in model.named_parameters()
@@ -156,7 +161,6 @@ def _grounding_tensors(model: GLaMM, batch: Batch, recording: Recording) -> dict
     if batch.grounding_pixels is None:
         return {}
     prompts = recording.outputs("text_to_mask_projector")
-    decoded = list(recording.outputs("mask_decoder"))
     encoded = model.encode_grounding(batch.grounding_pixels, batch.resized_sizes)
     tensors = {
         "mid.sam_image_embeddings": encoded,
@@ -167,11 +171,14 @@ def _grounding_tensors(model: GLaMM, batch: Batch, recording: Recording) -> dict
     none = encoded.new_zeros(0, encoded.shape[1])
     tensors["mid.seg_embeddings"] = torch.cat([none, *prompts])
     low_side = 4 * model.config.grounding_encoder.grid_size
-    num_segs = _count_segs(model, batch)
-    for image, count in enumerate(num_segs):
-        low, score = decoded.pop(0) if count else (encoded.new_zeros(0, 1, low_side, low_side),) * 2
-        tensors[f"out.low_res_masks.{image}"] = low[:, 0]
-        tensors[f"out.iou_pred.{image}"] = score.flatten(1)[:, 0] if count else score.new_zeros(0)
+    nothing = encoded.new_zeros(0, low_side, low_side), encoded.new_zeros(0)
+    low, scores = next(iter(recording.outputs("mask_decoder")), nothing)
+    counts = _count_segs(model, batch)
+    for image, (masks, values) in enumerate(
+        zip(low.split(counts), scores.split(counts), strict=True)
+    ):
+        tensors[f"out.low_res_masks.{image}"] = masks
+        tensors[f"out.iou_pred.{image}"] = values
     return tensors
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
-from segment_anything.modeling import MaskDecoder, PromptEncoder
+from segment_anything.modeling import PromptEncoder
 from torch import Tensor, nn
 from transformers import LlamaForCausalLM
 
@@ -24,9 +24,9 @@ from glamm.models.language.llama import build_language_model
 from glamm.models.region.encoder import RegionEncoder
 from glamm.models.sam.grounding_encoder import GroundingEncoder
 from glamm.models.sam.mask_decoder import (
+    MaskDecoder,
     build_mask_decoder,
     build_prompt_encoder,
-    decode_low_resolution,
     restore_mask_logits,
 )
 from glamm.models.sam.projector import TextToMaskProjector
@@ -306,37 +306,58 @@ class GLaMM(nn.Module):
             For each picture, float32 logits at its original size.
         """
         wanted = [index for index, chosen in enumerate(seg_states) if len(chosen)]
-        embeddings = dict[int, Tensor]()
+        counts = [len(chosen) for chosen in seg_states]
+        low: Sequence[Tensor] = [chosen.new_zeros((0, 1, 1)) for chosen in seg_states]
         if wanted:
-            encoded = self.encode_grounding(
+            embeddings = self.encode_grounding(
                 grounding_pixels[wanted], tuple(resized_sizes[index] for index in wanted)
             )
-            embeddings = dict(zip(wanted, encoded, strict=True))
-        return tuple(
-            self.decode_image_masks(
-                chosen, embeddings[index], resized_sizes[index], original_sizes[index]
+            places = torch.arange(len(wanted), device=embeddings.device)
+            image_index = places.repeat_interleave(
+                torch.tensor([counts[index] for index in wanted], device=places.device)
             )
-            if index in embeddings
-            else chosen.new_zeros((0, *original_sizes[index]), dtype=torch.float32)
-            for index, chosen in enumerate(seg_states)
+            low = self.decode_seg_states(
+                torch.cat(tuple(seg_states)), embeddings, image_index
+            ).split(counts)
+        return tuple(
+            self.restore_masks(logits, resized_size=resized, original_size=original)
+            for logits, resized, original in zip(low, resized_sizes, original_sizes, strict=True)
         )
 
-    def decode_image_masks(
+    def decode_seg_states(
         self,
         seg_states: Float[Tensor, "masks hidden"],
-        embedding: Float[Tensor, "channels grid grid"],
+        embeddings: Float[Tensor, "images channels grid grid"],
+        image_index: Int[Tensor, " masks"],
+    ) -> Float[Tensor, "masks low low"]:
+        """Decode all masks of all pictures, at least one, in one run of the mask decoder.
+
+        Args:
+            seg_states: One a mask.
+            embeddings: What the grounding encoder saw.
+            image_index: Picture of each mask.
+
+        Returns:
+            Logits on the padded squares, at four times the grid.
+        """
+        prompts = self.text_to_mask_projector(seg_states)[:, None]
+        logits, _ = self.mask_decoder(
+            prompts, embeddings, image_index, prompt_encoder=self.prompt_encoder
+        )
+        return logits
+
+    def restore_masks(
+        self,
+        mask_logits: Float[Tensor, "masks low low"],
+        *,
         resized_size: Size,
         original_size: Size,
     ) -> Float[Tensor, "masks height width"]:
-        """Decode the masks of one picture, at least one, from what the grounding encoder saw."""
-        low = decode_low_resolution(
-            self.text_to_mask_projector(seg_states),
-            embedding,
-            prompt_encoder=self.prompt_encoder,
-            mask_decoder=self.mask_decoder,
-        )
+        """Bring masks of one picture to its own pixels, in float32; there may be none."""
+        if not len(mask_logits):
+            return mask_logits.new_zeros((0, *original_size), dtype=torch.float32)
         return restore_mask_logits(
-            low,
+            mask_logits,
             padded_size=self.config.grounding_encoder.image_size,
             resized_size=resized_size,
             original_size=original_size,

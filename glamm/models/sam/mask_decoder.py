@@ -3,8 +3,9 @@
 import math
 
 import torch
-from jaxtyping import Float
-from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
+from jaxtyping import Float, Int
+from segment_anything.modeling import MaskDecoder as SamMaskDecoder
+from segment_anything.modeling import PromptEncoder, TwoWayTransformer
 from torch import Tensor
 from torch.nn import functional
 
@@ -25,6 +26,49 @@ def build_prompt_encoder(config: GroundingEncoderConfig) -> PromptEncoder:
     )
 
 
+class MaskDecoder(SamMaskDecoder):
+    """SAM's mask decoder for the masks of any number of pictures in one run.
+
+    SAM's own knows one picture only, and also computes the three masks of ambiguous prompts, which GLaMM has no use
+    for.
+    """
+
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - another contract, on purpose
+        self,
+        prompts: Float[Tensor, "masks tokens channels"],
+        embeddings: Float[Tensor, "images channels grid grid"],
+        image_index: Int[Tensor, " masks"],
+        *,
+        prompt_encoder: PromptEncoder,
+    ) -> tuple[Float[Tensor, "masks low low"], Float[Tensor, " masks"]]:
+        """Decode masks.
+
+        Args:
+            prompts: Sparse prompts of each mask; at least one mask.
+            embeddings: What the grounding encoder saw.
+            image_index: Picture of each mask.
+            prompt_encoder: Gives the dense "no mask" prompt and the positions.
+
+        Returns:
+            Logits at four times the grid, and what the decoder thinks their intersection over union to be; of mask
+            token 0, as `multimask_output=False` takes.
+
+        Source: `MaskDecoder.predict_masks`.
+        """
+        _, dense = prompt_encoder(points=None, boxes=None, masks=None)
+        queries = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([queries.expand(len(prompts), -1, -1), prompts.to(queries.dtype)], dim=1)
+        positions = dense_positions(prompt_encoder).to(embeddings.dtype)
+        states, seen = self.transformer(
+            (embeddings + dense)[image_index], positions.expand(len(prompts), -1, -1, -1), tokens
+        )
+        pictures = seen.transpose(1, 2).unflatten(2, embeddings.shape[-2:])
+        upscaled = self.output_upscaling(pictures)
+        weights = self.output_hypernetworks_mlps[0](states[:, 1])
+        scores = self.iou_prediction_head(states[:, 0])[:, 0]
+        return torch.einsum("mc,mchw->mhw", weights, upscaled), scores
+
+
 def build_mask_decoder(config: MaskDecoderConfig, *, channels: int) -> MaskDecoder:
     """Build SAM's mask decoder with random weights."""
     return MaskDecoder(
@@ -37,35 +81,6 @@ def build_mask_decoder(config: MaskDecoderConfig, *, channels: int) -> MaskDecod
         ),
         iou_head_hidden_dim=config.iou_head_hidden_dim,
     )
-
-
-def decode_low_resolution(
-    seg_prompts: Float[Tensor, "masks channels"],
-    embedding: Float[Tensor, "channels grid grid"],
-    *,
-    prompt_encoder: PromptEncoder,
-    mask_decoder: MaskDecoder,
-) -> Float[Tensor, "masks low low"]:
-    """Decode the masks of one picture in one run of the mask decoder.
-
-    Args:
-        seg_prompts: One sparse prompt a mask; at least one.
-        embedding: What the grounding encoder saw.
-        prompt_encoder: Gives the dense "no mask" prompt and the positions.
-        mask_decoder: Decodes.
-
-    Returns:
-        Logits at a quarter of the square times the patch size; mask token 0, as `multimask_output=False` takes.
-    """
-    _, dense = prompt_encoder(points=None, boxes=None, masks=None)
-    logits, _ = mask_decoder(
-        image_embeddings=embedding[None],
-        image_pe=dense_positions(prompt_encoder).to(embedding.dtype),
-        sparse_prompt_embeddings=seg_prompts[:, None],
-        dense_prompt_embeddings=dense,
-        multimask_output=False,
-    )
-    return logits[:, 0]
 
 
 def dense_positions(prompt_encoder: PromptEncoder) -> Float[Tensor, "1 channels grid grid"]:

@@ -6,9 +6,11 @@ import torch
 
 from glamm import GroundedPredictor
 from glamm.errors import CheckpointError, RequestError
+from glamm.geometry import masks
 from glamm.geometry.masks import to_box
-from glamm.inference import predictor as module
-from glamm.inference.engine import GenerationRequest, generate
+from glamm.inference.engine import generate
+from glamm.inference.predictor import mask_score
+from glamm.inference.requests import GenerationRequest
 from glamm.text.conversation import PROMPT_STYLES, build_prompt
 from tests.serving.taught import QUESTION, WORDS, draw_picture, teach
 
@@ -23,8 +25,8 @@ def predictor(folder):
     return GroundedPredictor.from_checkpoint(folder)
 
 
-def test_predictor_names_what_it_grounds(predictor):
-    answer = predictor.ground(draw_picture(), QUESTION)
+def test_predictor_names_what_it_grounds(folder):
+    answer = GroundedPredictor.from_checkpoint(folder).ground(draw_picture(), QUESTION)
 
     assert answer.text == WORDS
     assert [phrase.text for phrase in answer.phrases] == ["a red ball", "a green box"]
@@ -55,27 +57,26 @@ def test_overlay_is_a_picture_with_the_words_below(predictor, tmp_path):
 def test_masks_are_those_of_the_engine_at_the_picture_s_size(predictor, monkeypatch):
     picture = np.asarray(draw_picture().resize((803, 601)))
     seen: list[GenerationRequest] = []
+    submit = predictor.engine.submit
     monkeypatch.setattr(
-        module,
-        "generate",
-        lambda model, request, **options: (
-            seen.append(request) or generate(model, request, **options)
-        ),
+        predictor.engine,
+        "submit",
+        lambda request, options: seen.append(request) or submit(request, options),
     )
     answer = predictor.ground(picture, QUESTION)
-    request = seen[0]
 
-    at_original_size = generate(
-        predictor.model,
-        GenerationRequest(
-            request.global_pixels, request.grounding_pixels, request.resized_size, (601, 803), request.input_ids, request.boxes_xyxy_unit
-        ),
-        max_new_tokens=256,
-    )  # fmt: skip
+    generation = generate(predictor.model, seen[0], max_new_tokens=256)
 
-    assert answer.token_ids == at_original_size.token_ids
-    assert (answer.masks == (at_original_size.mask_logits > 0).numpy()).all()
-    assert [phrase.score for phrase in answer.phrases] == list(at_original_size.scores)
+    logits = predictor.model.restore_masks(
+        generation.mask_logits, resized_size=seen[0].resized_size, original_size=(601, 803)
+    )
+    assert answer.token_ids == generation.token_ids
+    assert (answer.masks == (logits > 0).numpy()).all()
+    assert [phrase.score for phrase in answer.phrases] == [mask_score(one) for one in logits]
+    assert np.array_equal(answer.mask_logits, generation.mask_logits.numpy())
+    assert [masks.decode(code).sum() for code in answer.rles()] == [
+        mask.sum() for mask in answer.masks
+    ]
 
 
 def test_answer_without_a_mask_has_no_phrases(predictor):
@@ -144,13 +145,14 @@ def test_token_limit_must_be_positive(predictor):
 
 
 def test_masks_that_do_not_fit_the_memory_are_refused(predictor, monkeypatch):
-    monkeypatch.setattr(module, "MAX_MASK_PIXELS", 100_000)
+    monkeypatch.setattr("glamm.inference.predictor.MAX_MASK_PIXELS", 100_000)
 
     with pytest.raises(RequestError, match="2 masks of 320 x 240 pixels"):
         predictor.ground(draw_picture(), QUESTION)
 
 
-def test_long_prompt_is_counted_as_the_model_counts_it(predictor):
+def test_long_prompt_is_counted_as_the_model_counts_it(folder):
+    predictor = GroundedPredictor.from_checkpoint(folder)
     answer = predictor.ground(draw_picture(), QUESTION, max_new_tokens=1)
 
     style = PROMPT_STYLES[predictor.config.prompt_style]

@@ -1,0 +1,129 @@
+"""Several questions about one picture, answers as they come, and words that end them."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from glamm import GroundedPredictor
+from glamm.errors import RequestError
+from glamm.inference.answer import Answer
+from glamm.inference.predictor import GroundedPhrase, TextDelta
+from tests.serving.taught import QUESTION, WORDS, draw_picture, teach
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return teach(tmp_path_factory.mktemp("models") / "taught")
+
+
+@pytest.fixture
+def predictor(folder):
+    return GroundedPredictor.from_checkpoint(folder)
+
+
+def test_second_question_reads_only_itself(predictor):
+    session = predictor.open(draw_picture())
+    first = session.ask(QUESTION)
+
+    second = session.ask("What is it?")
+
+    assert first.counters.global_encoder_calls == 1
+    assert second.counters.global_encoder_calls == second.counters.grounding_encoder_calls == 0
+    num_tokens = predictor.config.global_encoder.num_tokens
+    assert 0 < second.counters.prefill_tokens < first.counters.prefill_tokens - num_tokens
+
+
+def test_sessions_on_the_same_picture_share_what_was_seen(predictor):
+    predictor.ground(draw_picture(), QUESTION)
+
+    answer = predictor.open(np.asarray(draw_picture())).ask(QUESTION)
+
+    assert answer.counters.global_encoder_calls == answer.counters.grounding_encoder_calls == 0
+    assert answer.text == WORDS
+
+
+def test_another_picture_is_seen_anew(predictor):
+    predictor.ground(draw_picture(), QUESTION)
+    pixels = np.asarray(draw_picture()).copy()
+    pixels[:40] = 255 - pixels[:40]
+
+    answer = predictor.ground(pixels, QUESTION)
+
+    assert answer.counters.global_encoder_calls == 1
+
+
+def test_cached_answer_is_the_fresh_one(predictor, folder):
+    session = predictor.open(draw_picture())
+    session.ask("What is it?")
+    warm = session.ask(QUESTION)
+    cold = GroundedPredictor.from_checkpoint(folder).ground(draw_picture(), QUESTION)
+
+    assert warm.token_ids == cold.token_ids
+    assert np.array_equal(warm.masks, cold.masks)
+
+
+def test_stream_says_the_same_in_pieces(predictor):
+    session = predictor.open(draw_picture())
+    whole = session.ask(QUESTION)
+
+    events = list(session.stream(QUESTION))
+
+    *pieces, answer = events
+    assert isinstance(answer, Answer)
+    assert "".join(one.text for one in pieces if isinstance(one, TextDelta)) == whole.text
+    assert answer.text == whole.text
+    phrases = [one for one in pieces if isinstance(one, GroundedPhrase)]
+    assert [one.phrase.text for one in phrases] == ["a red ball", "a green box"]
+    for one, mask in zip(phrases, whole.masks, strict=True):
+        assert np.array_equal(one.mask, mask)
+    first = events.index(phrases[0])
+    assert "".join(one.text for one in events[:first] if isinstance(one, TextDelta)) == "a red ball"
+
+
+def test_whoever_stops_listening_ends_the_answer(predictor):
+    stream = predictor.open(draw_picture()).stream(QUESTION)
+    next(stream)
+    stream.close()
+
+    assert not predictor.engine._running
+    assert predictor.ground(draw_picture(), QUESTION).text == WORDS
+
+
+def test_stop_words_end_an_answer(predictor):
+    answer = predictor.open(draw_picture()).ask(QUESTION, stop=["and"])
+
+    assert answer.text == "a red ball and"
+    assert answer.finish_reason == "stop"
+    assert [phrase.text for phrase in answer.phrases] == ["a red ball"]
+
+
+def test_questions_from_many_threads(predictor):
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: predictor.ground(draw_picture(), QUESTION), range(16)))
+
+    assert {answer.text for answer in answers} == {WORDS}
+    assert sum(answer.counters.global_encoder_calls for answer in answers) == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"stop": [""]}, "an empty stop word"),
+        ({"temperature": -1.0}, "temperature is -1.0"),
+        ({"max_new_tokens": 0}, "max_new_tokens is 0"),
+        ({"boxes": [(0, 0, 1, float("nan"))]}, "a value that is no number"),
+        ({"boxes": [(0, 0, 1, 5000)]}, "reaches outside the picture"),
+        ({"boxes": [(0, 0, 5, 5)] * 20}, "20"),
+    ],
+)
+def test_bad_questions_are_refused_and_the_session_goes_on(predictor, change, reason):
+    session = predictor.open(draw_picture())
+
+    question = QUESTION if "boxes" not in change else "What are <bbox>, <bbox> and <bbox>?"
+    if change.get("boxes") and len(change["boxes"]) == 1:
+        question = QUESTION
+    with pytest.raises(RequestError, match=reason):
+        session.ask(question, **change)
+
+    assert session.ask(QUESTION).text == WORDS
