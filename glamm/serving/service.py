@@ -11,10 +11,10 @@ from starlette.routing import Route
 
 from glamm.errors import BusyError, GlammError, RequestError
 from glamm.inference.packing import pack_answer
+from glamm.serving.answering import AnsweringThreads
 from glamm.serving.body_limit import BodyLimit
 from glamm.serving.form import Question, read_form
 from glamm.serving.manifest import Manifest
-from glamm.serving.model_thread import ModelThread
 from glamm.serving.places import PAGE, find_places
 from glamm.serving.schemas import (
     ErrorResponse,
@@ -22,6 +22,9 @@ from glamm.serving.schemas import (
     GroundResponse,
     TimingsModel,
 )
+
+MAX_RUNNING = 16
+"""Questions that are answered together."""
 
 MAX_WAITING = 16
 """Questions in the queue; at a second each, whoever comes later would not wait for an answer."""
@@ -57,7 +60,7 @@ class GroundingService:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._predictor = GroundedPredictor.from_checkpoint(places.model, device=device)
         self._version = _manifest().version
-        self._thread = ModelThread(max_waiting=MAX_WAITING)
+        self._threads = AnsweringThreads(max_running=MAX_RUNNING, max_waiting=MAX_WAITING)
 
     @bentoml.api(
         route="/ground",
@@ -69,7 +72,7 @@ class GroundingService:
         try:
             question = await read_form(ctx.request)
             asked_at = time.perf_counter()
-            answer = await self._thread.run(functools.partial(self._answer, question, asked_at))
+            answer = await self._threads.run(functools.partial(self._answer, question, asked_at))
         except RequestError as error:
             return _refuse(ctx, error, status=400)
         except BusyError as error:
@@ -87,8 +90,8 @@ class GroundingService:
 
     @bentoml.on_shutdown
     def shutdown(self) -> None:
-        """Let the running question end."""
-        self._thread.shutdown()
+        """Let the running questions end."""
+        self._threads.shutdown()
 
 
 def _refuse(ctx: bentoml.Context, error: GlammError, *, status: int) -> Response:

@@ -6,6 +6,7 @@ import re
 import struct
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -238,3 +239,15 @@ def test_openapi_describes_question_and_answer(client):
     fields = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert set(json.dumps(fields).split('"')) >= {"image", "question", "boxes"}
     assert set(document["components"]["schemas"]) >= {"PackedPhrase", "PackedMask", "TimingsModel"}
+
+
+def test_questions_at_the_same_time_are_answered_as_alone(ask):
+    _, alone = ask()
+
+    with ThreadPoolExecutor(12) as pool:
+        together = list(pool.map(lambda _: ask(), range(24)))
+
+    for status, one in together:
+        assert status == 200
+        assert one["text"] == alone["text"]
+        assert one["masks"] == alone["masks"]

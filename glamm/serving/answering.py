@@ -1,4 +1,4 @@
-"""One thread for the model, and a queue before it that says when it is full."""
+"""Threads that wait for answers, and a queue before them that says when it is full."""
 
 import asyncio
 import threading
@@ -11,16 +11,17 @@ from glamm.errors import BusyError
 T = TypeVar("T")
 
 
-class ModelThread:
-    """Runs work one after the other, off the event loop.
+class AnsweringThreads:
+    """Runs work off the event loop. The engine answers together what waits at the same time.
 
     Args:
-        max_waiting: How much work may wait for the one that runs.
+        max_running: How much work runs at once.
+        max_waiting: How much more may wait.
     """
 
-    def __init__(self, *, max_waiting: int) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="model")
-        self._max_waiting = max_waiting
+    def __init__(self, *, max_running: int, max_waiting: int) -> None:
+        self._executor = ThreadPoolExecutor(max_running, thread_name_prefix="answer")
+        self._max_running, self._max_waiting = max_running, max_waiting
         self._num_open = 0
         self._lock = threading.Lock()
 
@@ -31,7 +32,7 @@ class ModelThread:
             BusyError: Too many wait already.
         """
         with self._lock:
-            if self._num_open > self._max_waiting:
+            if self._num_open >= self._max_running + self._max_waiting:
                 raise BusyError(
                     f"{self._max_waiting} questions are waiting already: try again in a few seconds"
                 )

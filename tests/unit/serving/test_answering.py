@@ -4,12 +4,12 @@ import threading
 import pytest
 
 from glamm.errors import BusyError
-from glamm.serving.model_thread import ModelThread
+from glamm.serving.answering import AnsweringThreads
 
 
 def test_full_queue_is_busy_and_recovers():
     async def scenario() -> None:
-        thread, gate = ModelThread(max_waiting=2), threading.Event()
+        thread, gate = AnsweringThreads(max_running=1, max_waiting=2), threading.Event()
         running = [asyncio.ensure_future(thread.run(gate.wait)) for _ in range(3)]
         await asyncio.sleep(0)
         with pytest.raises(BusyError, match="2 questions are waiting"):
@@ -32,7 +32,7 @@ def test_work_runs_one_at_a_time_in_the_order_it_came():
         inside.release()
 
     async def scenario() -> None:
-        thread = ModelThread(max_waiting=50)
+        thread = AnsweringThreads(max_running=1, max_waiting=50)
         await asyncio.gather(*(thread.run(lambda index=index: work(index)) for index in range(20)))
         thread.shutdown()
 
@@ -44,7 +44,7 @@ def test_who_leaves_the_queue_costs_no_turn():
     ran: list[str] = []
 
     async def scenario() -> None:
-        thread, gate = ModelThread(max_waiting=1), threading.Event()
+        thread, gate = AnsweringThreads(max_running=1, max_waiting=1), threading.Event()
         first = asyncio.ensure_future(thread.run(gate.wait))
         left = asyncio.ensure_future(thread.run(lambda: ran.append("left")))
         await asyncio.sleep(0.01)
@@ -62,7 +62,7 @@ def test_who_leaves_the_queue_costs_no_turn():
 
 def test_failure_of_work_reaches_the_asker_and_frees_the_place():
     async def scenario() -> None:
-        thread = ModelThread(max_waiting=0)
+        thread = AnsweringThreads(max_running=1, max_waiting=0)
         for _ in range(3):
             with pytest.raises(ZeroDivisionError):
                 await thread.run(lambda: 1 / 0)
