@@ -21,7 +21,7 @@ def read(
     """Read a data set and write what was understood; everything left out is one line on the terminal.
 
     Args:
-        source: Name of the data set's layout, such as grand, granddf_ha_gcg or granddf_val_test.
+        source: Name of the data set's layout, such as grand, refcoco+ or coco; a wrong one lists them all.
         root: Folder that holds it.
         split: One of its splits; all unless given.
         json: File to write.
@@ -31,7 +31,7 @@ def read(
     from rich.console import Console  # noqa: PLC0415
 
     from glamm.data.describe import describe  # noqa: PLC0415
-    from glamm.data.reading import read_checked  # noqa: PLC0415
+    from glamm.data.reading import read_splits  # noqa: PLC0415
     from glamm.data.records import Rejection  # noqa: PLC0415
     from glamm.data.sources.registry import get_source  # noqa: PLC0415
     from glamm.errors import DataError, RequestError  # noqa: PLC0415
@@ -43,14 +43,19 @@ def read(
         raise DataError("is no folder", file=root)
     if not chosen.is_in(root):
         raise DataError(f"holds no data set in the layout {source}", file=root)
-    found = list(read_checked(chosen, root, split))
+    found = list(read_splits(chosen, root, split))
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     for item in found:
         if isinstance(item, Rejection):
             console.print(str(item))
     told = describe(chosen, root, found)
-    json.write_text(codec.dumps(told, ensure_ascii=False, indent=1), encoding="utf-8")
+    json.write_text(codec.dumps(told, ensure_ascii=False, indent=1), "utf-8", "backslashreplace")
     console.print(f"{len(told['samples'])} records read, {len(told['dropped'])} left out: {json}")
+    broken = [item for item in found if isinstance(item, Rejection) and item.is_file]
+    if broken:
+        raise DataError(
+            f"{broken[0].reason}; {len(broken)} file(s) are broken", file=broken[0].file
+        )
 
 
 @app.command

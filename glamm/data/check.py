@@ -40,7 +40,9 @@ def check(record: Record) -> Checked | tuple[Rejection, ...]:
         decode(picture, size=image.size)
     except (OSError, ValueError) as error:
         reason = f"{image.key}: {getattr(error, 'strerror', None) or error}"
-        return (Rejection(record.file, _name(record), reason, "picture"),)
+        return (Rejection(record.file, _name(record), reason, "picture", place=record.place),)
+    if not record.teaches:
+        return Checked(record, picture)
     settled = [settle(sample) for sample in record.samples]
     good: list[Sample] = []
     rejections: list[Rejection] = []
@@ -59,7 +61,10 @@ def check(record: Record) -> Checked | tuple[Rejection, ...]:
     rejections = [_reject(record, fault, None) for fault in bad_objects] + rejections
     if not good:
         reason = rejections[0].reason
-        return (*rejections, Rejection(record.file, _name(record), f"no sample is left: {reason}"))
+        whole = Rejection(
+            record.file, _name(record), f"no sample is left: {reason}", place=record.place
+        )
+        return (*rejections, whole)
     return Checked(replace(record, samples=tuple(good)), picture, tuple(rejections))
 
 
@@ -70,9 +75,11 @@ def _object_faults(samples: list[Sample]) -> Iterator[Fault]:
 
 def _reject(record: Record, fault: Fault, sample_id: str | None) -> Rejection:
     reason = f"{fault.reason} (sample {sample_id})" if sample_id else fault.reason
-    return Rejection(record.file, _name(record), reason, fault.field, is_whole=False)
+    return Rejection(
+        record.file, _name(record), reason, fault.field, is_whole=False, place=record.place
+    )
 
 
 def _name(record: Record) -> str:
     """How a record is called inside its file."""
-    return record.place.removeprefix(record.file).lstrip("#") or record.samples[0].image.key
+    return record.place.rpartition("#")[2].removeprefix(record.file) or record.samples[0].image.key

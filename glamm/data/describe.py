@@ -8,12 +8,19 @@ import numpy as np
 
 from glamm.data.check import Checked
 from glamm.data.images import decode, read_header
-from glamm.data.records import Record, Rejection
+from glamm.data.records import Rejection
 from glamm.data.sources.registry import Source
+from glamm.data.sources.shown import shown_object, shown_span
 from glamm.geometry import masks
-from glamm.structures.sample import Mask, Obj, Sample, Task
+from glamm.structures.sample import Mask, Sample, Task, objects_by_id
 
-_SUMMED_BY_THE_RELEASE = {"granddf_ha_gcg"}
+_SUMMED_BY_THE_RELEASE = {"granddf_ha_gcg", "openpsg_gcg"}
+_WITH_OBJECTS = {
+    Task.GROUNDED_CONVERSATION,
+    Task.REFERRING_SEGMENTATION,
+    Task.SEMANTIC_SEGMENTATION,
+    Task.PHRASE_GROUNDING,
+}
 
 
 def describe(source: Source, root: Path, found: Iterable[Checked | Rejection]) -> dict[str, Any]:
@@ -49,11 +56,9 @@ def describe(source: Source, root: Path, found: Iterable[Checked | Rejection]) -
 
 
 def _place(rejection: Rejection) -> str:
-    if rejection.is_file or rejection.file.endswith(f"{Path(rejection.record).stem}.json"):
+    if rejection.is_file:
         return rejection.file
-    if ":" in rejection.record:
-        return rejection.record
-    return f"{rejection.file}#{rejection.record}"
+    return rejection.place or f"{rejection.file}#{rejection.record}"
 
 
 def _annotation_files(*groups: list[dict[str, Any]]) -> Iterable[str]:
@@ -71,18 +76,31 @@ def _record(root: Path, checked: Checked) -> dict[str, Any]:
         "split": first.split,
         "task": first.task.value,
         "image": _image(root, checked),
-        "objects": [_object(obj, record) for obj in first.objects],
     }
+    if first.task in _WITH_OBJECTS:
+        told["objects"] = [
+            shown_object(obj, record.object_remarks.get(obj.id, {})) for obj in first.objects
+        ]
     grounded = [sample for sample in record.samples if sample.task is Task.GROUNDED_CONVERSATION]
-    if len(record.samples) == 1:
+    if len(record.samples) == 1 and record.teaches:
         told |= _single(first)
     told |= record.remarks
+    for key in record.hidden:
+        told.pop(key, None)
     if first.dataset in _SUMMED_BY_THE_RELEASE and grounded:
         told["compat"] = {"mask_of_each_span_is_the_sum": _sums(first, told["spans"])}
     return told
 
 
 def _single(sample: Sample) -> dict[str, Any]:
+    if sample.task is Task.REGION_CAPTIONING:
+        known = objects_by_id(sample.objects)
+        return {
+            "regions": [
+                {"bbox_xyxy": list(known[target.object_ids[0]].box), "text": target.text}
+                for target in sample.targets
+            ]
+        }
     if sample.targets:
         return {
             "targets": [
@@ -90,18 +108,13 @@ def _single(sample: Sample) -> dict[str, Any]:
                 for target in sample.targets
             ]
         }
+    if sample.task is Task.IMAGE_CAPTIONING:
+        return {"captions": [{"text": sample.turns[1].text}]}
+    if sample.task is Task.VQA or len(sample.turns) > len(("user", "assistant")):
+        return {"turns": [{"role": turn.role, "text": turn.text} for turn in sample.turns]}
     answer = sample.turns[1]
     text = answer.text or ""
-    spans = [
-        {
-            "start": s.start,
-            "end": s.end,
-            "phrase": text[s.start : s.end],
-            "object_ids": list(s.object_ids),
-        }
-        for s in answer.spans
-    ]
-    return {"text": text, "spans": spans}
+    return {"text": text, "spans": [shown_span(text, span) for span in answer.spans]}
 
 
 def _image(root: Path, checked: Checked) -> dict[str, Any]:
@@ -132,14 +145,6 @@ def _probe(pixels: np.ndarray, mask: Mask) -> list[int]:
     middle = len(rows) // 2
     y, x = int(rows[middle]), int(columns[middle])
     return [x, y, *(int(value) for value in pixels[y, x])]
-
-
-def _object(obj: Obj, record: Record) -> dict[str, Any]:
-    told: dict[str, Any] = {"id": obj.id, "bbox_xyxy": list(obj.box), "bbox_source": "mask"}
-    if obj.mask:
-        told["mask"] = {"size": list(obj.mask.size), "counts": obj.mask.counts.decode("ascii")}
-        told["mask_area"] = masks.area(obj.mask)
-    return told | record.object_remarks.get(obj.id, {})
 
 
 def _sums(sample: Sample, spans: list[dict[str, Any]]) -> list[dict[str, int]]:

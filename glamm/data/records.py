@@ -14,8 +14,10 @@ class Record:
     Args:
         place: Where it is: a file relative to the root, with `#index` or an id.
         file: The annotation file, relative to the root.
-        samples: At least one; all have the same picture and the same objects.
-        remarks: What the layout says beyond the samples, as JSON; shown by `glamm data read`.
+        samples: At least one; all have the same picture and the same objects. One without turns and without targets
+            stands for a record that was understood and teaches nothing.
+        remarks: What the layout says beyond the samples, or otherwise, as JSON; shown by `glamm data read`.
+        hidden: Entries that the layout's description does not have.
         object_remarks: The same for single objects, by id.
     """
 
@@ -24,6 +26,12 @@ class Record:
     samples: tuple[Sample, ...]
     remarks: dict[str, Any] = field(default_factory=dict)
     object_remarks: dict[int, dict[str, Any]] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
+
+    @property
+    def teaches(self) -> bool:
+        """Whether there is anything to train."""
+        return any(sample.turns or sample.targets for sample in self.samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,7 @@ class Rejection:
         field: Which field of the record.
         is_whole: The record is gone; otherwise only a part of it is.
         is_file: The file itself cannot be read.
+        place: How the layout names the record, where that is not `file#record`.
     """
 
     file: str
@@ -45,6 +54,15 @@ class Rejection:
     field: str | None = None
     is_whole: bool = True
     is_file: bool = False
+    place: str | None = None
+
+    def __post_init__(self) -> None:
+        """Words of a file may hold bytes that no report can write; they are shown escaped."""
+        for name in ("file", "record", "reason", "field", "place"):
+            value = getattr(self, name)
+            if value is not None:
+                shown = str(value).encode("utf-8", "backslashreplace").decode()
+                object.__setattr__(self, name, shown)
 
     def __str__(self) -> str:
         """One line for the terminal."""

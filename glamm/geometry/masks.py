@@ -90,6 +90,14 @@ def from_polygons(polygons: Sequence[Sequence[float]], *, size: Size) -> Mask:
     return Mask(size=size, counts=_binary(merged["counts"]))
 
 
+def from_runs(runs: Sequence[int], *, size: Size) -> Mask:
+    """Compress runs, column by column, background first; they must add up to the image."""
+    code = cast(
+        "Any", coco.frPyObjects(cast("Any", {"size": list(size), "counts": list(runs)}), *size)
+    )
+    return Mask(size=size, counts=_binary(code["counts"]))
+
+
 def union(masks: Sequence[Mask]) -> Mask:
     """Every pixel that is in any of the masks.
 

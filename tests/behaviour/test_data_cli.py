@@ -78,7 +78,7 @@ def test_read_of_one_split_reads_only_that(glamm, tmp_path):
     [
         (
             ("nonsense", FORMATS),
-            "no data set is called 'nonsense'; there are: grand, granddf_ha_gcg",
+            "no data set is called 'nonsense'; there are: ade20k, ",
         ),
         (("grand", FORMATS / "nowhere"), "is no folder"),
         (("grand", FORMATS / "granddf_ha_gcg/root"), "holds no data set in the layout grand"),

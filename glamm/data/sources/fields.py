@@ -4,13 +4,14 @@ import math
 from typing import Any, cast
 
 from glamm.errors import DataError
-from glamm.geometry import masks
+from glamm.geometry import boxes, masks
 from glamm.structures.sample import Mask
 from glamm.typing import Box, Size
 
 Json = dict[str, Any]
 
 _MAX_SIDE = 100_000
+_MAX_INTEGER = 1 << 63
 
 
 def mapping(value: object, field: str) -> Json:
@@ -52,7 +53,10 @@ def text(record: Json, field: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise DataError("holds half a character (a lone surrogate)", field=field) from error
+        raise DataError(
+            f"holds what is no Unicode text ({value[error.start]!a} at character {error.start})",
+            field=field,
+        ) from error
     return value
 
 
@@ -67,7 +71,18 @@ def integer(value: object, field: str) -> int:
             "is missing" if value is None else f"must be a whole number, is {_kind(value)}",
             field=field,
         )
+    if not -_MAX_INTEGER < value < _MAX_INTEGER:
+        raise DataError("is too large a number", field=field)
     return value
+
+
+def key(value: object, field: str) -> int | str:
+    """An id: a whole number or text.
+
+    Raises:
+        DataError: Something else.
+    """
+    return text({field: value}, field) if isinstance(value, str) else integer(value, field)
 
 
 def optional_number(record: Json, field: str) -> float | None:
@@ -77,7 +92,7 @@ def optional_number(record: Json, field: str) -> float | None:
         DataError: Something else.
     """
     value = record.get(field)
-    return None if value is None else _number(value, field)
+    return None if value is None else number(value, field)
 
 
 def box(value: object, field: str) -> Box:
@@ -90,10 +105,23 @@ def box(value: object, field: str) -> Box:
         raise DataError("is missing", field=field)
     if not isinstance(value, list) or len(cast("list[Any]", value)) != 4:
         raise DataError("must be four numbers x1, y1, x2, y2", field=field)
-    x1, y1, x2, y2 = (_number(part, field) for part in cast("list[Any]", value))
+    x1, y1, x2, y2 = (number(part, field) for part in cast("list[Any]", value))
     if x1 >= x2 or y1 >= y2:
         raise DataError(f"has no area: {[x1, y1, x2, y2]}", field=field)
     return x1, y1, x2, y2
+
+
+def xywh(value: object, field: str) -> Box:
+    """A COCO box (left, top, width, height) as corners, finite; its sides may be anything.
+
+    Raises:
+        DataError: Something else.
+    """
+    if value is None:
+        raise DataError("is missing", field=field)
+    if not isinstance(value, list) or len(cast("list[Any]", value)) != 4:
+        raise DataError("must be four numbers left, top, width, height", field=field)
+    return boxes.from_xywh([number(part, field) for part in cast("list[Any]", value)])
 
 
 def size(height: object, width: object, field: str) -> Size:
@@ -109,7 +137,7 @@ def size(height: object, width: object, field: str) -> Size:
 
 
 def rle(value: object, field: str) -> Mask:
-    """A COCO run-length mask, compressed or as a list of runs, whose runs fill its size.
+    """A COCO compressed run-length mask whose runs fill its size.
 
     Raises:
         DataError: Something else.
@@ -132,16 +160,21 @@ def rle(value: object, field: str) -> Mask:
     return mask
 
 
-def _number(value: object, field: str) -> float:
+def number(value: object, field: str) -> float:
+    """A finite number.
+
+    Raises:
+        DataError: Something else.
+    """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise DataError(f"must hold numbers, holds {_kind(value)}", field=field)
     try:
-        number = float(value)
+        found = float(value)
     except OverflowError:
-        number = math.inf
-    if not math.isfinite(number):
+        found = math.inf
+    if not math.isfinite(found):
         raise DataError("holds a number that is not finite", field=field)
-    return number
+    return found
 
 
 def _kind(value: object) -> str:

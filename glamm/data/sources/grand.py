@@ -35,11 +35,14 @@ class _Notes:
 
     file: str
     record: str
+    place: str
     faults: list[Rejection] = field(default_factory=list)
     object_remarks: dict[int, dict[str, Any]] = field(default_factory=dict)
 
     def add(self, reason: str, where: str | None) -> None:
-        self.faults.append(Rejection(self.file, self.record, reason, where, is_whole=False))
+        self.faults.append(
+            Rejection(self.file, self.record, reason, where, is_whole=False, place=self.place)
+        )
 
 
 def is_in(root: Path) -> bool:
@@ -60,16 +63,23 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
         try:
             content = fields.mapping(read_json(confined(root, path)), "file")
         except DataError as error:
-            yield Rejection(file, path.stem, error.reason, error.field, is_file=error.field is None)
+            yield Rejection(
+                file,
+                path.stem,
+                error.reason,
+                error.field,
+                is_file=error.field is None,
+                place=file,
+            )
             continue
         for name, value in content.items():
             place = file if len(content) == 1 else f"{file}#{name}"
-            notes = _Notes(file, name)
+            notes = _Notes(file, name, place)
             try:
                 record = _read_picture(root, place, split, fields.mapping(value, name), notes)
             except DataError as error:
                 yield from notes.faults
-                yield Rejection(file, name, error.reason, error.field)
+                yield Rejection(file, name, error.reason, error.field, place=place)
                 continue
             yield from notes.faults
             yield record

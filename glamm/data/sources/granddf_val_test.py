@@ -60,7 +60,7 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
             found = annotations.get(image_id, [])
             yield from _read_entry(root, names[0], place, record, image, found)
         except DataError as error:
-            yield Rejection(names[0], place, error.reason, error.field)
+            yield Rejection(names[0], place, error.reason, error.field, place=place)
 
 
 def _whole(path: Path) -> fields.Json:
@@ -103,16 +103,15 @@ def _read_entry(
     for label, obj in zip(labels, objects, strict=True):
         where = locate(caption, label, taken=taken)
         if where is None:
-            yield Rejection(
-                file, place, f"'{label}' is not in the caption", "labels", is_whole=False
-            )
+            reason = f"'{label}' is not in the caption"
+            yield Rejection(file, place, reason, "labels", is_whole=False, place=place)
             continue
         taken.append(where)
         spans.append(Span(*where, SpanKind.SEG, (obj.id,)))
     kept, gone = settle_spans(spans)
     for span in gone:
         reason = f"'{caption[span.start : span.end]}' overlaps a longer phrase"
-        yield Rejection(file, place, reason, "labels", is_whole=False)
+        yield Rejection(file, place, reason, "labels", is_whole=False, place=place)
     sample = Sample(
         sample_id=f"{NAME}/{split}/{place.partition(':')[2]}",
         task=Task.GROUNDED_CONVERSATION,
@@ -131,7 +130,7 @@ def _read_entry(
         }
         for s in spans
     ]
-    yield Record(place, file, (sample,), {"spans": shown, "labels": labels})
+    yield Record(place, file, (sample,), {"text": caption, "spans": shown, "labels": labels})
 
 
 def _object(annotation: fields.Json) -> Obj:

@@ -16,16 +16,18 @@ _NO_BLANK = re.compile(r"[^ \t\r\n]")
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
     """Read a whole file.
 
+    Bytes that are not UTF-8 become lone surrogates, which `fields.text` refuses: one bad word costs one record.
+
     Raises:
-        DataError: Not JSON, not UTF-8 or unreadable; with the position.
+        DataError: Not JSON or unreadable; with the position.
     """
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig"))
+        return json.loads(path.read_bytes().decode("utf-8-sig", "surrogateescape"))
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno} (character {error.pos})"
         raise DataError(f"is not JSON: {error.msg} at {place}", file=path) from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"is not UTF-8: {error.reason} at byte {error.start}", file=path) from error
+    except ValueError as error:  # a whole number of thousands of digits
+        raise DataError(f"is not JSON that can be read: {error}", file=path) from error
     except RecursionError as error:
         raise DataError("is nested too deeply to be an annotation file", file=path) from error
     except OSError as error:
@@ -90,6 +92,8 @@ class _Window:
                 if self._read():
                     continue
                 raise self.fault(error.msg, at=position) from error
+            except ValueError as error:  # a whole number of thousands of digits
+                raise self.fault(str(error)) from error
             except RecursionError as error:
                 raise self.fault("nested too deeply") from error
             after = _after_blanks(self._text, end)
@@ -129,8 +133,7 @@ def _after_blanks(text: str, start: int) -> int:
 
 
 def _blocks(path: Path) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder("utf-8-sig")()
-    done = 0
+    decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
     try:
         with path.open("rb") as file:
             while block := file.read(_BLOCK):
@@ -138,11 +141,6 @@ def _blocks(path: Path) -> Iterator[str]:
                     block
                 ):  # nothing yet when a block ends inside a character
                     yield text
-                done += len(block)
             yield decoder.decode(b"", final=True)
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"is not UTF-8: {error.reason} near byte {done + error.start}", file=path
-        ) from error
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", file=path) from error

@@ -5,7 +5,31 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glamm.data.records import Record, Rejection
-from glamm.data.sources import grand, granddf_ha_gcg, granddf_val_test
+from glamm.data.sources import (
+    ade20k,
+    coco_captions,
+    coco_stuff,
+    flickr30k_gcg,
+    flickr30k_region,
+    grand,
+    granddf_ha_gcg,
+    granddf_val_test,
+    grefcoco,
+    llava_instruct,
+    mapillary,
+    openpsg_gcg,
+    paco_lvis,
+    pascal_part,
+    refclef,
+    refcoco,
+    refcoco_plus,
+    refcoco_plus_region,
+    refcoco_region,
+    refcocog,
+    refcocog_gcg,
+    refcocog_region,
+    visual_genome,
+)
 from glamm.errors import RequestError
 
 
@@ -29,7 +53,31 @@ class Source:
 
 SOURCES = {
     module.NAME: Source(module.NAME, module.SPLITS, module.is_in, module.read)
-    for module in (grand, granddf_ha_gcg, granddf_val_test)
+    for module in (
+        ade20k,
+        coco_captions,
+        coco_stuff,
+        flickr30k_gcg,
+        flickr30k_region,
+        grand,
+        granddf_ha_gcg,
+        granddf_val_test,
+        grefcoco,
+        llava_instruct,
+        mapillary,
+        openpsg_gcg,
+        paco_lvis,
+        pascal_part,
+        refclef,
+        refcoco,
+        refcoco_plus,
+        refcoco_plus_region,
+        refcoco_region,
+        refcocog,
+        refcocog_gcg,
+        refcocog_region,
+        visual_genome,
+    )
 }
 
 

@@ -50,10 +50,10 @@ def test_stream_of_a_cut_file_ends_with_an_error(tmp_path_factory, cut, block):
         (b"[1 2]", r"expected ',' or '\]' after a record at line 1 \(character 3\)"),
         (b"[1]\n[2]", r"more after the end of the list at line 2 \(character 4\)"),
         (b'[1,\n2,\n{"a" 3}]', r"line 3 \(character 12\)"),
-        (b'["caf\xe9"]', "is not UTF-8: .* near byte 5"),
+        (b"[" + b"1" * 5000 + b"]", "Exceeds the limit"),
         (b"[" * 100_000, "nested too deeply|Expecting value"),
     ],
-    ids=["empty", "object", "no comma", "two lists", "no colon", "latin-1", "deep"],
+    ids=["empty", "object", "no comma", "two lists", "no colon", "long number", "deep"],
 )
 def test_broken_list_is_named_with_its_position(tmp_path, content, message):
     path = tmp_path / "list.json"
@@ -69,10 +69,11 @@ def test_broken_list_is_named_with_its_position(tmp_path, content, message):
     ("content", "message"),
     [
         (b'{"a": ', r"line 1, column 7 \(character 6\)"),
-        (b"\xff", "is not UTF-8"),
+        (b"1" * 5000, "Exceeds the limit"),
+        (b"\xff", "line 1, column 1"),
         (b"[" * 100_000, "nested too deeply"),
     ],
-    ids=["cut", "no utf-8", "deep"],
+    ids=["cut", "long number", "no utf-8", "deep"],
 )
 def test_broken_file_is_named_with_its_position(tmp_path, content, message):
     path = tmp_path / "file.json"
@@ -85,3 +86,10 @@ def test_broken_file_is_named_with_its_position(tmp_path, content, message):
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none.json: cannot be read"):
         read_json(tmp_path / "none.json")
+
+
+def test_bytes_that_are_no_text_spoil_only_their_own_words(tmp_path):
+    path = tmp_path / "list.json"
+    path.write_bytes(b'["caf\xe9", "tea"]')
+
+    assert list(stream_list(path)) == read_json(path) == ["caf\udce9", "tea"]

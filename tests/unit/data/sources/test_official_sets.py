@@ -9,11 +9,17 @@ from glamm.data.check import Checked
 from glamm.data.describe import describe
 from glamm.data.images import decode
 from glamm.data.reading import read_checked
+from glamm.data.records import Rejection
 from glamm.data.sources.registry import SOURCES, find_sources
 from glamm.errors import DataError
 from tests.data_builders import BAD_FORMATS, FORMATS
 
 OFFICIAL = sorted(path.name for path in FORMATS.iterdir())
+
+
+def test_every_layout_of_the_release_has_its_miniature():
+    assert set(OFFICIAL) <= set(SOURCES)
+    assert len(OFFICIAL) == 23
 
 
 def read(name, root):
@@ -68,6 +74,16 @@ def test_pictures_are_delivered_in_the_frame_of_the_annotations(name):
         ("granddf_ha_gcg", "GranDf_HA_images/train", "GranDf/GranDf_HA_images/train"),
         ("granddf_val_test", "GranDf_HA_images/val_test", "GranDf/GranDf_HA_images/val_test"),
         ("grand", "GranD/annotations", "GranD_Data/annotations"),
+        ("coco_stuff", "coco_stuff/train2017", "Semantic_Segm/cocostuff/train2017"),
+        ("mapillary", "mapillary", "Semantic_Segm/mapillary"),
+        ("paco_lvis", "paco_lvis", "Semantic_Segm/paco_lvis"),
+        ("paco_lvis", "coco_2017", "Semantic_Segm/coco_2017"),
+        ("pascal_part", "pascal_part", "Semantic_Segm/pascal_part"),
+        ("refcoco", "coco_2014/train2014", "Refer_Segm/coco_2014/train2014"),
+        ("grefcoco", "coco_2014/train2014", "Refer_Segm/coco_2014/train2014"),
+        ("refcoco_region", "coco_2014/train2014", "RefCoco_Reg/coco_2014"),
+        ("flickr30k_region", "RefCoco_Reg/mdetr_annotations", "flikcr_30k/mdetr_annotations"),
+        ("flickr30k_region", "flikcr_30k/train", "flikcr_30k/flickr30k-images"),
     ],
 )
 def test_both_places_of_files_are_accepted(tmp_path, name, documented, in_the_code):
@@ -77,7 +93,9 @@ def test_both_places_of_files_are_accepted(tmp_path, name, documented, in_the_co
 
     there, here = read(name, FORMATS / name / "root"), read(name, tmp_path)
 
-    assert [s["objects"] for s in here["samples"]] == [s["objects"] for s in there["samples"]]
+    for one, other in zip(there["samples"], here["samples"], strict=True):
+        for key in {"objects", "targets", "regions", "spans"} & one.keys():
+            assert one[key] == other[key]
 
 
 def test_files_in_a_folder_named_after_a_split_belong_to_it(tmp_path):
@@ -129,21 +147,54 @@ def bad_case(name):
     return case, BAD_FORMATS / name / "root"
 
 
-@pytest.mark.parametrize(
-    "name", ["corrupt_image", "huge_caption", "image_bomb", "path_traversal", "rle_size_mismatch"]
-)
+WITH_SURVIVORS = [
+    path.name
+    for path in sorted(BAD_FORMATS.iterdir())
+    if json.loads((path / "case.json").read_text())["survivors"]
+]
+
+
+def is_same(survivor, sample):
+    """Whether what must come out of a record did."""
+    said = json.dumps(sample, ensure_ascii=False)
+    checks = {
+        "text": lambda text: text in said,
+        "spans": lambda number: len(sample["spans"]) == number,
+        "objects": lambda number: len(sample["objects"]) == number,
+        "mask_area": lambda area: [o["mask_area"] for o in sample["objects"]] == [area],
+        "bbox_xyxy": lambda box: [r["bbox_xyxy"] for r in sample["regions"]] == [box],
+        "areas": lambda areas: {t["text"]: t["area"] for t in sample["targets"]} == areas,
+    }
+    return all(checks[key](value) for key, value in survivor.items() if key in checks)
+
+
+@pytest.mark.parametrize("name", WITH_SURVIVORS)
 def test_broken_record_is_named_and_the_others_survive(name):
     case, root = bad_case(name)
 
-    found = read(case["layout"], root)
+    items = list(read_checked(SOURCES[case["layout"]], root))
 
-    by_record = {sample["record"]: sample for sample in found["samples"]}
+    samples = describe(SOURCES[case["layout"]], root, items)["samples"]
+    by_picture = {sample["image"]["file"].rpartition("/")[2]: sample for sample in samples}
     for survivor in case["survivors"]:
-        sample = by_record[f"{survivor['file']}#{survivor['record']}"]
-        assert (sample["text"], len(sample["spans"])) == (survivor["text"], survivor["spans"])
-    broken = [f"{fault['file']}#{fault['record']}" for fault in case["broken"]]
+        assert is_same(survivor, by_picture[survivor["image"]])
+    said = [str(item) for item in items if isinstance(item, Rejection)]
+    said += [
+        line for item in items if isinstance(item, Checked) for line in map(str, item.rejections)
+    ]
     if name != "huge_caption":  # its data are right; the batch leaves it out
-        assert [entry["record"] for entry in found["dropped"]] == broken
+        for fault in case["broken"]:
+            assert any(fault["file"] in line and "record" in line for line in said), fault
+
+
+def test_pickle_that_would_run_something_is_refused_by_name(tmp_path, monkeypatch):
+    case, root = bad_case("malicious_pickle")
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(DataError, match=r"refs\(unc\).p: asks for io.open"):
+        read(case["layout"], root)
+
+    assert not (tmp_path / case["marker_file"]).exists()
 
 
 def test_what_a_grand_file_still_has_is_kept():

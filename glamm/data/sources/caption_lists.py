@@ -1,0 +1,81 @@
+"""Captions of pictures in COCO's form: several a picture."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from glamm.data.records import Record, Rejection
+from glamm.data.sources import fields
+from glamm.data.sources.coco_file import CocoFile, Key
+from glamm.data.sources.pictures import find_picture, stated_size
+from glamm.errors import DataError
+from glamm.structures.sample import ImageRef, Sample, Task, Turn
+
+
+def read_captions(
+    root: Path,
+    content: CocoFile,
+    images: tuple[str, ...],
+    *,
+    name: str,
+    split: str,
+    home: str,
+) -> Iterator[Record | Rejection]:
+    """Yield the captions of every picture, a sample each.
+
+    Args:
+        root: Of the data set.
+        content: Its file.
+        images: Folders that pictures may be in.
+        name: Of the data set.
+        split: Of the samples.
+        home: How records name the file.
+    """
+    for number, image in content.images.items():
+        record = f"image {number}"
+        place = f"{home}#{record}"
+        captions: list[dict[str, Any]] = []
+        try:
+            picture = find_picture(
+                root, images, fields.text(image, "file_name"), size=stated_size(image)
+            )
+            for annotation in content.annotations.get(number, []):
+                found = _caption(annotation, content.file, number)
+                if isinstance(found, Rejection):
+                    yield found
+                else:
+                    captions.append(found)
+        except DataError as error:
+            yield Rejection(content.file, record, error.reason, error.field, place=place)
+            continue
+        if not captions:
+            yield Rejection(content.file, record, "has no caption", place=place)
+            continue
+        samples = tuple(
+            _sample(caption, picture, name=name, split=split, number=number) for caption in captions
+        )
+        yield Record(place, content.file, samples, {"captions": captions})
+
+
+def _caption(annotation: fields.Json, file: str, number: Key) -> dict[str, Any] | Rejection:
+    where = f"annotation {annotation['id']}.caption"
+    try:
+        text = fields.text(annotation, "caption").strip()
+    except DataError as error:
+        return Rejection(file, f"image {number}", error.reason, where, is_whole=False)
+    if not text:
+        return Rejection(file, f"image {number}", "has no words", where, is_whole=False)
+    return {"annotation_id": annotation["id"], "text": text}
+
+
+def _sample(
+    caption: dict[str, Any], picture: ImageRef, *, name: str, split: str, number: Key
+) -> Sample:
+    return Sample(
+        sample_id=f"{name}/{split}/{number}/{caption['annotation_id']}",
+        task=Task.IMAGE_CAPTIONING,
+        dataset=name,
+        split=split,
+        image=picture,
+        turns=(Turn("user", None), Turn("assistant", caption["text"])),
+    )

@@ -1,0 +1,90 @@
+"""Files in the manner of COCO: pictures, annotations and categories in three lists, tied by ids."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from glamm.data.records import Rejection
+from glamm.data.sources import fields
+from glamm.data.sources.json_files import read_json
+from glamm.data.sources.places import confined, relative
+from glamm.errors import DataError
+
+Key = int | str
+
+
+@dataclass(frozen=True, slots=True)
+class CocoFile:
+    """An indexed file; what is ambiguous or tied to nothing is not in it.
+
+    Args:
+        file: Relative to the data set's root.
+        images: By id, in file order.
+        annotations: Of each picture, in file order; every one has an id of its own.
+        categories: Names by id.
+        findings: What had to be left out.
+    """
+
+    file: str
+    images: dict[Key, fields.Json]
+    annotations: dict[Key, list[fields.Json]]
+    categories: dict[Key, str]
+    findings: tuple[Rejection, ...]
+
+
+def read_coco(root: Path, path: Path) -> CocoFile:
+    """Read and index a file.
+
+    Raises:
+        DataError: It is no JSON object with lists.
+    """
+    file = relative(root, confined(root, path))
+    try:
+        content = fields.mapping(read_json(path), "the file")
+        findings: list[Rejection] = []
+        images = _by_id(content, "images", "image", file, findings)
+        listed = _by_id(content, "annotations", "annotation", file, findings)
+        named = _by_id(content, "categories", "category", file, findings)
+    except DataError as error:
+        raise (
+            error if error.file else DataError(error.reason, file=file, field=error.field)
+        ) from error
+    annotations: dict[Key, list[fields.Json]] = defaultdict(list)
+    for number, annotation in listed.items():
+        image_id = annotation.get("image_id")
+        if isinstance(image_id, int | str) and image_id in images:
+            annotations[image_id].append(annotation)
+            continue
+        reason = f"image_id {str(image_id)[:80]} is not among the pictures"
+        findings.append(Rejection(file, f"annotation {number}", reason, "image_id", is_whole=False))
+    categories = {
+        number: name
+        for number, category in named.items()
+        if isinstance(name := category.get("name"), str)
+    }
+    return CocoFile(file, images, dict(annotations), categories, tuple(findings))
+
+
+def _by_id(
+    content: fields.Json, name: str, word: str, file: str, findings: list[Rejection]
+) -> dict[Key, fields.Json]:
+    """Index a list; entries without an id and all that share one are findings."""
+    places: dict[Key, list[int]] = defaultdict(list)
+    entries: list[Any] = fields.items(content, name)
+    is_whole = word == "image"
+    for index, entry in enumerate(entries):
+        try:
+            number = fields.key(fields.mapping(entry, f"{name}[{index}]").get("id"), "id")
+        except DataError as error:
+            findings.append(
+                Rejection(file, f"{name}[{index}]", error.reason, error.field, is_whole=is_whole)
+            )
+            continue
+        places[number].append(index)
+    for number, found in places.items():
+        if len(found) > 1:
+            shown = ", ".join(f"{name}[{index}]" for index in found[:5])
+            reason = f"{len(found)} entries have this id ({shown}): none of them can be told apart"
+            findings.append(Rejection(file, f"{word} {number}", reason, "id", is_whole=is_whole))
+    return {number: entries[found[0]] for number, found in places.items() if len(found) == 1}
