@@ -43,12 +43,13 @@ def read(
         raise DataError("is no folder", file=root)
     if not chosen.is_in(root):
         raise DataError(f"holds no data set in the layout {source}", file=root)
-    found = list(read_splits(chosen, root, split))
+    tables, faults = chosen.beside(root)
+    found = [*read_splits(chosen, root, split), *faults]
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     for item in found:
         if isinstance(item, Rejection):
             console.print(str(item))
-    told = describe(chosen, root, found)
+    told = describe(chosen, root, found) | tables
     json.write_text(codec.dumps(told, ensure_ascii=False, indent=1), "utf-8", "backslashreplace")
     console.print(f"{len(told['samples'])} records read, {len(told['dropped'])} left out: {json}")
     broken = [item for item in found if isinstance(item, Rejection) and item.is_file]

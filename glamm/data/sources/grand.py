@@ -1,4 +1,4 @@
-"""GranD, one JSON file a picture: objects with attributes, two short captions and a dense one.
+"""GranD: objects with attributes, two short captions and a dense one; one JSON file a picture, or three tables.
 
 Source: spec of GranD's final JSON; `prepare_annotations` of the release.
 """
@@ -13,6 +13,7 @@ from typing import Any
 from glamm.data.images import read_header
 from glamm.data.records import Record, Rejection
 from glamm.data.sources import fields
+from glamm.data.sources.grand_tables import all_tables, find_tables, read_tables
 from glamm.data.sources.grand_texts import GroundedCaption, Phrase, expressions, ground
 from glamm.data.sources.json_files import read_json
 from glamm.data.sources.places import confined, find_folder, image_file, relative
@@ -36,6 +37,7 @@ class _Notes:
     file: str
     record: str
     place: str
+    has_dense: bool = True  # as the tables for pretraining have not
     faults: list[Rejection] = field(default_factory=list)
     object_remarks: dict[int, dict[str, Any]] = field(default_factory=dict)
 
@@ -47,17 +49,19 @@ class _Notes:
 
 def is_in(root: Path) -> bool:
     """Whether the data set is below a folder."""
-    return find_folder(root, _ANNOTATIONS) is not None
+    return find_folder(root, _ANNOTATIONS) is not None or bool(find_tables(root))
 
 
 def read(root: Path, split: str) -> Iterator[Record | Rejection]:
     """Yield everything that a file teaches about its picture: up to two conversations, captions, expressions.
 
-    Files in a folder named after a split belong to it, all others to train.
+    Files in a folder named after a split belong to it, all others to train. The tables are read where there are no
+    files.
     """
     folder = find_folder(root, _ANNOTATIONS)
     if folder is None:
-        raise DataError(f"is missing below {root}", file=_ANNOTATIONS[0])
+        yield from _read_rows(root, split)
+        return
     for path in _annotation_files(folder, split):
         file = relative(root, path)
         try:
@@ -74,15 +78,44 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
             continue
         for name, value in content.items():
             place = file if len(content) == 1 else f"{file}#{name}"
-            notes = _Notes(file, name, place)
-            try:
-                record = _read_picture(root, place, split, fields.mapping(value, name), notes)
-            except DataError as error:
-                yield from notes.faults
-                yield Rejection(file, name, error.reason, error.field, place=place)
-                continue
-            yield from notes.faults
-            yield record
+            yield from _read_noted(root, split, value, _Notes(file, name, place))
+
+
+def beside(root: Path) -> tuple[dict[str, Any], list[Rejection]]:
+    """The tables for pretraining as they are, and what of them cannot be read."""
+    tables, faults = all_tables(root)
+    if not tables:
+        return {}, faults
+    lost = {
+        name: [picture for picture in tables.get("objects", {}) if picture not in rows]
+        for name, rows in tables.items()
+        if name != "objects"
+    }
+    return {"tables": tables, "images_lost_by_the_preparation_steps": lost}, faults
+
+
+def _read_rows(root: Path, split: str) -> Iterator[Record | Rejection]:
+    for row in read_tables(root, split):
+        if isinstance(row, Rejection):
+            yield row
+            continue
+        place = f"{row.file}#{row.name}"
+        notes = _Notes(row.file, row.name, place, has_dense=False)
+        yield from _read_noted(root, split, row.content, notes)
+
+
+def _read_noted(
+    root: Path, split: str, value: object, notes: _Notes
+) -> Iterator[Record | Rejection]:
+    """Read a picture; what was noted comes before it."""
+    try:
+        record = _read_picture(root, notes.place, split, fields.mapping(value, notes.record), notes)
+    except DataError as error:
+        yield from notes.faults
+        yield Rejection(notes.file, notes.record, error.reason, error.field, place=notes.place)
+        return
+    yield from notes.faults
+    yield record
 
 
 def _annotation_files(folder: Path, split: str) -> list[Path]:
@@ -223,7 +256,8 @@ def _short_captions(content: fields.Json, notes: _Notes) -> Iterator[tuple[str, 
 
 def _dense_caption(content: fields.Json, notes: _Notes) -> tuple[str, list[Phrase]] | None:
     if content.get("dense_caption") is None:
-        notes.add("is missing", "dense_caption")
+        if notes.has_dense:
+            notes.add("is missing", "dense_caption")
         return None
     try:
         record = fields.mapping(content["dense_caption"], "dense_caption")

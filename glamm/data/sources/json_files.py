@@ -22,7 +22,20 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
         DataError: Not JSON or unreadable; with the position.
     """
     try:
-        return json.loads(path.read_bytes().decode("utf-8-sig", "surrogateescape"))
+        data = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", file=path) from error
+    return parse_json(data, path)
+
+
+def parse_json(data: bytes, path: Path) -> Any:  # noqa: ANN401 - JSON is any
+    """As `read_json`, for bytes that are somewhere in a file.
+
+    Raises:
+        DataError: Not JSON; with the position.
+    """
+    try:
+        return json.loads(data.decode("utf-8-sig", "surrogateescape"))
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno} (character {error.pos})"
         raise DataError(f"is not JSON: {error.msg} at {place}", file=path) from error
@@ -30,8 +43,6 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
         raise DataError(f"is not JSON that can be read: {error}", file=path) from error
     except RecursionError as error:
         raise DataError("is nested too deeply to be an annotation file", file=path) from error
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", file=path) from error
 
 
 def stream_list(path: Path) -> Iterator[Any]:

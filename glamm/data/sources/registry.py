@@ -1,8 +1,9 @@
 """Every data set that can be read, by name."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from glamm.data.records import Record, Rejection
 from glamm.data.sources import (
@@ -43,12 +44,14 @@ class Source:
         is_in: Whether its files are below a folder.
         read: Yields what a split below a folder holds, in the order of its files; raises DataError where a file as
             a whole cannot be read.
+        beside: What is beside the samples, for a person to look at, and what of it cannot be read.
     """
 
     name: str
     splits: tuple[str, ...]
     is_in: Callable[[Path], bool]
     read: Callable[[Path, str], Iterator[Record | Rejection]]
+    beside: Callable[[Path], tuple[dict[str, Any], list[Rejection]]] = lambda _: ({}, [])
 
 
 SOURCES = {
@@ -79,6 +82,9 @@ SOURCES = {
         visual_genome,
     )
 }
+
+
+SOURCES[grand.NAME] = replace(SOURCES[grand.NAME], beside=grand.beside)
 
 
 def get_source(name: str) -> Source:

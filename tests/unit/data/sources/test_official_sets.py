@@ -135,6 +135,62 @@ def test_grand_picture_teaches_every_kind_of_conversation():
     ]
 
 
+def test_grand_is_read_from_its_tables_where_there_are_no_files(tmp_path):
+    shutil.copytree(FORMATS / "grand/root", tmp_path, dirs_exist_ok=True)
+    expected = json.loads((FORMATS / "grand/expected.json").read_text())
+
+    shutil.rmtree(tmp_path / "GranD")
+    found = read("grand", tmp_path)["samples"]
+
+    assert [(s["image"]["file"][-11:], s["split"]) for s in found] == [
+        ("sa_8501.jpg", "train"),
+        ("sa_8502.jpg", "train"),
+        ("sa_8503.jpg", "train"),
+        ("sa_8504.jpg", "val"),
+        ("sa_8505.jpg", "val"),
+    ]
+    for one, other in zip(expected["samples"][:4], found, strict=False):
+        assert other["objects"] == [o for o in one["objects"] if not o["floating"]]
+        assert other["short"] == one["short"]
+
+
+def test_grand_without_its_table_of_objects_takes_them_from_captions_and_expressions(tmp_path):
+    shutil.copytree(FORMATS / "grand/root", tmp_path, dirs_exist_ok=True)
+    expected = json.loads((FORMATS / "grand/expected.json").read_text())
+
+    shutil.rmtree(tmp_path / "GranD")
+    shutil.rmtree(tmp_path / "GranD_Data/Grand_Object_Level_lmdb")
+    found = read("grand", tmp_path)["samples"]
+
+    assert [s["short"] for s in found] == [s["short"] for s in expected["samples"][:4]]
+    assert found[0]["objects"][0]["attributes"] == [
+        "a blue diamond on a soft background",
+        "shiny diamond",
+    ]
+
+
+def test_tables_of_grand_are_shown_as_they_are():
+    expected = json.loads((FORMATS / "grand/expected.json").read_text())
+
+    told, faults = SOURCES["grand"].beside(FORMATS / "grand/root")
+
+    assert faults == []
+    assert told["tables"] == expected["tables"]
+    lost = expected["images_lost_by_the_preparation_steps"]
+    assert told["images_lost_by_the_preparation_steps"] == lost
+
+
+def test_damaged_table_is_named_and_the_others_are_read(tmp_path):
+    shutil.copytree(FORMATS / "grand/root", tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "GranD_Data/Grand_Caption_Grounding_lmdb/data.mdb"
+    path.write_bytes(path.read_bytes()[:5000])
+
+    told, faults = SOURCES["grand"].beside(tmp_path)
+
+    assert [fault.file for fault in faults] == ["GranD_Data/Grand_Caption_Grounding_lmdb/data.mdb"]
+    assert len(told["tables"]["expressions"]) == 4
+
+
 def test_finder_names_what_is_there(tmp_path):
     for name in ("grand", "granddf_val_test"):
         shutil.copytree(FORMATS / name / "root", tmp_path, dirs_exist_ok=True)

@@ -1,0 +1,185 @@
+"""LMDB's `data.mdb`, read page by page: every pointer is checked, so that a damaged file is an error and no crash.
+
+LMDB itself maps the file into memory and follows whatever it finds there, which ends the process.
+
+Source: the on-disk structures of LMDB 0.9 (`lmdb.h`, `mdb.c`), 64 bits, little-endian.
+"""
+
+import struct
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from glamm.errors import DataError
+
+_HEADER = struct.Struct(
+    "<QHHHH"
+)  # page number, padding, flags, lower and upper bound of free space
+_DATABASE = struct.Struct(
+    "<IHHQQQQQ"
+)  # pad, flags, depth, branch, leaf and overflow pages, entries, root
+_META = struct.Struct("<IIQQ")  # magic, version, address, size of the map
+_NODE = struct.Struct(
+    "<HHHH"
+)  # low and high half of a size or page number, flags, length of the key
+_MAGIC, _VERSION = 0xBEEFC0DE, 1
+_BRANCH, _LEAF, _OVERFLOW, _META_PAGE = 1, 2, 4, 8  # flags of pages
+_BIG, _SUB, _DUPLICATES = 1, 2, 4  # flags of nodes
+_NO_PAGE = (1 << 64) - 1
+_PAGE_SIZES = {1 << bits for bits in range(8, 17)}
+_MAX_DEPTH = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """An entry of a page; `payload` is a value's beginning or, on a branch, empty."""
+
+    key: bytes
+    flags: int
+    number: int  # size of a value on a leaf, number of a page on a branch
+    payload: bytes
+
+
+class LmdbFile:
+    """The main table of an environment.
+
+    Args:
+        path: `data.mdb`.
+
+    Raises:
+        DataError: It is no LMDB file, or damaged; also from every method.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._visited = 0
+        try:
+            self._file = path.open("rb")
+            self._size = path.stat().st_size
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror})", file=path) from error
+        try:
+            self._page_size, self._root = self._newest_root()
+        except DataError:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> "LmdbFile":
+        """The file is closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield keys and values in the order of the keys."""
+        self._visited = 0
+        if self._root != _NO_PAGE:
+            yield from self._walk(self._root, 0)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key, or None."""
+        number = self._root
+        for _ in range(_MAX_DEPTH):
+            if number == _NO_PAGE:
+                return None
+            flags, nodes = self._page(number)
+            if flags & _LEAF:
+                found = next((node for node in nodes if node.key == key), None)
+                return self._value(found) if found else None
+            after = bisect_right([node.key for node in nodes[1:]], key)
+            number = nodes[after].number
+        raise self._fault("its tree has no end")
+
+    def _walk(self, number: int, depth: int) -> Iterator[tuple[bytes, bytes]]:
+        self._visited += 1
+        if depth > _MAX_DEPTH or self._visited > self._size // self._page_size:
+            raise self._fault("its tree has no end")
+        flags, nodes = self._page(number)
+        for node in nodes:
+            if flags & _LEAF:
+                yield node.key, self._value(node)
+            else:
+                yield from self._walk(node.number, depth + 1)
+
+    def _newest_root(self) -> tuple[int, int]:
+        first = self._read(0, _HEADER.size + _META.size + 2 * _DATABASE.size + 16)
+        page_size = _DATABASE.unpack_from(first, _HEADER.size + _META.size)[0]
+        metas = [self._meta(0)]
+        if page_size not in _PAGE_SIZES:
+            raise self._fault(f"its pages have {page_size} bytes")
+        if self._size >= 2 * page_size:
+            metas.append(self._meta(page_size))
+        good = [meta for meta in metas if meta is not None]
+        if not good:
+            raise self._fault("it does not begin as an LMDB file")
+        return page_size, max(good)[1]
+
+    def _meta(self, offset: int) -> tuple[int, int] | None:
+        """Transaction and root of one of the two headers; None where it is none."""
+        data = self._read(offset, _HEADER.size + _META.size + 2 * _DATABASE.size + 16)
+        magic, version, _, _ = _META.unpack_from(data, _HEADER.size)
+        if not _HEADER.unpack_from(data)[2] & _META_PAGE or (magic, version) != (_MAGIC, _VERSION):
+            return None
+        place = _HEADER.size + _META.size + _DATABASE.size
+        root = _DATABASE.unpack_from(data, place)[7]
+        transaction = struct.unpack_from("<Q", data, place + _DATABASE.size + 8)[0]
+        return transaction, root
+
+    def _page(self, number: int) -> tuple[int, list[_Node]]:
+        data = self._read(number * self._page_size, self._page_size)
+        own, _, flags, lower, _ = _HEADER.unpack_from(data)
+        if own != number or not flags & (_BRANCH | _LEAF) or flags & (_OVERFLOW | _META_PAGE):
+            raise self._fault(f"page {number} is not what its tree says")
+        if not _HEADER.size <= lower <= self._page_size or lower % 2:
+            raise self._fault(f"page {number} has a wrong bound")
+        places = struct.unpack_from(f"<{(lower - _HEADER.size) // 2}H", data, _HEADER.size)
+        nodes = [self._node(data, place, number, is_leaf=bool(flags & _LEAF)) for place in places]
+        if not nodes:
+            raise self._fault(f"page {number} is empty")
+        return flags, nodes
+
+    def _node(self, data: bytes, place: int, number: int, *, is_leaf: bool) -> _Node:
+        if place + _NODE.size > len(data):
+            raise self._fault(f"page {number} points outside itself")
+        low, high, flags, length = _NODE.unpack_from(data, place)
+        start = place + _NODE.size
+        if start + length > len(data):
+            raise self._fault(f"page {number} holds a key that leaves it")
+        key = data[start : start + length]
+        if not is_leaf:
+            return _Node(key, 0, low | high << 16 | flags << 32, b"")
+        size = low | high << 16
+        inside = 8 if flags & _BIG else size
+        payload = data[start + length : start + length + inside]
+        if len(payload) < inside:
+            raise self._fault(f"page {number} holds a value that leaves it")
+        return _Node(key, flags, size, payload)
+
+    def _value(self, node: _Node) -> bytes:
+        if node.flags & (_SUB | _DUPLICATES):
+            raise self._fault("it holds tables inside the table")
+        if not node.flags & _BIG:
+            return node.payload
+        number = int.from_bytes(node.payload, "little")
+        offset = number * self._page_size
+        own, _, flags, _, _ = _HEADER.unpack(self._read(offset, _HEADER.size))
+        if own != number or not flags & _OVERFLOW:
+            raise self._fault(f"page {number} does not hold the value that it should")
+        return self._read(offset + _HEADER.size, node.number)
+
+    def _read(self, offset: int, size: int) -> bytes:
+        if offset + size > self._size:
+            raise self._fault(f"it ends before byte {offset + size}")
+        self._file.seek(offset)
+        return self._file.read(size)
+
+    def _fault(self, reason: str) -> DataError:
+        return DataError(f"is no LMDB file that can be read: {reason}", file=self._path)
