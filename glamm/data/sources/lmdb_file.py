@@ -61,7 +61,7 @@ class LmdbFile:
         except OSError as error:
             raise DataError(f"cannot be read ({error.strerror})", file=path) from error
         try:
-            self._page_size, self._root = self._newest_root()
+            self._page_size, self._root, self._entries = self._newest_root()
         except DataError:
             self._file.close()
             raise
@@ -82,7 +82,12 @@ class LmdbFile:
         """Yield keys and values in the order of the keys."""
         self._visited = 0
         if self._root != _NO_PAGE:
-            yield from self._walk(self._root, 0)
+            count = 0
+            for item in self._walk(self._root, 0):
+                count += 1
+                yield item
+            if count != self._entries:
+                raise self._fault(f"it holds {count} entries and says {self._entries}")
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, or None."""
@@ -109,29 +114,23 @@ class LmdbFile:
             else:
                 yield from self._walk(node.number, depth + 1)
 
-    def _newest_root(self) -> tuple[int, int]:
+    def _newest_root(self) -> tuple[int, int, int]:
         first = self._read(0, _HEADER.size + _META.size + 2 * _DATABASE.size + 16)
         page_size = _DATABASE.unpack_from(first, _HEADER.size + _META.size)[0]
-        metas = [self._meta(0)]
         if page_size not in _PAGE_SIZES:
             raise self._fault(f"its pages have {page_size} bytes")
-        if self._size >= 2 * page_size:
-            metas.append(self._meta(page_size))
-        good = [meta for meta in metas if meta is not None]
-        if not good:
-            raise self._fault("it does not begin as an LMDB file")
-        return page_size, max(good)[1]
+        return page_size, *max(self._meta(0), self._meta(page_size))[1:]
 
-    def _meta(self, offset: int) -> tuple[int, int] | None:
-        """Transaction and root of one of the two headers; None where it is none."""
+    def _meta(self, offset: int) -> tuple[int, int, int]:
+        """Transaction, root and number of entries of one of the two headers; the newer one counts."""
         data = self._read(offset, _HEADER.size + _META.size + 2 * _DATABASE.size + 16)
         magic, version, _, _ = _META.unpack_from(data, _HEADER.size)
         if not _HEADER.unpack_from(data)[2] & _META_PAGE or (magic, version) != (_MAGIC, _VERSION):
-            return None
+            raise self._fault(f"it has no header at byte {offset}")
         place = _HEADER.size + _META.size + _DATABASE.size
-        root = _DATABASE.unpack_from(data, place)[7]
+        entries, root = _DATABASE.unpack_from(data, place)[6:8]
         transaction = struct.unpack_from("<Q", data, place + _DATABASE.size + 8)[0]
-        return transaction, root
+        return transaction, root, entries
 
     def _page(self, number: int) -> tuple[int, list[_Node]]:
         data = self._read(number * self._page_size, self._page_size)
