@@ -1,6 +1,6 @@
 """Sizes and switches of the model: one description for every size of the same code."""
 
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -12,7 +12,22 @@ ModelSize: TypeAlias = Literal["tiny", "small", "7b"]
 PromptStyleName: TypeAlias = Literal["release", "plain"]
 """Which words stand around a conversation; see `glamm.text.conversation.PROMPT_STYLES`."""
 
+LanguageArchitecture: TypeAlias = Literal["llama", "qwen2", "qwen3"]
+"""Families of language models; Llama 1 to 3, Vicuna and SmolLM2 are `llama`."""
+
+GlobalEncoderArchitecture: TypeAlias = Literal["clip", "siglip"]
+"""Families of global encoders; `siglip` is SigLIP and the SigLIP 2 of fixed resolution."""
+
 _NUM_ADDED_TOKENS = 7  # <im_start> <im_end> <bbox> <point> [SEG] <p> </p>, always in this order
+
+
+@runtime_checkable
+class NamedTokens(Protocol):
+    """Something that knows tokens by name: a tokenizer."""
+
+    def token_id(self, token: str) -> int:
+        """The id of a special token."""
+        ...
 
 
 class SpecialTokens(Config):
@@ -38,15 +53,28 @@ class SpecialTokens(Config):
         first = vocab_size - _NUM_ADDED_TOKENS
         return cls(bbox=first + 2, seg=first + 4)
 
+    @classmethod
+    def from_tokenizer(cls, tokenizer: NamedTokens) -> "SpecialTokens":
+        """Ids in any vocabulary, looked up by name."""
+        return cls(
+            pad=tokenizer.token_id("<unk>"),
+            bos=tokenizer.token_id("<s>"),
+            eos=tokenizer.token_id("</s>"),
+            bbox=tokenizer.token_id("<bbox>"),
+            seg=tokenizer.token_id("[SEG]"),
+        )
+
 
 class GlobalEncoderConfig(Config):
-    """CLIP's vision transformer.
+    """The vision transformer of CLIP or SigLIP.
 
     Args:
+        architecture: Which.
         image_size: Side of the square that it sees, in pixels.
         select_layer: Which hidden state feeds the language model, counted from the end; -1 is the last.
     """
 
+    architecture: GlobalEncoderArchitecture = "clip"
     image_size: PositiveInt = 336
     patch_size: PositiveInt = 14
     hidden_size: PositiveInt = 1024
@@ -102,18 +130,59 @@ class RegionEncoderConfig(Config):
         return self
 
 
-class LanguageModelConfig(Config):
-    """A LLaMA."""
+class RopeScalingConfig(Config):
+    """How Llama 3.1 and its successors stretch rotary embeddings beyond the length that they were trained at.
 
+    Args:
+        factor: Of the slow frequencies.
+        low_freq_factor: Waves longer than `original_max_positions` over it are slow.
+        high_freq_factor: Waves shorter than `original_max_positions` over it stay as they are.
+        original_max_positions: Length before stretching.
+    """
+
+    factor: PositiveFloat
+    low_freq_factor: PositiveFloat = 1.0
+    high_freq_factor: PositiveFloat = 4.0
+    original_max_positions: PositiveInt = 8192
+
+
+class LanguageModelConfig(Config):
+    """A decoder-only language model, by default a LLaMA.
+
+    Args:
+        architecture: Its family; tells which projections have a bias and whether queries and keys are normalised.
+        num_key_value_heads: Heads of keys and values, shared by groups of query heads; None has one for each.
+        head_dim: Width of a head; None divides the hidden size.
+        rope_scaling: Llama 3's stretched positions; None for none.
+        tie_embeddings: The head is the embedding; the state dict then has it once, as the embedding.
+    """
+
+    architecture: LanguageArchitecture = "llama"
     vocab_size: PositiveInt
     hidden_size: PositiveInt = 4096
     intermediate_size: PositiveInt = 11008
     num_layers: PositiveInt = 32
     num_heads: PositiveInt = 32
+    num_key_value_heads: PositiveInt | None = None
+    head_dim: PositiveInt | None = None
     hidden_act: str = "silu"
     rms_norm_eps: PositiveFloat = 1e-5
     rope_theta: PositiveFloat = 10_000.0
+    rope_scaling: RopeScalingConfig | None = None
     max_positions: PositiveInt = 2048
+    tie_embeddings: bool = False
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> "LanguageModelConfig":
+        if self.num_key_value_heads and self.num_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"num_heads {self.num_heads} must be a multiple of num_key_value_heads {self.num_key_value_heads}"
+            )
+        if self.head_dim is None and self.hidden_size % self.num_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} must be a multiple of num_heads {self.num_heads}, or set head_dim"
+            )
+        return self
 
 
 class GroundingEncoderConfig(Config):

@@ -1,16 +1,37 @@
-"""The global image encoder: CLIP's vision transformer, read at several depths."""
+"""The global image encoder: the vision transformer of CLIP or SigLIP, read at several depths."""
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
-from transformers import CLIPVisionConfig, CLIPVisionModel
+from transformers import CLIPVisionConfig, CLIPVisionModel, SiglipVisionConfig, SiglipVisionModel
 
-from glamm.config.model import GlobalEncoderConfig
+from glamm.config.model import GlobalEncoderArchitecture, GlobalEncoderConfig
 
-PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
-PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+VisionTransformer: TypeAlias = CLIPVisionModel | SiglipVisionModel
+
+
+@dataclass(frozen=True, slots=True)
+class _Habits:
+    """What a family of encoders expects and gives.
+
+    Args:
+        pixel_mean: Of red, green and blue between 0 and 1; taken away.
+        pixel_std: Then divided by.
+        num_class_tokens: At the start of every hidden state.
+    """
+
+    pixel_mean: tuple[float, float, float]
+    pixel_std: tuple[float, float, float]
+    num_class_tokens: int
+
+
+_HABITS: dict[GlobalEncoderArchitecture, _Habits] = {
+    "clip": _Habits((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), 1),
+    "siglip": _Habits((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 0),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +39,7 @@ class ImageFeatures:
     """What the global encoder saw.
 
     Args:
-        tokens: The selected hidden state without the class token, row by row of the picture.
+        tokens: The selected hidden state without a class token, row by row of the picture.
         levels: Hidden states for the region encoder as pictures, the shallowest first, the selected one last.
     """
 
@@ -27,10 +48,11 @@ class ImageFeatures:
 
 
 class GlobalImageEncoder(nn.Module):
-    """CLIP with its own normalisation.
+    """A vision transformer with its own normalisation.
 
     Args:
-        clip: The transformer.
+        architecture: Its family.
+        clip: The transformer; state dicts of every family have it under CLIP's name.
         select_layer: Which hidden state makes the tokens, from the end.
         num_levels: How many hidden states make the levels.
         level_step: Layers between two of them.
@@ -42,16 +64,23 @@ class GlobalImageEncoder(nn.Module):
     pixel_std: Tensor
 
     def __init__(
-        self, *, clip: CLIPVisionModel, select_layer: int, num_levels: int, level_step: int
+        self,
+        *,
+        architecture: GlobalEncoderArchitecture,
+        clip: VisionTransformer,
+        select_layer: int,
+        num_levels: int,
+        level_step: int,
     ) -> None:
         super().__init__()
-        self.clip = clip
+        habits = _HABITS[architecture]
+        self.clip, self.num_class_tokens = clip, habits.num_class_tokens
         self.select_layer, self.num_levels, self.level_step = select_layer, num_levels, level_step
         self.register_buffer(
-            "pixel_mean", torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False
+            "pixel_mean", torch.tensor(habits.pixel_mean).view(1, 3, 1, 1), persistent=False
         )
         self.register_buffer(
-            "pixel_std", torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False
+            "pixel_std", torch.tensor(habits.pixel_std).view(1, 3, 1, 1), persistent=False
         )
 
     @classmethod
@@ -59,20 +88,9 @@ class GlobalImageEncoder(nn.Module):
         cls, config: GlobalEncoderConfig, *, num_levels: int, level_step: int
     ) -> "GlobalImageEncoder":
         """Build with random weights."""
-        clip = CLIPVisionModel(
-            CLIPVisionConfig(
-                image_size=config.image_size,
-                patch_size=config.patch_size,
-                hidden_size=config.hidden_size,
-                intermediate_size=config.intermediate_size,
-                num_hidden_layers=config.num_layers,
-                num_attention_heads=config.num_heads,
-                hidden_act=config.hidden_act,
-                layer_norm_eps=config.layer_norm_eps,
-            )
-        )
         return cls(
-            clip=clip,
+            architecture=config.architecture,
+            clip=_build_transformer(config),
             select_layer=config.select_layer,
             num_levels=num_levels,
             level_step=level_step,
@@ -85,8 +103,28 @@ class GlobalImageEncoder(nn.Module):
         states = self.clip(pixel_values=pixels, output_hidden_states=True).hidden_states
         selected = len(states) + self.select_layer
         first = selected - (self.num_levels - 1) * self.level_step
-        patches = [state[:, 1:] for state in states[first : selected + 1 : self.level_step]]
+        patches = [
+            state[:, self.num_class_tokens :]
+            for state in states[first : selected + 1 : self.level_step]
+        ]
         return ImageFeatures(patches[-1], tuple(_as_picture(level) for level in patches))
+
+
+def _build_transformer(config: GlobalEncoderConfig) -> VisionTransformer:
+    sizes = {
+        "image_size": config.image_size,
+        "patch_size": config.patch_size,
+        "hidden_size": config.hidden_size,
+        "intermediate_size": config.intermediate_size,
+        "num_hidden_layers": config.num_layers,
+        "num_attention_heads": config.num_heads,
+        "hidden_act": config.hidden_act,
+        "layer_norm_eps": config.layer_norm_eps,
+    }
+    if config.architecture == "siglip":
+        # without its pooling head, which nothing here would read
+        return SiglipVisionModel(SiglipVisionConfig(vision_use_head=False, **sizes))
+    return CLIPVisionModel(CLIPVisionConfig(**sizes))
 
 
 def _as_picture(

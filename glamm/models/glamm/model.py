@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from segment_anything.modeling import PromptEncoder
 from torch import Tensor, nn
-from transformers import LlamaForCausalLM
 
 from glamm.config.model import ModelConfig
 from glamm.errors import DataError
@@ -20,7 +19,7 @@ from glamm.models.clip.projector import ImageProjector
 from glamm.models.glamm.losses import mask_losses, predicting_positions, token_losses
 from glamm.models.glamm.output import GLaMMOutput
 from glamm.models.glamm.splice import check_counts, find_image_span, place_regions
-from glamm.models.language.llama import build_language_model
+from glamm.models.language.causal import LanguageModel, build_language_model
 from glamm.models.region.encoder import RegionEncoder
 from glamm.models.sam.grounding_encoder import GroundingEncoder
 from glamm.models.sam.mask_decoder import (
@@ -59,10 +58,10 @@ class GLaMM(nn.Module):
 
     Args:
         config: Sizes and switches; read by `from_config`, kept for ids, loss weights and switches.
-        global_encoder: CLIP.
+        global_encoder: CLIP or SigLIP.
         image_projector: To the language model's width.
         region_encoder: Boxes to embeddings.
-        language_model: LLaMA.
+        language_model: LLaMA or another of its kind.
         text_to_mask_projector: States before [SEG] to prompts.
         grounding_encoder: SAM's image encoder.
         prompt_encoder: SAM's.
@@ -78,7 +77,7 @@ class GLaMM(nn.Module):
         global_encoder: GlobalImageEncoder,
         image_projector: ImageProjector,
         region_encoder: RegionEncoder,
-        language_model: LlamaForCausalLM,
+        language_model: LanguageModel,
         text_to_mask_projector: TextToMaskProjector,
         grounding_encoder: GroundingEncoder,
         prompt_encoder: PromptEncoder,

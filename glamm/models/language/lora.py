@@ -2,13 +2,14 @@
 
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
-from transformers import LlamaForCausalLM
+
+from glamm.models.language.causal import LanguageModel
 
 TARGETS = ("q_proj", "v_proj")
 """The projections that the release adapts."""
 
 
-def add_lora(language_model: LlamaForCausalLM, *, rank: int, alpha: int, dropout: float) -> None:
+def add_lora(language_model: LanguageModel, *, rank: int, alpha: int, dropout: float) -> None:
     """Put adapters beside the query and value projections, in place; all other weights stop requiring gradients.
 
     Args:
@@ -25,7 +26,7 @@ def add_lora(language_model: LlamaForCausalLM, *, rank: int, alpha: int, dropout
     inject_adapter_in_model(config, language_model)
 
 
-def merge_lora(language_model: LlamaForCausalLM) -> None:
+def merge_lora(language_model: LanguageModel) -> None:
     """Add adapters to the weights they stand beside and take them away, in place; names are as before `add_lora`."""
     adapted = [
         (name, module)

@@ -1,0 +1,167 @@
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from glamm.config.model import LanguageModelConfig, ModelConfig, RopeScalingConfig
+from glamm.errors import CheckpointError
+from glamm.inference.engine import generate
+from glamm.models.language.causal import build_language_model, describe_language_model
+from tests.model_builders import BBOX, CONFIG, SEG, build_batch, build_model, build_request
+
+SIZES = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_layers": 2}
+LANGUAGE_MODELS = {
+    "llama": LanguageModelConfig(num_heads=4, **SIZES),
+    "llama 3": LanguageModelConfig(
+        num_heads=4,
+        num_key_value_heads=2,
+        rope_theta=500_000.0,
+        rope_scaling=RopeScalingConfig(factor=8.0, original_max_positions=64),
+        **SIZES,
+    ),
+    "qwen 2": LanguageModelConfig(
+        architecture="qwen2", num_heads=4, num_key_value_heads=2, rope_theta=1e6, **SIZES
+    ),
+    "qwen 3": LanguageModelConfig(
+        architecture="qwen3",
+        num_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        rope_theta=1e6,
+        tie_embeddings=True,
+        **SIZES,
+    ),
+    "smollm2": LanguageModelConfig(
+        num_heads=3,
+        num_key_value_heads=1,
+        rope_theta=100_000.0,
+        tie_embeddings=True,
+        **(SIZES | {"hidden_size": 48}),
+    ),
+}
+every_language_model = pytest.mark.parametrize(
+    "language", LANGUAGE_MODELS.values(), ids=LANGUAGE_MODELS
+)
+
+
+def _config(language: LanguageModelConfig) -> ModelConfig:
+    return CONFIG.model_copy(update={"language_model": language})
+
+
+@every_language_model
+def test_every_language_model_learns_and_grounds(language: LanguageModelConfig) -> None:
+    model = build_model(_config(language))
+    batch = build_batch(
+        [[BBOX, 7, SEG, 2], [8, SEG, 2]],
+        image_index=[0, 1],
+        num_masks=[1, 1],
+        boxes={0: [[0.1, 0.1, 0.9, 0.9]]},
+    )
+
+    output = model(batch)
+    output.loss.backward()
+
+    assert torch.isfinite(output.loss)
+    assert [len(masks) for masks in output.mask_logits] == [1, 1]
+    silent = [name for name, one in model.language_model.named_parameters() if one.grad is None]
+    assert silent == []
+
+
+@every_language_model
+def test_every_language_model_answers_alike_with_and_without_a_cache(
+    language: LanguageModelConfig,
+) -> None:
+    model = build_model(_config(language))
+    request = build_request([7, 8, 9])
+
+    with torch.no_grad():
+        answer = generate(model, request, max_new_tokens=6, eos_token_id=-1)
+        batch = build_batch([[7, 8, 9, *answer.token_ids]], image_index=[0])
+        prompt = model.build_prompt(batch, model.encode_image(request.global_pixels[None]))
+        logits = model.language_model.lm_head(model.read(prompt)[0])
+
+    assert tuple(logits[-7:-1].argmax(1).tolist()) == answer.token_ids
+
+
+@every_language_model
+def test_weights_of_every_language_model_survive_a_state_dict(
+    language: LanguageModelConfig,
+) -> None:
+    first, second = build_model(_config(language)), build_model(_config(language), seed=1)
+    weights = first.state_dict()
+
+    second.load_state_dict(weights)
+
+    storages = [value.untyped_storage().data_ptr() for value in weights.values()]
+    assert len(set(storages)) == len(storages), "safetensors refuses what is shared"
+    batch = build_batch([[7, 8, 2]], image_index=[0])
+    with torch.no_grad():
+        assert second(batch).loss.item() == first(batch).loss.item()
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("llama", {"attn": False, "norm": False}),
+        ("qwen 2", {"attn": True, "norm": False}),
+        ("qwen 3", {"attn": False, "norm": True}),
+    ],
+)
+def test_families_differ_in_biases_and_norms(name: str, theirs: dict[str, bool]) -> None:
+    names = build_language_model(LANGUAGE_MODELS[name], eos_token_id=2).state_dict().keys()
+
+    assert any(one.endswith("q_proj.bias") for one in names) == theirs["attn"]
+    assert any(one.endswith("q_norm.weight") for one in names) == theirs["norm"]
+
+
+def test_stretched_positions_change_far_tokens() -> None:
+    stretched = LANGUAGE_MODELS["llama 3"]
+    plain = stretched.model_copy(update={"rope_scaling": None})
+    ids = torch.arange(60)[None]
+    states = []
+    for config in (stretched, plain):
+        torch.manual_seed(0)
+        model = build_language_model(config, eos_token_id=2).eval()
+        with torch.no_grad():
+            states.append(model.model(ids).last_hidden_state[0])
+
+    assert torch.equal(states[0][0], states[1][0])
+    assert not torch.allclose(states[0][-1], states[1][-1], atol=1e-5)
+
+
+@every_language_model
+def test_configuration_is_read_back_from_a_folder_of_transformers(
+    language: LanguageModelConfig, tmp_path: Path
+) -> None:
+    model = build_language_model(language, eos_token_id=2)
+    model.save_pretrained(tmp_path)
+
+    described = describe_language_model(AutoConfig.from_pretrained(tmp_path))
+
+    again = build_language_model(described, eos_token_id=2)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path)
+    again.load_state_dict(theirs.state_dict())
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        assert torch.equal(again.eval()(ids).logits, model.eval()(ids).logits)
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "message"),
+    [
+        ("gpt2", {}, "type gpt2: llama, qwen2, qwen3 can be read"),
+        ("llama", {"mlp_bias": True}, "llama with mlp_bias"),
+        ("llama", {"attention_bias": True}, "llama with attention_bias"),
+        (
+            "llama",
+            {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}},
+            "type linear",
+        ),
+    ],
+)
+def test_what_would_be_computed_wrongly_is_refused(
+    family: str, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        describe_language_model(AutoConfig.for_model(family, **changes))
