@@ -19,7 +19,8 @@ from pathlib import Path
 import torch
 
 from glamm.config.model import ModelConfig
-from glamm.inference.engine import Engine, embed_prompt, generate
+from glamm.inference.engine import Engine, generate
+from glamm.inference.prompts import embed_prompt
 from glamm.inference.requests import Generation, GenerationOptions, GenerationRequest
 from glamm.models.glamm import GLaMM
 from glamm.structures.ids import IMAGE_PLACEHOLDER_ID

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from glamm.checkpoints.store import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, file_sha256
-from glamm.config.evaluation import EvaluateConfig
+from glamm.config.evaluation import EvaluateConfig, WeightsKind
 from glamm.data.images import decode
 from glamm.data.sources.json_files import read_json
 from glamm.data.sources.places import image_file
@@ -19,7 +20,9 @@ from glamm.evaluation.findings import Finding, FindingKind
 from glamm.evaluation.gcg_data import Prediction, TruthImage
 from glamm.evaluation.gcg_predictions import prediction_path, write_prediction
 from glamm.geometry.masks import encode
+from glamm.inference.engine import EngineOptions
 from glamm.inference.predictor import GroundedPredictor
+from glamm.inference.quantization import quantize_language_model
 from glamm.structures.answer import GroundedAnswer
 from glamm.text.templates import GROUNDED_CONVERSATION_QUESTIONS, RELEASE_GCG_QUESTION
 
@@ -35,12 +38,14 @@ class Job:
         fingerprint: Of its files and of the question.
         question: Asked about every image.
         max_new_tokens: Per answer.
+        batch_size: Images that are answered together.
     """
 
     predictor: GroundedPredictor
     fingerprint: str
     question: str
     max_new_tokens: int
+    batch_size: int
 
 
 def open_job(folder: Path, config: EvaluateConfig) -> Job:
@@ -48,20 +53,27 @@ def open_job(folder: Path, config: EvaluateConfig) -> Job:
 
     Raises:
         CheckpointError: A file is missing or damaged.
+        EnvironmentFault: Other weights than full are asked for, and torchao is not installed.
     """
-    predictor = GroundedPredictor.from_checkpoint(folder)
+    # every picture is asked about once: nothing is worth keeping
+    options = EngineOptions(max_rows=config.batch_size, cache_bytes=0)
+    predictor = GroundedPredictor.from_checkpoint(folder, options=options)
+    quantize_language_model(predictor.model, config.weights)
     is_release = predictor.config.prompt_style == "release"
     usual = RELEASE_GCG_QUESTION if is_release else GROUNDED_CONVERSATION_QUESTIONS[0]
     question = config.question or usual
     return Job(
         predictor,
-        fingerprint_of(folder, question, config.max_new_tokens),
+        fingerprint_of(folder, question, config.max_new_tokens, config.weights),
         question,
         config.max_new_tokens,
+        config.batch_size,
     )
 
 
-def fingerprint_of(folder: Path, question: str, max_new_tokens: int) -> str:
+def fingerprint_of(
+    folder: Path, question: str, max_new_tokens: int, weights: WeightsKind = "full"
+) -> str:
     """Hash of everything that an answer follows from, but for the picture.
 
     Raises:
@@ -71,7 +83,7 @@ def fingerprint_of(folder: Path, question: str, max_new_tokens: int) -> str:
         files = [file_sha256(folder / name) for name in (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE)]
     except OSError as error:
         raise CheckpointError(f"{error.filename}: cannot be read ({error.strerror})") from error
-    told = json.dumps([*files, question, max_new_tokens])
+    told = json.dumps([*files, question, max_new_tokens, weights])
     return hashlib.sha256(told.encode()).hexdigest()
 
 
@@ -100,22 +112,32 @@ def predict(
     """
     folder.mkdir(parents=True, exist_ok=True)
     findings: list[Finding] = []
-    for image in images:
-        path = prediction_path(folder, image.id)
-        try:
-            data = picture_path(root, image).read_bytes()
-            origin = _origin(job, data)
-            if not _is_current(path, origin):
-                answer = job.predictor.ground(
-                    _pixels(data, image), job.question, max_new_tokens=job.max_new_tokens
-                )
-                write_prediction(folder, image.id, to_prediction(answer), origin=origin)
-        except (DataError, RequestError, OSError, ValueError) as error:
-            path.unlink(missing_ok=True)
-            message = f"was not asked: {error}"
-            findings.append(Finding(FindingKind.UNREADABLE_IMAGE, str(image.id), message))
-        advance()
+    pool = ThreadPoolExecutor(job.batch_size, thread_name_prefix="predict")
+    try:
+        for finding in pool.map(lambda image: _predict_one(image, root, folder, job), images):
+            if finding is not None:
+                findings.append(finding)
+            advance()
+    finally:
+        pool.shutdown(cancel_futures=True)
     return findings
+
+
+def _predict_one(image: TruthImage, root: Path, folder: Path, job: Job) -> Finding | None:
+    """Answer one image, while other threads ask about others: the predictor answers them together."""
+    path = prediction_path(folder, image.id)
+    try:
+        data = picture_path(root, image).read_bytes()
+        origin = _origin(job, data)
+        if not _is_current(path, origin):
+            answer = job.predictor.ground(
+                _pixels(data, image), job.question, max_new_tokens=job.max_new_tokens
+            )
+            write_prediction(folder, image.id, to_prediction(answer), origin=origin)
+    except (DataError, RequestError, OSError, ValueError) as error:
+        path.unlink(missing_ok=True)
+        return Finding(FindingKind.UNREADABLE_IMAGE, str(image.id), f"was not asked: {error}")
+    return None
 
 
 def picture_path(root: Path, image: TruthImage) -> Path:

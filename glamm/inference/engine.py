@@ -8,8 +8,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -22,6 +21,8 @@ from glamm.errors import BusyError, RequestError
 from glamm.inference.content_cache import ContentCache
 from glamm.inference.job import Job
 from glamm.inference.key_values import KeyValues, RunningRows
+from glamm.inference.pictures import PictureEncoders
+from glamm.inference.prompts import embed_prompt, prefix_key, prefix_length
 from glamm.inference.requests import (
     Event,
     Generation,
@@ -31,10 +32,7 @@ from glamm.inference.requests import (
     NewToken,
 )
 from glamm.inference.sampling import choose_token
-from glamm.models.clip.encoder import ImageFeatures
 from glamm.models.glamm import GLaMM
-from glamm.structures.batch import Batch
-from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
 
 T = TypeVar("T")
 
@@ -76,6 +74,9 @@ class Engine:
         self.model = model
         self.options = options or EngineOptions()
         self.cache = ContentCache(max_bytes=self.options.cache_bytes)
+        self._pictures = PictureEncoders(
+            model, self.cache, grounds_early=self.options.grounds_early
+        )
         self._waiting = deque[Job]()
         self._running: list[Job] = []
         self._finished: list[Job] = []
@@ -87,8 +88,7 @@ class Engine:
         self._read_step = (
             torch.compile(self._read, dynamic=False) if self.options.compiles_decode else self._read
         )
-        device = next(model.parameters()).device
-        self._side_stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.device = next(model.parameters()).device
 
     def submit(self, request: GenerationRequest, options: GenerationOptions) -> Job:
         """Queue a request; nothing happens before someone waits for it, or for another.
@@ -198,7 +198,7 @@ class Engine:
         if not jobs:
             return
         try:
-            self._encode_images(jobs)
+            self._pictures.see(jobs)
         except Exception as error:  # noqa: BLE001 - the running answers have nothing to do with it
             for job in jobs:
                 job.fail(error)
@@ -209,38 +209,13 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - one bad prompt is no reason to end the others
                 job.fail(error)
 
-    def _encode_images(self, jobs: Sequence[Job]) -> None:
-        """Run the global encoder over the pictures that it has not seen, all at once."""
-        missing: dict[object, list[Job]] = {}
-        for job in jobs:
-            job.features = self._recall("global", job, ImageFeatures)
-            if job.features is None:
-                missing.setdefault(job.image, []).append(job)
-        if missing:
-            firsts = [same[0] for same in missing.values()]
-            pixels = torch.stack([job.request.global_pixels for job in firsts])
-            seen = self.model.encode_image(pixels)
-            for index, same in enumerate(missing.values()):
-                # copies: a view would keep the whole batch in memory
-                one = slice(index, index + 1)
-                features = ImageFeatures(
-                    seen.tokens[one].clone(), tuple(level[one].clone() for level in seen.levels)
-                )
-                self._keep("global", same[0], features)
-                for job in same:
-                    job.features = features
-                same[0].count(global_encoder_calls=1)
-        if self.options.grounds_early:
-            with self._beside():
-                self._encode_grounding(jobs)
-
     def _prefill(self, job: Job) -> None:
         """Read the prompt and take the first token from its last state."""
         if job.features is None:
             raise RuntimeError("the picture was not encoded")
         embeddings = embed_prompt(self.model, job.request, job.features)
         job.features = None
-        key = _prefix_key(self.model, job.request)
+        key = prefix_key(self.model, job.request)
         prefix = self.cache.get(key, KeyValues) if key else None
         cache = prefix.to_cache() if prefix else DynamicCache()
         start = prefix.length if prefix else 0
@@ -249,7 +224,7 @@ class Engine:
         )
         read = KeyValues.of(cache)
         if key and prefix is None:
-            self.cache.put(key, read.first(_prefix_length(self.model, job.request)))
+            self.cache.put(key, read.first(prefix_length(self.model, job.request)))
         job.count(prefill_tokens=embeddings.shape[1] - start)
         state = states[:, -1]
         self._accept(job, state[0], self.model.language_model.lm_head(state)[0])
@@ -334,8 +309,7 @@ class Engine:
             if len(job.seg_states) > len(job.masks) and not job.is_cancelled
         ]
         if due:
-            self._encode_grounding(due)
-            self._join_side()
+            self._pictures.ground(due)
             places = {image: place for place, image in enumerate({job.image: job for job in due})}
             by_image = {job.image: job.embedding for job in due}
             embeddings = torch.stack([one for one in by_image.values() if one is not None])
@@ -355,50 +329,6 @@ class Engine:
         for job in self._finished:
             job.finish(job.finish_reason or "stop")
         self._finished = []
-
-    def _encode_grounding(self, jobs: Sequence[Job]) -> None:
-        """Run the grounding encoder over the pictures that it has not seen, all at once."""
-        missing: dict[object, list[Job]] = {}
-        for job in jobs:
-            if job.embedding is None:
-                job.embedding = self._recall("grounding", job, Tensor)
-            if job.embedding is None:
-                missing.setdefault(job.image, []).append(job)
-        if not missing:
-            return
-        firsts = [same[0] for same in missing.values()]
-        encoded = self.model.encode_grounding(
-            torch.stack([job.request.grounding_pixels for job in firsts]),
-            tuple(job.request.resized_size for job in firsts),
-        )
-        for index, same in enumerate(missing.values()):
-            embedding = encoded[index].clone()
-            self._keep("grounding", same[0], embedding)
-            for job in same:
-                job.embedding = embedding
-            same[0].count(grounding_encoder_calls=1)
-
-    def _recall(self, part: str, job: Job, kind: type[T]) -> T | None:
-        key = job.request.image_key
-        return None if key is None else self.cache.get((part, key), kind)
-
-    def _keep(self, part: str, job: Job, value: object) -> None:
-        if job.request.image_key is not None:
-            self.cache.put((part, job.request.image_key), value)
-
-    @contextmanager
-    def _beside(self) -> Iterator[None]:
-        """On a GPU, run beside what follows; elsewhere at once."""
-        if self._side_stream is None:
-            yield
-            return
-        self._side_stream.wait_stream(torch.cuda.current_stream(self._side_stream.device))
-        with torch.cuda.stream(self._side_stream):
-            yield
-
-    def _join_side(self) -> None:
-        if self._side_stream is not None:
-            torch.cuda.current_stream(self._side_stream.device).wait_stream(self._side_stream)
 
     def _fail(self, error: Exception) -> None:
         """Tell everybody who runs, and begin again with empty rows: nothing about them is certain any more."""
@@ -437,39 +367,3 @@ def generate(
     engine = Engine(model, EngineOptions(max_rows=1, cache_bytes=0))
     options = GenerationOptions(max_new_tokens=max_new_tokens, eos_token_id=eos_token_id)
     return engine.answer(replace(request, image_key=None), options)
-
-
-def embed_prompt(
-    model: GLaMM, request: GenerationRequest, features: ImageFeatures
-) -> Float[Tensor, "1 positions hidden"]:
-    """Put the picture and the regions into the prompt."""
-    ids = request.input_ids[None]
-    batch = Batch(
-        global_pixels=request.global_pixels[None],
-        grounding_pixels=None,
-        input_ids=ids,
-        labels=torch.full_like(ids, IGNORE_LABEL),
-        attention_mask=torch.ones_like(ids, dtype=torch.bool),
-        image_index=ids.new_zeros(1),
-        boxes_xyxy_unit=(request.boxes_xyxy_unit,),
-        masks=(),
-        resized_sizes=(request.resized_size,),
-        original_sizes=(request.original_size,),
-        sample_ids=("request",),
-    )
-    return model.build_prompt(batch, features).embeddings
-
-
-def _prefix_length(model: GLaMM, request: GenerationRequest) -> int:
-    """Positions up to and including the picture."""
-    placeholder = int((request.input_ids == IMAGE_PLACEHOLDER_ID).nonzero()[0])
-    return placeholder + model.config.global_encoder.num_tokens
-
-
-def _prefix_key(model: GLaMM, request: GenerationRequest) -> tuple[object, ...] | None:
-    """What the prompt up to and including the picture depends on; None when it must not be used again."""
-    ids = request.input_ids.tolist()
-    before = tuple(ids[: ids.index(IMAGE_PLACEHOLDER_ID)])
-    if request.image_key is None or model.config.special_tokens.bbox in before:
-        return None
-    return "prefix", request.image_key, before

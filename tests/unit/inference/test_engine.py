@@ -3,8 +3,8 @@ import torch
 
 from glamm.errors import DataError, RequestError
 from glamm.inference.engine import generate
-from glamm.inference.predictor import mask_score
 from glamm.inference.requests import Generation, GenerationRequest
+from glamm.inference.session import mask_score
 from glamm.models.glamm import GLaMM
 from tests.model_builders import (
     BBOX,

@@ -9,8 +9,8 @@ from glamm.errors import CheckpointError, RequestError
 from glamm.geometry import masks
 from glamm.geometry.masks import to_box
 from glamm.inference.engine import generate
-from glamm.inference.predictor import mask_score
 from glamm.inference.requests import GenerationRequest
+from glamm.inference.session import mask_score
 from glamm.text.conversation import PROMPT_STYLES, build_prompt
 from tests.serving.taught import QUESTION, WORDS, draw_picture, teach
 
@@ -89,6 +89,9 @@ def test_answer_without_a_mask_has_no_phrases(predictor):
 
 
 def test_box_changes_what_the_model_reads(predictor):
+    predictor.ground(
+        draw_picture(), QUESTION, max_new_tokens=1
+    )  # the picture has been read from now on
     positions = [
         predictor.ground(
             draw_picture(), QUESTION, boxes=boxes, max_new_tokens=1
@@ -145,7 +148,7 @@ def test_token_limit_must_be_positive(predictor):
 
 
 def test_masks_that_do_not_fit_the_memory_are_refused(predictor, monkeypatch):
-    monkeypatch.setattr("glamm.inference.predictor.MAX_MASK_PIXELS", 100_000)
+    monkeypatch.setattr("glamm.inference.session.MAX_MASK_PIXELS", 100_000)
 
     with pytest.raises(RequestError, match="2 masks of 320 x 240 pixels"):
         predictor.ground(draw_picture(), QUESTION)

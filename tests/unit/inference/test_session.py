@@ -8,7 +8,7 @@ import pytest
 from glamm import GroundedPredictor
 from glamm.errors import RequestError
 from glamm.inference.answer import Answer
-from glamm.inference.predictor import GroundedPhrase, TextDelta
+from glamm.inference.session import GroundedPhrase, TextDelta
 from tests.serving.taught import QUESTION, WORDS, draw_picture, teach
 
 

@@ -1,0 +1,40 @@
+"""Smaller weights for the language model; what they do to the answers is for `glamm evaluate` to say."""
+
+import importlib
+
+import torch
+
+from glamm.config.evaluation import WeightsKind
+from glamm.errors import EnvironmentFault
+from glamm.models.glamm import GLaMM
+
+_GROUP_SIZE = 32
+
+
+def quantize_language_model(model: GLaMM, kind: WeightsKind) -> None:
+    """Round the weights of the language model's layers, in place; all other parts and the head stay as they are.
+
+    Args:
+        model: In evaluation mode.
+        kind: "int8" rounds each row, "int4" each group of 32 weights; "full" does nothing.
+
+    Raises:
+        EnvironmentFault: torchao is not installed.
+    """
+    if kind == "full":
+        return
+    try:
+        torchao = importlib.import_module("torchao.quantization")
+    except ImportError as error:
+        raise EnvironmentFault(
+            f"weights {kind} need torchao: pip install 'glamm[quantize]' ({error})"
+        ) from error
+    config = (
+        torchao.Int8WeightOnlyConfig()
+        if kind == "int8"
+        else torchao.IntxWeightOnlyConfig(
+            weight_dtype=torch.int4,  # pyright: ignore[reportAttributeAccessIssue] - missing in the stubs
+            granularity=torchao.PerGroup(_GROUP_SIZE),
+        )
+    )
+    torchao.quantize_(model.language_model.model.layers, config)

@@ -1,0 +1,44 @@
+import importlib.util
+
+import pytest
+import torch
+
+from glamm.errors import EnvironmentFault
+from glamm.inference.quantization import quantize_language_model
+from tests.model_builders import build_model
+
+HAS_TORCHAO = importlib.util.find_spec("torchao") is not None
+
+
+def states(model):
+    generator = torch.Generator().manual_seed(0)
+    embeddings = torch.randn(1, 8, model.config.language_model.hidden_size, generator=generator)
+    with torch.inference_mode():
+        return model.language_model.model(inputs_embeds=embeddings).last_hidden_state
+
+
+def test_full_weights_stay():
+    model = build_model()
+    before = states(model)
+
+    quantize_language_model(model, "full")
+
+    assert torch.equal(states(model), before)
+
+
+@pytest.mark.skipif(not HAS_TORCHAO, reason="torchao is an extra: pip install 'glamm[quantize]'")
+@pytest.mark.parametrize(("kind", "tolerance"), [("int8", 0.02), ("int4", 0.25)])
+def test_rounded_weights_are_near(kind, tolerance):
+    model = build_model()
+    before = states(model)
+
+    quantize_language_model(model, kind)
+
+    difference = (states(model) - before).norm() / before.norm()
+    assert 0 < difference < tolerance
+
+
+@pytest.mark.skipif(HAS_TORCHAO, reason="torchao is installed")
+def test_missing_torchao_is_told_with_the_way_out():
+    with pytest.raises(EnvironmentFault, match=r"pip install 'glamm\[quantize\]'"):
+        quantize_language_model(build_model(), "int8")
