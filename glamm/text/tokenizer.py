@@ -1,16 +1,27 @@
-"""SentencePiece with GLaMM's added tokens, and for every token the characters that it came from."""
+"""Vocabularies with GLaMM's added tokens, and for every token the characters that it came from."""
 
 import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import sentencepiece
+import tokenizers
+from pydantic import BaseModel, ValidationError
+from tokenizers import AddedToken
+from tokenizers.processors import TemplateProcessing
 
 from glamm.errors import CheckpointError
 from glamm.structures.ids import IMAGE_PLACEHOLDER_ID
 from glamm.text.special_tokens import ADDED_TOKENS, BEGIN, END, IMAGE, UNKNOWN
 
-_META_SPACE = "\N{LOWER ONE EIGHTH BLOCK}"  # how SentencePiece writes a blank
+SENTENCEPIECE_FILE = "tokenizer.model"
+FAST_FILE = "tokenizer.json"
+NAMES_FILE = "tokenizer_config.json"
+"""Beside a tokenizer.json of others: which of its tokens begin and end a text."""
+
+_CONTROL = (BEGIN, END, UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,49 +37,69 @@ class Encoding:
     starts: tuple[int, ...]
 
 
-class Tokenizer:
-    """A LLaMA vocabulary plus `ADDED_TOKENS`.
+class Tokenizer(ABC):
+    """A language model's vocabulary plus `ADDED_TOKENS`.
+
+    Texts are written alike for every model: `BEGIN`, `END` and `UNKNOWN` name whichever tokens its vocabulary has for
+    the purpose.
 
     Args:
-        model: A serialised SentencePiece model.
+        model: The content of its file.
+        added: Ids of `ADDED_TOKENS`.
+        control: Ids of `BEGIN`, `END` and `UNKNOWN`.
 
     Upstream: equal to the slow LlamaTokenizer of transformers 4.28 with which the release was trained: blanks around
         an added token vanish, and every stretch of text between two of them starts with the dummy blank. Faster
         tokenizers of later versions keep those blanks, which is the usual cause of the release's length assertion.
     """
 
-    def __init__(self, model: bytes) -> None:
+    def __init__(
+        self, model: bytes, *, added: Mapping[str, int], control: Mapping[str, int]
+    ) -> None:
         self.model = model
-        self._pieces = sentencepiece.SentencePieceProcessor()
-        try:
-            self._pieces.LoadFromSerializedProto(model)
-        except RuntimeError as error:
-            raise CheckpointError(
-                f"the tokenizer is not a SentencePiece model ({len(model)} bytes): copy tokenizer.model again"
-            ) from error
-        first_added = self._pieces.GetPieceSize()
-        self._added = {token: first_added + index for index, token in enumerate(ADDED_TOKENS)}
-        self._control = {token: self._pieces.PieceToId(token) for token in (BEGIN, END, UNKNOWN)}
+        self._added, self._control = dict(added), dict(control)
         special = (*self._added, *self._control, IMAGE)
         self._split = re.compile("(" + "|".join(map(re.escape, special)) + ")")
-        self._names = {index: token for token, index in (self._added | self._control).items()}
+        self._names = {index: token for token, index in (self._control | self._added).items()}
 
-    @classmethod
-    def from_file(cls, path: Path) -> "Tokenizer":
-        """Read a tokenizer.model.
+    @staticmethod
+    def from_file(path: Path) -> "Tokenizer":
+        """Read a tokenizer.model (SentencePiece) or a tokenizer.json (Hugging Face).
 
         Raises:
-            CheckpointError: The file is missing or is no SentencePiece model.
+            CheckpointError: The file is missing, or is neither.
         """
         try:
-            model = path.read_bytes()
+            content = path.read_bytes()
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-        return cls(model)
+        if path.name != FAST_FILE:
+            return SentencePieceTokenizer(content)
+        names = path.with_name(NAMES_FILE)
+        return FastTokenizer(content, names=_read_names(names) if names.exists() else None)
 
+    @staticmethod
+    def from_folder(folder: Path) -> "Tokenizer":
+        """Read the tokenizer of a model folder, ours or Hugging Face's.
+
+        Raises:
+            CheckpointError: There is none, or it is damaged.
+        """
+        fast = folder / FAST_FILE
+        slow = folder / SENTENCEPIECE_FILE
+        return Tokenizer.from_file(slow if slow.exists() or not fast.exists() else fast)
+
+    @abstractmethod
     def __len__(self) -> int:
         """Size of the vocabulary, added tokens included."""
-        return self._pieces.GetPieceSize() + len(self._added)
+
+    @abstractmethod
+    def _encode_stretch(self, words: str) -> tuple[Sequence[int], Sequence[int]]:
+        """Ids of plain words, and the place of each in them; a dummy blank stands before the first."""
+
+    @abstractmethod
+    def _decode_stretch(self, ids: list[int]) -> str:
+        """Words of ordinary tokens, without the dummy blank."""
 
     def token_id(self, token: str) -> int:
         """Look up a special token by name.
@@ -93,8 +124,11 @@ class Tokenizer:
             if index % 2:  # a special token
                 ids.append(self._special_id(piece))
                 starts.append(cursor)
-            else:
-                self._encode_words(piece, cursor, ids, starts)
+            elif words := piece.strip():
+                place = cursor + len(piece) - len(piece.lstrip())
+                new_ids, offsets = self._encode_stretch(words)
+                ids.extend(new_ids)
+                starts.extend(place + offset for offset in offsets)
             cursor += len(piece)
         return Encoding(tuple(ids), tuple(starts))
 
@@ -104,7 +138,7 @@ class Tokenizer:
         words: list[int] = []
         for index in ids:
             name = self._names.get(index)
-            if name is None and 0 <= index < self._pieces.GetPieceSize():
+            if name is None and 0 <= index < len(self):
                 words.append(index)
                 continue
             if words:
@@ -118,23 +152,184 @@ class Tokenizer:
 
     def _plain(self, ids: list[int]) -> str:
         """Words without reserved ones that were spelt out in ordinary pieces: those would read as tokens."""
-        return self._split.sub("", self._pieces.DecodeIds(ids))
+        return self._split.sub("", self._decode_stretch(ids))
 
     def _special_id(self, token: str) -> int:
         if token == IMAGE:
             return IMAGE_PLACEHOLDER_ID
         return self.token_id(token)
 
-    def _encode_words(self, piece: str, cursor: int, ids: list[int], starts: list[int]) -> None:
-        words = piece.strip()
-        if not words:
-            return
-        cursor += len(piece) - len(piece.lstrip())
+
+class SentencePieceTokenizer(Tokenizer):
+    """A LLaMA vocabulary; the added tokens end it.
+
+    Args:
+        model: A serialised SentencePiece model.
+
+    Raises:
+        CheckpointError: It is none.
+    """
+
+    def __init__(self, model: bytes) -> None:
+        self._pieces = sentencepiece.SentencePieceProcessor()
+        try:
+            self._pieces.LoadFromSerializedProto(model)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"the tokenizer is not a SentencePiece model ({len(model)} bytes): copy tokenizer.model again"
+            ) from error
+        first_added = self._pieces.GetPieceSize()
+        super().__init__(
+            model,
+            added={token: first_added + index for index, token in enumerate(ADDED_TOKENS)},
+            control={token: self._pieces.PieceToId(token) for token in _CONTROL},
+        )
+
+    def __len__(self) -> int:
+        """Size of the vocabulary, added tokens included."""
+        return self._pieces.GetPieceSize() + len(ADDED_TOKENS)
+
+    def _encode_stretch(self, words: str) -> tuple[Sequence[int], Sequence[int]]:
         pieces = self._pieces.encode(words, return_type="offset_mapping")
-        ids.extend(pieces["ids"])
-        starts.extend(cursor + start for start, _ in pieces["offsets"])
+        return pieces["ids"], [start for start, _ in pieces["offsets"]]
+
+    def _decode_stretch(self, ids: list[int]) -> str:
+        return self._pieces.DecodeIds(ids)
+
+
+class FastTokenizer(Tokenizer):
+    """A Hugging Face tokenizer.json, as Llama 3, Qwen 3 and SmolLM2 have; added tokens that it lacks are appended.
+
+    Args:
+        model: The file's content. One that this class wrote knows its control tokens.
+        names: Its tokens for `BEGIN`, `END` and `UNKNOWN`, of a file that somebody else wrote.
+
+    Raises:
+        CheckpointError: It is no tokenizer.json, or does not say or have its control tokens.
+    """
+
+    def __init__(self, model: bytes, *, names: Mapping[str, str] | None = None) -> None:
+        try:
+            self._fast = tokenizers.Tokenizer.from_str(model.decode())
+        except Exception as error:  # the library raises plain Exception
+            raise CheckpointError(
+                f"the tokenizer is not a tokenizer.json ({error}): copy {FAST_FILE} again"
+            ) from error
+        control = _written_control(model) or names
+        if control is None:
+            raise CheckpointError(
+                f"{FAST_FILE} does not say which tokens begin and end a text: copy {NAMES_FILE} beside it"
+            )
+        ids = {token: self._id(name) for token, name in control.items()}
+        added = [AddedToken(token, normalized=False, special=True) for token in ADDED_TOKENS]
+        self._fast.add_special_tokens(added)  # pyright: ignore[reportUnknownMemberType]
+        # a template may name tokens that it does not use: the standard place for what each of them is called here
+        self._fast.post_processor = TemplateProcessing(
+            single=f"{BEGIN} $A",
+            special_tokens=[
+                {"id": token, "ids": [ids[token]], "tokens": [name]}
+                for token, name in control.items()
+            ],
+        )
+        self._fast.no_truncation()
+        self._fast.no_padding()
+        content = self._fast.to_str()
+        self._fast.encode_special_tokens = True  # what a user spells out are words
+        self._length = max(self._fast.get_vocab(with_added_tokens=True).values()) + 1
+        super().__init__(
+            content.encode(),
+            added={token: self._id(token) for token in ADDED_TOKENS},
+            control=ids,
+        )
+
+    def _id(self, name: str) -> int:
+        index = self._fast.token_to_id(name)
+        if index is None:
+            raise CheckpointError(f"{FAST_FILE} has no token {name}: it belongs to another model")
+        return index
+
+    def __len__(self) -> int:
+        """One more than the largest id, added tokens included."""
+        return self._length
+
+    def _encode_stretch(self, words: str) -> tuple[Sequence[int], Sequence[int]]:
+        encoding = self._fast.encode(f" {words}", add_special_tokens=False)
+        return encoding.ids, [max(start - 1, 0) for start, _ in encoding.offsets]
+
+    def _decode_stretch(self, ids: list[int]) -> str:
+        return self._fast.decode(ids, skip_special_tokens=True).removeprefix(" ")
+
+
+def tokenizer_file_name(model: bytes) -> str:
+    """What the file of a tokenizer is called, by its content."""
+    return FAST_FILE if model.startswith(b"{") else SENTENCEPIECE_FILE
 
 
 def embedded_tokenizer() -> Tokenizer:
     """The small English vocabulary that `tiny` models use; made by scripts/train_tokenizer.py."""
-    return Tokenizer.from_file(Path(__file__).parent / "assets" / "tokenizer.model")
+    return Tokenizer.from_file(Path(__file__).parent / "assets" / SENTENCEPIECE_FILE)
+
+
+def control_names(bos: str | None, eos: str, pad: str | None) -> dict[str, str]:
+    """Name the control tokens of a vocabulary that lacks some: Qwen, for one, begins a text with nothing.
+
+    Args:
+        bos: Begins a text.
+        eos: Ends one; stands in for what is missing.
+        pad: Fills rows.
+    """
+    return {BEGIN: bos or pad or eos, END: eos, UNKNOWN: pad or eos}
+
+
+def _read_names(path: Path) -> dict[str, str] | None:
+    """Control tokens from a tokenizer_config.json; None when it names no end."""
+    try:
+        content = _Names.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise CheckpointError(f"{path}: names no tokens ({error}): copy it again") from error
+    if content.eos_token is None:
+        return None
+    return control_names(
+        _text(content.bos_token),
+        _text(content.eos_token) or "",
+        _text(content.pad_token) or _text(content.unk_token),
+    )
+
+
+class _Content(BaseModel):
+    content: str
+
+
+class _Names(BaseModel):
+    """What a tokenizer_config.json says of control tokens: each as its text or as an object that has it."""
+
+    bos_token: str | _Content | None = None
+    eos_token: str | _Content | None = None
+    pad_token: str | _Content | None = None
+    unk_token: str | _Content | None = None
+
+
+def _text(token: str | _Content | None) -> str | None:
+    return token.content if isinstance(token, _Content) else token
+
+
+class _Template(BaseModel):
+    class Token(BaseModel):
+        tokens: tuple[str, ...]
+
+    special_tokens: dict[str, Token] = {}
+
+
+class _Written(BaseModel):
+    post_processor: _Template | None = None
+
+
+def _written_control(content: bytes) -> dict[str, str] | None:
+    """The control tokens that `FastTokenizer` wrote; None in other files."""
+    try:
+        template = _Written.model_validate_json(content).post_processor
+    except ValidationError:
+        return None
+    if template is None or not set(_CONTROL) <= template.special_tokens.keys():
+        return None
+    return {token: template.special_tokens[token].tokens[0] for token in _CONTROL}
