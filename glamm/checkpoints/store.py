@@ -1,4 +1,4 @@
-"""Our model folder: config.json, model.safetensors, tokenizer.model and lineage.json."""
+"""Our model folder: config.json, model.safetensors, tokenizer.model (or tokenizer.json) and lineage.json."""
 
 import hashlib
 import json
@@ -18,10 +18,11 @@ from glamm.config.base import Config
 from glamm.config.model import ModelConfig
 from glamm.errors import CheckpointError, EnvironmentFault
 from glamm.models.glamm import GLaMM
+from glamm.text.tokenizer import FAST_FILE, SENTENCEPIECE_FILE, tokenizer_file_name
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-TOKENIZER_FILE = "tokenizer.model"
+TOKENIZER_FILE = SENTENCEPIECE_FILE
 LINEAGE_FILE = "lineage.json"
 
 _NUM_NAMES_SHOWN = 5
@@ -51,7 +52,7 @@ def save_model(
     Args:
         model: With its configuration.
         folder: Is made if it does not exist; older files of a model in it are replaced.
-        tokenizer_model: The serialised SentencePiece model.
+        tokenizer_model: `Tokenizer.model`: a serialised SentencePiece model, or a tokenizer.json.
         lineage: Where the model comes from: data checksums, revision, parameters; JSON values.
 
     Raises:
@@ -65,7 +66,10 @@ def save_model(
             weights_sha256=file_sha256(weights_part),
             weights_bytes=weights_part.stat().st_size,
         )
-        _write(folder / TOKENIZER_FILE, tokenizer_model)
+        own = tokenizer_file_name(tokenizer_model)
+        _write(folder / own, tokenizer_model)
+        for other in {SENTENCEPIECE_FILE, FAST_FILE} - {own}:
+            (folder / other).unlink(missing_ok=True)
         _write(folder / LINEAGE_FILE, json.dumps(lineage, indent=2, sort_keys=True).encode())
     _write(folder / CONFIG_FILE, config.model_dump_json(indent=2).encode())
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import torch
 
 from glamm.checkpoints import load_model
-from glamm.checkpoints.store import TOKENIZER_FILE
 from glamm.config.model import ModelConfig
 from glamm.errors import CheckpointError
 from glamm.inference.answer import Answer
@@ -57,7 +56,7 @@ class GroundedPredictor:
             CheckpointError: A file is missing or damaged; the message names it.
         """
         model, _ = load_model(Path(folder), device)
-        tokenizer = Tokenizer.from_file(Path(folder) / TOKENIZER_FILE)
+        tokenizer = Tokenizer.from_folder(Path(folder))
         return cls(model, tokenizer, options=options)
 
     @property

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glamm.checkpoints.resize import resized
-from glamm.checkpoints.store import TOKENIZER_FILE, load_model, load_weights, read_config
+from glamm.checkpoints.store import load_model, load_weights, read_config
 from glamm.config.model import ModelConfig
 from glamm.config.training import TrainConfig
 from glamm.errors import ConfigError
@@ -93,5 +93,5 @@ def _load_or_build(config: TrainConfig) -> Start:
             "name a model folder, or null to start from nothing"
         )
     model, _ = load_model(folder)
-    tokenizer = Tokenizer.from_file(folder / TOKENIZER_FILE)
+    tokenizer = Tokenizer.from_folder(folder)
     return Start(model.float().train(), tokenizer, read_config(folder).weights_sha256)
