@@ -51,7 +51,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
     model = GLaMM.from_config(ModelConfig.of_size(options.size, vocab_size=VOCAB_SIZE)).eval()
-    _say_seg_now_and_then(model)
+    say_seg_now_and_then(model)
     works: dict[str, Callable[[], tuple[Work, Work]]] = {
         "answer_32": lambda: _answer(model, 32),
         "answer_128": lambda: _answer(model, 128),
@@ -97,7 +97,7 @@ def _timed(work: Work) -> tuple[Result, float]:
 
 def _answer(model: GLaMM, num_tokens: int, *, has_region: bool = False) -> tuple[Work, Work]:
     """The release's algorithm's time over the engine's."""
-    request = _request(model, has_region=has_region)
+    request = request_of(model, has_region=has_region)
     _alone(model, request, 2)  # whatever only the first call does
     return (
         lambda: [_release(model, request, num_tokens)],
@@ -108,7 +108,7 @@ def _answer(model: GLaMM, num_tokens: int, *, has_region: bool = False) -> tuple
 def _second_question(model: GLaMM) -> tuple[Work, Work]:
     """The second question's time over the first's, both without their own decode steps."""
     options = GenerationOptions(max_new_tokens=1, eos_token_id=-1)
-    first = _request(model)
+    first = request_of(model)
     question = torch.randint(8, VOCAB_SIZE - 8, (40,))
     second = replace(first, input_ids=torch.cat([first.input_ids[:-40], question]))
     engine = Engine(model)
@@ -143,7 +143,7 @@ def _mask(model: GLaMM, request: GenerationRequest, engine: Engine) -> None:
 
 def _concurrent(model: GLaMM, *, num_images: int) -> tuple[Work, Work]:
     """Sixteen answers one after another, each alone, over sixteen at once."""
-    requests = [_request(model, seed=index % num_images, question=index) for index in range(16)]
+    requests = [request_of(model, seed=index % num_images, question=index) for index in range(16)]
     return (
         lambda: [_alone(model, request, CONCURRENT_TOKENS) for request in requests],
         lambda: _together(model, requests, CONCURRENT_TOKENS),
@@ -188,7 +188,7 @@ def _release(model: GLaMM, request: GenerationRequest, num_tokens: int) -> Answe
     return new.tolist(), model.decode_seg_states(chosen, embedding, index)
 
 
-def _request(
+def request_of(
     model: GLaMM, *, seed: int = 0, question: int = 0, has_region: bool = False
 ) -> GenerationRequest:
     """A prompt that takes PROMPT_POSITIONS, picture included, or as near as `tiny` allows."""
@@ -216,7 +216,7 @@ def _request(
     )
 
 
-def _say_seg_now_and_then(model: GLaMM) -> None:
+def say_seg_now_and_then(model: GLaMM) -> None:
     """Random weights hardly ever say [SEG]: about one state in eight does here, by its own value."""
     seg = model.config.special_tokens.seg
 

@@ -1,0 +1,84 @@
+"""The engine over thousands of requests, and compiled."""
+
+import gc
+from dataclasses import replace
+
+import psutil
+import pytest
+import torch
+
+from glamm.inference.engine import Engine, EngineOptions, generate
+from glamm.inference.requests import GenerationOptions
+from tests.model_builders import build_model, build_request
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.timeout(300)
+def test_two_thousand_requests_need_no_more_memory_than_two_hundred():
+    model, process = build_model(), psutil.Process()
+    engine = Engine(model, EngineOptions(max_waiting=100, cache_bytes=20_000_000))
+    options = GenerationOptions(max_new_tokens=3, eos_token_id=-1)
+    request = build_request([7, 8])
+    resident = []
+
+    for number in range(2000):
+        pixels = request.global_pixels.roll(number % 97, -1)
+        one = replace(request, global_pixels=pixels, image_key=str(number).encode())
+        job = engine.submit(one, options)
+        if number % 16 == 15:
+            engine.wait(job)
+        if number % 200 == 199:
+            gc.collect()
+            resident.append(process.memory_info().rss)
+
+    assert max(resident[1:]) - resident[0] < 40_000_000
+    assert not engine._running
+    assert len(engine._waiting) < 16
+
+
+@pytest.mark.timeout(600)
+def test_compiled_steps_say_the_same():
+    model = build_model(seed=3)
+    engine = Engine(model, EngineOptions(max_rows=4, compiles_decode=True))
+    options = GenerationOptions(max_new_tokens=6, eos_token_id=-1)
+    requests = [build_request(tokens) for tokens in ([7], [8, 9, 10], [3, 4])]
+
+    jobs = [engine.submit(request, options) for request in requests]
+    answers = [engine.wait(job) for job in jobs]
+
+    for request, answer in zip(requests, answers, strict=True):
+        alone = generate(model, request, max_new_tokens=6, eos_token_id=-1)
+        assert answer.token_ids == alone.token_ids
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("compiles", [False, True])
+@pytest.mark.parametrize("early", [False, True])
+def test_gpu_answers_together_as_alone(dtype, compiles, early):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    model = build_model(seed=3).to("cuda", dtype)
+    options = GenerationOptions(max_new_tokens=8, eos_token_id=-1)
+    requests = [
+        replace(
+            request,
+            global_pixels=request.global_pixels.cuda(),
+            grounding_pixels=request.grounding_pixels.cuda(),
+            input_ids=request.input_ids.cuda(),
+            boxes_xyxy_unit=request.boxes_xyxy_unit.cuda(),
+            image_key=b"one",
+        )
+        for request in (build_request(tokens) for tokens in ([7], [8, 9, 10], [3, 4]))
+    ]
+    engine = Engine(model, EngineOptions(max_rows=4, compiles_decode=compiles, grounds_early=early))
+
+    jobs = [engine.submit(request, options) for request in requests]
+    answers = [engine.wait(job) for job in jobs]
+
+    assert all(answer.finish_reason == "length" for answer in answers)
+    if dtype is torch.float32:
+        for request, answer in zip(requests, answers, strict=True):
+            alone = generate(model, request, max_new_tokens=8, eos_token_id=-1)
+            assert answer.token_ids == alone.token_ids
