@@ -1,6 +1,6 @@
 """Captions of pictures in COCO's form: several a picture."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,27 +34,45 @@ def read_captions(
     for number, image in content.images.items():
         record = f"image {number}"
         place = f"{home}#{record}"
-        captions: list[dict[str, Any]] = []
+        findings: list[Rejection] = []
         try:
             picture = find_picture(
                 root, images, fields.text(image, "file_name"), size=stated_size(image)
             )
-            for annotation in content.annotations.get(number, []):
-                found = _caption(annotation, content.file, number)
-                if isinstance(found, Rejection):
-                    yield found
-                else:
-                    captions.append(found)
+            captions, samples = captions_of(
+                content, number, picture, name=name, split=split, report=findings.append
+            )
         except DataError as error:
             yield Rejection(content.file, record, error.reason, error.field, place=place)
             continue
+        yield from findings
         if not captions:
             yield Rejection(content.file, record, "has no caption", place=place)
             continue
-        samples = tuple(
-            _sample(caption, picture, name=name, split=split, number=number) for caption in captions
-        )
         yield Record(place, content.file, samples, {"captions": captions})
+
+
+def captions_of(
+    content: CocoFile,
+    number: Key,
+    picture: ImageRef,
+    *,
+    name: str,
+    split: str,
+    report: Callable[[Rejection], None],
+) -> tuple[list[dict[str, Any]], tuple[Sample, ...]]:
+    """The captions of one picture, as JSON and as samples; `report` is told what is no caption."""
+    captions: list[dict[str, Any]] = []
+    for annotation in content.annotations.get(number, []):
+        found = _caption(annotation, content.file, number)
+        if isinstance(found, Rejection):
+            report(found)
+        else:
+            captions.append(found)
+    samples = tuple(
+        _sample(caption, picture, name=name, split=split, number=number) for caption in captions
+    )
+    return captions, samples
 
 
 def _caption(annotation: fields.Json, file: str, number: Key) -> dict[str, Any] | Rejection:

@@ -3,6 +3,7 @@
 Source: spec of semantic segmentation (B.2.4).
 """
 
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,12 @@ from jaxtyping import Int32
 from PIL import Image
 
 from glamm.data.records import Record, Rejection
+from glamm.data.sources.labelled import class_targets
 from glamm.data.sources.pictures import header_of
-from glamm.data.sources.places import confined, find_folder, image_file, relative
+from glamm.data.sources.places import confined, files_of_split, find_folder, image_file, relative
 from glamm.errors import DataError
 from glamm.geometry import masks
-from glamm.structures.sample import ImageRef, Obj, Sample, Target, Task
+from glamm.structures.sample import ImageRef, Obj, Sample, Task
 
 _MODES = {"1", "L", "P", "I", "I;16", "I;16B", "I;16L"}
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -51,7 +53,7 @@ class ClassMaps:
         if folder is None:
             return
         classes = self.classes(root)
-        for path in sorted(confined(root, folder).glob("*.png")):
+        for path in files_of_split(confined(root, folder), (".",), "*.png", "train"):
             file = relative(root, path)
             try:
                 yield from self._read_map(root, split, path, classes)
@@ -87,9 +89,6 @@ class ClassMaps:
             code = {"size": list(mask.size), "counts": mask.counts.decode("ascii")}
             area = masks.area(mask)
             shown.append({"text": text, "label_value": value, "area": area, "mask": code})
-        named: dict[str, tuple[int, ...]] = {}
-        for obj in objects:  # classes that share a name are one target
-            named[obj.labels[0]] = (*named.get(obj.labels[0], ()), obj.id)
         sample = Sample(
             sample_id=f"{self.name}/{split}/{path.stem}",
             task=Task.SEMANTIC_SEGMENTATION,
@@ -97,7 +96,7 @@ class ClassMaps:
             split=split,
             image=ImageRef(picture.name, (labels.shape[0], labels.shape[1]), path=str(picture)),
             objects=tuple(objects),
-            targets=tuple(Target(text, ids) for text, ids in named.items()),
+            targets=class_targets(objects),  # classes that share a name are one target
         )
         told = {"label_file": file, "targets": shown}
         yield Record(file, file, (sample,), told, hidden=("objects",))
@@ -120,5 +119,5 @@ def _read_labels(path: Path) -> Int32[np.ndarray, "height width"]:
             if image.mode not in _MODES:
                 raise DataError(f"must have one number a pixel, is {image.mode}")
             return np.asarray(image).astype(np.int32)
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
         raise DataError(f"cannot be decoded: {error}") from error

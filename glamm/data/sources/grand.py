@@ -16,7 +16,7 @@ from glamm.data.sources import fields
 from glamm.data.sources.grand_tables import all_tables, find_tables, read_tables
 from glamm.data.sources.grand_texts import GroundedCaption, Phrase, expressions, ground
 from glamm.data.sources.json_files import read_json
-from glamm.data.sources.places import confined, find_folder, image_file, relative
+from glamm.data.sources.places import confined, files_of_split, find_folder, image_file, relative
 from glamm.errors import DataError
 from glamm.structures.sample import ImageRef, Obj, Sample, Target, Task, Turn
 from glamm.typing import Size
@@ -119,8 +119,7 @@ def _read_noted(
 
 
 def _annotation_files(folder: Path, split: str) -> list[Path]:
-    paths = sorted((folder / split).glob("*.json")) if (folder / split).is_dir() else []
-    return paths + (sorted(folder.glob("*.json")) if split == "train" else [])
+    return list(files_of_split(folder, (".",), "*.json", split))
 
 
 def _read_picture(

@@ -46,16 +46,16 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
         confined(root, root / name)
     captions, mask_file = (_whole(root / name) for name in names)
     images = {
-        image.get("id"): image for image in map(_as_mapping, fields.items(captions, "images"))
+        _id(image, "id"): image for image in map(_as_mapping, fields.items(captions, "images"))
     }
     annotations: dict[Any, list[Any]] = {}
     for annotation in fields.items(mask_file, "annotations"):
-        annotations.setdefault(_as_mapping(annotation).get("image_id"), []).append(annotation)
+        annotations.setdefault(_id(annotation, "image_id"), []).append(annotation)
     for index, entry in enumerate(fields.items(captions, "annotations")):
         place = f"{split}:{_as_mapping(entry).get('image_id', index)}"
         try:
             record = fields.mapping(entry, "annotation")
-            image_id = record.get("image_id")
+            image_id = fields.key(record.get("image_id"), "image_id")
             image = fields.mapping(images.get(image_id), "image_id: the picture in 'images'")
             found = annotations.get(image_id, [])
             yield from _read_entry(root, names[0], place, record, image, found)
@@ -68,6 +68,11 @@ def _whole(path: Path) -> fields.Json:
     if not isinstance(value, dict):
         raise DataError("must be an object with 'images' and 'annotations'", file=path)
     return value
+
+
+def _id(value: object, field: str) -> int | str | None:
+    found = _as_mapping(value).get(field)
+    return found if isinstance(found, int | str) else None
 
 
 def _as_mapping(value: object) -> fields.Json:

@@ -57,3 +57,21 @@ def image_file(root: Path, folders: Sequence[str], name: str) -> Path:
     if not found.resolve().is_relative_to(root.resolve()):
         raise DataError(f"'{name}' is a link that leaves the data set's folder", field="file_name")
     return found
+
+
+def files_of_split(
+    root: Path, folders: Sequence[str], pattern: str, split: str
+) -> tuple[Path, ...]:
+    """Files that fit a pattern: those in folders named after the split, and for train those above them, too.
+
+    Args:
+        root: Of the data set.
+        folders: Relative folders that are looked into.
+        pattern: Such as `*.json`.
+        split: train, val or test.
+    """
+    found: dict[Path, None] = {}
+    for folder in folders:
+        for place in (f"{folder}/{split}", *([folder] if split == "train" else [])):
+            found |= dict.fromkeys(sorted((root / place).glob(pattern)))
+    return tuple(path for path in found if path.is_file())

@@ -1,11 +1,16 @@
 """Pickles that hold nothing but lists, dicts, texts and numbers; anything else in them is refused, never run."""
 
 import io
+import struct
 from pathlib import Path
 from pickle import UnpicklingError, _Unpickler  # noqa: TID251 - may build plain values only, see `find_class`
 from typing import Any, NoReturn
 
 from glamm.errors import DataError
+
+_DAMAGED = (UnpicklingError, struct.error, ArithmeticError, AttributeError, LookupError, MemoryError,
+            RecursionError, TypeError, ValueError, EOFError, AssertionError)  # fmt: skip
+"""What the unpickler raises when the bytes make no sense."""
 
 
 class _PlainUnpickler(_Unpickler):
@@ -35,8 +40,7 @@ def read_plain_pickle(path: Path) -> Any:  # noqa: ANN401 - a pickle is any
         raise DataError(error.reason, file=path) from error
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", file=path) from error
-    except (UnpicklingError, ArithmeticError, AttributeError, LookupError, MemoryError,
-            RecursionError, TypeError, ValueError, EOFError, AssertionError) as error:  # fmt: skip
+    except _DAMAGED as error:
         raise DataError(
             f"is no pickle that can be read ({error or type(error).__name__})", file=path
         ) from error

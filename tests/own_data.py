@@ -1,0 +1,131 @@
+"""Small data sets of the forms that people bring: COCO, LabelMe, CVAT and this project's lines."""
+
+import json
+from pathlib import Path
+
+from tests.data_builders import SIZE, jpeg
+
+SQUARE = [2, 2, 12, 2, 12, 12, 2, 12]
+TRIANGLE = [20, 2, 30, 2, 30, 18]
+
+
+def _pictures(folder: Path, number: int = 3) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for index in range(number):
+        (folder / f"{index}.jpg").write_bytes(jpeg(seed=index))
+
+
+def _write(path: Path, value: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return path
+
+
+def coco_root(root: Path) -> Path:
+    """Three pictures: two with instances, captions for all."""
+    _pictures(root / "images")
+    images = [
+        {"id": index, "file_name": f"{index}.jpg", "height": SIZE[0], "width": SIZE[1]}
+        for index in range(3)
+    ]
+    annotations = [
+        {"id": 10, "image_id": 0, "category_id": 1, "segmentation": [SQUARE], "bbox": [2, 2, 10, 10]},
+        {"id": 11, "image_id": 0, "category_id": 1, "segmentation": [TRIANGLE]},
+        {"id": 12, "image_id": 1, "category_id": 2, "segmentation": [TRIANGLE], "iscrowd": 1},
+    ]  # fmt: skip
+    categories = [{"id": 1, "name": "cup"}, {"id": 2, "name": "spoon"}]
+    captions = [
+        {"id": index, "image_id": index, "caption": f"Picture {index}. "} for index in range(3)
+    ]
+    _write(
+        root / "annotations/instances_train.json",
+        {"images": images[:2], "annotations": annotations, "categories": categories},
+    )
+    _write(root / "annotations/captions_train.json", {"images": images, "annotations": captions})
+    return root
+
+
+def labelme_root(root: Path) -> Path:
+    """Three files beside their pictures; two shapes of one group are one thing."""
+    _pictures(root)
+    pairs = [[x, y] for x, y in zip(SQUARE[::2], SQUARE[1::2], strict=True)]
+    shapes = [
+        {"label": "cup", "points": pairs, "group_id": 1, "shape_type": "polygon"},
+        {"label": "cup", "points": [[14, 2], [18, 10]], "group_id": 1, "shape_type": "rectangle"},
+        {"label": "cup", "points": [[24, 14], [24, 18]], "group_id": None, "shape_type": "circle"},
+        {"label": "spoon", "points": [[1, 1], [9, 9]], "shape_type": "line"},
+    ]
+    for index in range(3):
+        content = {
+            "version": "5.4.1",
+            "shapes": shapes,
+            "imagePath": f"{index}.jpg",
+            "imageData": None,
+            "imageHeight": SIZE[0],
+            "imageWidth": SIZE[1],
+        }
+        _write(root / f"{index}.json", content)
+    return root
+
+
+CVAT_SHAPES = """
+    <box label="cup" xtl="2" ytl="2" xbr="12" ybr="12" occluded="0" z_order="0"/>
+    <polygon label="cup" points="20.0,2.0;30.0,2.0;30.0,18.0" group_id="1"/>
+    <mask label="spoon" rle="1,2,1,3,1" left="4" top="20" width="4" height="2"/>
+    <polyline label="edge" points="1,1;5,5"/>"""
+
+
+def cvat_root(root: Path) -> Path:
+    """Two pictures for training, one for validation."""
+    _pictures(root / "images")
+    rows = "".join(
+        f'<image id="{index}" name="{index}.jpg" width="{SIZE[1]}" height="{SIZE[0]}"'
+        f"{' subset=' + chr(34) + 'Validation' + chr(34) if index == 2 else ''}>{CVAT_SHAPES}</image>"
+        for index in range(3)
+    )
+    text = f'<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version>{rows}</annotations>'
+    (root / "annotations.xml").write_text(text, encoding="utf-8")
+    return root
+
+
+def jsonl_lines() -> list[dict[str, object]]:
+    """A line of every task."""
+    objects = [
+        {"id": 1, "segmentation": [SQUARE], "labels": ["cup"]},
+        {"id": 2, "segmentation": [TRIANGLE], "bbox": [20, 2, 30, 18]},
+    ]
+    boxes = [{"id": 1, "bbox": [2, 2, 12, 12]}, {"id": 2, "bbox": [20, 2, 30, 18]}]
+    picture = {"file": "0.jpg", "height": SIZE[0], "width": SIZE[1]}
+    said = "A cup and a spoon."
+    spans = [
+        {"start": 0, "end": 5, "object_ids": [1]},
+        {"start": 10, "end": 17, "object_ids": [2]},
+    ]
+    asked = {"role": "user", "text": None}
+    return [
+        {"task": "gcg", "image": picture, "objects": objects,
+         "turns": [asked, {"role": "assistant", "text": said, "spans": spans}]},
+        {"task": "refseg", "image": picture, "objects": objects,
+         "targets": [{"text": "the cup", "object_ids": [1]}, {"text": "a plate", "object_ids": []}]},
+        {"task": "region_caption", "image": {"file": "1.jpg"}, "objects": boxes,
+         "targets": [{"text": "a cup", "object_ids": [1]}]},
+        {"task": "caption", "image": {"file": "1.jpg"}, "sample_id": "named",
+         "turns": [asked, {"role": "assistant", "text": said}]},
+        {"task": "vqa", "image": {"file": "2.jpg"},
+         "turns": [{"role": "user", "text": "What is it?"}, {"role": "assistant", "text": "A cup."}]},
+        {"task": "phrase_ground", "image": {"file": "2.jpg"}, "objects": boxes,
+         "turns": [{"role": "user", "text": "What is here?",
+                    "spans": [{"start": 8, "end": 12, "kind": "region", "object_ids": [2]}]},
+                   {"role": "assistant", "text": "A spoon."}]},
+    ]  # fmt: skip
+
+
+def jsonl_root(root: Path) -> Path:
+    """All lines for training."""
+    _pictures(root / "images")
+    text = "".join(json.dumps(line) + "\n" for line in jsonl_lines())
+    (root / "train.jsonl").write_text(text, encoding="utf-8")
+    return root
+
+
+OWN = {"coco": coco_root, "labelme": labelme_root, "cvat": cvat_root, "jsonl": jsonl_root}
