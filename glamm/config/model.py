@@ -235,10 +235,15 @@ class CompatConfig(Config):
 
     Args:
         roi_base_size: Pixels that a box of the whole picture spans when regions are sampled. None takes the image's
-            size. The release has 224 with pictures of 336, which samples the top left two thirds.
+            size.
         crops_global_image: Show the global encoder a centre crop instead of the whole picture.
         rounds_regions_to_bf16: Round the region encoder's input to bfloat16.
         drops_surplus_masks: Ignore masks without a [SEG] instead of refusing the batch.
+
+    Upstream: the base is 224 with pictures of 336, which samples the top left two thirds; the crop meets boxes that
+        are parts of the whole picture; float32 models are rounded, too; masks beyond the [SEG] tokens vanish. No
+        switch is needed for what is kept always (the state before [SEG], boxes in order of occurrence) nor for the
+        unknown token, which is padding as well: rows are masked by their length here, so that one in a text is read.
     """
 
     roi_base_size: PositiveInt | None = None

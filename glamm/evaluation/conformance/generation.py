@@ -32,9 +32,13 @@ def compute_generation(model: GLaMM, conformance: ConformanceSet, case: Case) ->
     tensors |= _step_tensors(recording, generation.token_ids, model)
     for features in recording.outputs("region_encoder"):
         tensors["mid.region_features.0"] = features
-    if generation.counters.mask_decoder_calls:
-        tensors["mid.seg_embeddings"] = recording.outputs("text_to_mask_projector")[0]
-        tensors["out.low_res_masks.0"] = recording.outputs("mask_decoder")[0][0]
+    grounding = model.config.grounding_encoder
+    prompts = recording.outputs("text_to_mask_projector")
+    side = 4 * grounding.grid_size
+    low = [masks for masks, _ in recording.outputs("mask_decoder")]
+    # an answer without [SEG] runs neither of the two, and has no masks
+    tensors["mid.seg_embeddings"] = torch.cat([torch.zeros(0, grounding.out_channels), *prompts])
+    tensors["out.low_res_masks.0"] = torch.cat([torch.zeros(0, side, side), *low])
     encoded = encode_texts(conformance, [case.description.prompt])
     tensors |= {name: value for name, value in encoded.items() if name == "in.input_ids"}
     return Computed(fit(tensors, case))

@@ -212,6 +212,7 @@ def _model_config(description: dict[str, Any], weights: dict[str, Tensor]) -> Mo
             intermediate_size=llm["intermediate_size"],
             num_layers=llm["num_layers"],
             num_heads=llm["num_heads"],
+            num_key_value_heads=llm.get("num_key_value_heads"),
             hidden_act=llm.get("hidden_act", "silu"),
             rms_norm_eps=llm["rms_norm_eps"],
             rope_theta=llm.get("rope_theta") or rope_theta_of(weights, default=DEFAULT_ROPE_THETA),
