@@ -56,6 +56,38 @@ def test_read_writes_what_it_understood_and_says_what_it_left_out(glamm, tmp_pat
     assert len(lines) == 2
 
 
+@pytest.mark.parametrize("name", sorted(path.name for path in FORMATS.iterdir()))
+def test_read_of_every_layout_says_every_finding_in_a_line(glamm, tmp_path, name):
+    out = tmp_path / "out.json"
+    expected = json.loads((FORMATS / name / "expected.json").read_text())
+
+    code, shown = glamm("data", "read", name, FORMATS / name / "root", "--json", out)
+
+    told = json.loads(out.read_text())
+    assert code == 0
+    assert [s["record"] for s in told["samples"]] == [s["record"] for s in expected["samples"]]
+    dropped = [(entry["record"], entry["reason"]) for entry in told["dropped"]]
+    assert dropped == [(entry["record"], entry["reason"]) for entry in expected["dropped"]]
+    lines = shown.splitlines()
+    assert len(lines) == len(told["dropped"]) + len(told["findings"]) + 1
+    assert all(line.startswith("file ") for line in lines[:-1])
+
+
+def test_read_goes_on_with_the_other_splits_where_a_file_is_cut(glamm, tmp_path):
+    root = tmp_path / "root"
+    shutil.copytree(FORMATS / "openpsg_gcg/root", root)
+    path = root / "GranDf/annotations/train/OpenPsgGCG_train.json"
+    path.write_bytes(path.read_bytes()[:900])
+
+    code, shown = glamm("data", "read", "openpsg_gcg", root, "--json", tmp_path / "out.json")
+
+    told = json.loads((tmp_path / "out.json").read_text())
+    assert code == 1
+    assert [sample["split"] for sample in told["samples"]].count("val") == 1
+    assert told["dropped"][0]["record"] == "GranDf/annotations/train/OpenPsgGCG_train.json"
+    assert "OpenPsgGCG_train.json: is not the expected JSON" in shown
+
+
 def test_read_of_one_split_reads_only_that(glamm, tmp_path):
     out = tmp_path / "out.json"
 

@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from glamm.data.sources.registry import SOURCES, find_sources
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.structures.sample import Task
+from tests.data_builders import jpeg
 from tests.own_data import OWN, cvat_root, jsonl_lines, jsonl_root, labelme_root
 
 
@@ -126,6 +128,18 @@ def test_a_line_of_every_task_is_read(tmp_path):
     assert [span.object_ids for span in samples[0].turns[1].spans] == [(1,), (2,)]
     assert samples[1].targets[1].object_ids == ()
     assert samples[3].sample_id == "jsonl/train/named"
+
+
+def test_the_example_of_the_documentation_is_right(tmp_path):
+    page = (Path(__file__).parents[4] / "docs/how-to/own-data.md").read_text()
+    [example] = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "train.jsonl").write_text(json.dumps(json.loads(example)))
+    (tmp_path / "kitchen.jpg").write_bytes(jpeg((480, 640)))
+
+    [record], said = read("jsonl", tmp_path)
+
+    assert said == []
+    assert [span.object_ids for span in record.samples[0].turns[1].spans] == [(1,), (2,)]
 
 
 @pytest.mark.parametrize(
