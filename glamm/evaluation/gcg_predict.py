@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from glamm.checkpoints.store import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, file_sha256
+from glamm.checkpoints.store import CONFIG_FILE, WEIGHTS_FILE, file_sha256
 from glamm.config.evaluation import EvaluateConfig, WeightsKind
 from glamm.data.images import decode
 from glamm.data.sources.json_files import read_json
@@ -25,6 +25,7 @@ from glamm.inference.predictor import GroundedPredictor
 from glamm.inference.quantization import quantize_language_model
 from glamm.structures.answer import GroundedAnswer
 from glamm.text.templates import GROUNDED_CONVERSATION_QUESTIONS, RELEASE_GCG_QUESTION
+from glamm.text.tokenizer import tokenizer_path
 
 IMAGE_FOLDERS = ("GranDf/GranDf_HA_images/val_test", "GranDf_HA_images/val_test")
 
@@ -80,7 +81,8 @@ def fingerprint_of(
         CheckpointError: A file is missing.
     """
     try:
-        files = [file_sha256(folder / name) for name in (CONFIG_FILE, WEIGHTS_FILE, TOKENIZER_FILE)]
+        paths = (folder / CONFIG_FILE, folder / WEIGHTS_FILE, tokenizer_path(folder))
+        files = [file_sha256(path) for path in paths]
     except OSError as error:
         raise CheckpointError(f"{error.filename}: cannot be read ({error.strerror})") from error
     told = json.dumps([*files, question, max_new_tokens, weights])

@@ -85,9 +85,7 @@ class Tokenizer(ABC):
         Raises:
             CheckpointError: There is none, or it is damaged.
         """
-        fast = folder / FAST_FILE
-        slow = folder / SENTENCEPIECE_FILE
-        return Tokenizer.from_file(slow if slow.exists() or not fast.exists() else fast)
+        return Tokenizer.from_file(tokenizer_path(folder))
 
     @abstractmethod
     def __len__(self) -> int:
@@ -258,6 +256,12 @@ class FastTokenizer(Tokenizer):
 
     def _decode_stretch(self, ids: list[int]) -> str:
         return self._fast.decode(ids, skip_special_tokens=True).removeprefix(" ")
+
+
+def tokenizer_path(folder: Path) -> Path:
+    """Which file of a model folder holds its tokenizer; where there are two, the SentencePiece model."""
+    fast, slow = folder / FAST_FILE, folder / SENTENCEPIECE_FILE
+    return fast if fast.exists() and not slow.exists() else slow
 
 
 def tokenizer_file_name(model: bytes) -> str:
