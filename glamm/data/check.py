@@ -53,7 +53,8 @@ def check(record: Record) -> Checked | tuple[Rejection, ...]:
             sample,
             objects=tuple(obj for obj in sample.objects if f"object {obj.id}" not in bad_ids),
         )
-        faults = find_faults(kept)
+        kept, target_faults, faults = _without_bad_targets(kept)
+        rejections += [_reject(record, fault, sample.sample_id) for fault in target_faults]
         if faults:
             rejections.append(_reject(record, faults[0], sample.sample_id))
         else:
@@ -66,6 +67,19 @@ def check(record: Record) -> Checked | tuple[Rejection, ...]:
         )
         return (*rejections, whole)
     return Checked(replace(record, samples=tuple(good)), picture, tuple(rejections))
+
+
+def _without_bad_targets(sample: Sample) -> tuple[Sample, list[Fault], list[Fault]]:
+    """The sample with the targets that are good, what is wrong with the others, and what spoils all of it."""
+    faults = find_faults(sample)
+    bad = {fault.field for fault in faults if fault.field.startswith("targets[")}
+    targets = tuple(
+        target for index, target in enumerate(sample.targets) if f"targets[{index}]" not in bad
+    )
+    if not targets:
+        return sample, [], faults
+    others = [fault for fault in faults if fault.field not in bad]
+    return replace(sample, targets=targets), [f for f in faults if f.field in bad], others
 
 
 def _object_faults(samples: list[Sample]) -> Iterator[Fault]:

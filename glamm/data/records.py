@@ -6,6 +6,8 @@ from typing import Any
 from glamm.errors import DataError
 from glamm.structures.sample import Sample
 
+_MOST_SHOWN = 400  # characters of a file's words in a report
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -57,14 +59,23 @@ class Rejection:
     place: str | None = None
 
     def __post_init__(self) -> None:
-        """Words of a file may hold bytes that no report can write; they are shown escaped."""
+        """Words of a file may be long, break lines or be no text; a report shows them on one line."""
         for name in ("file", "record", "reason", "field", "place"):
             value = getattr(self, name)
             if value is not None:
-                shown = str(value).encode("utf-8", "backslashreplace").decode()
-                object.__setattr__(self, name, shown)
+                object.__setattr__(self, name, _one_line(str(value)))
 
     def __str__(self) -> str:
         """One line for the terminal."""
         what = "left out" if self.is_whole else "left out in part"
         return f"{DataError(self.reason, file=self.file, record=self.record, field=self.field)} ({what})"
+
+
+def _one_line(text: str) -> str:
+    """Escape what cannot be printed and cut the middle out of what is too long to be read."""
+    if len(text) > _MOST_SHOWN:
+        half = _MOST_SHOWN // 2
+        text = f"{text[:half]} ... {text[-half:]}"
+    return "".join(
+        part if part.isprintable() else part.encode("unicode_escape").decode() for part in text
+    )
