@@ -93,6 +93,45 @@ def gcg(  # noqa: PLR0913 - two ways in: a folder of predictions, or a model and
         refuse_faults(report.findings, written=written)
 
 
+@app.command
+def referring(
+    *,
+    model: Path,
+    shards: Path,
+    split: str = "val",
+    json: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Referring segmentation: gIoU and cIoU of one mask an expression.
+
+    Args:
+        model: A model folder.
+        shards: Prepared data with referring expressions.
+        split: Of the shards.
+        json: File for the numbers.
+    """
+    from rich.console import Console  # noqa: PLC0415 - keeps `glamm --help` quick
+    from rich.table import Table  # noqa: PLC0415
+
+    from glamm.evaluation.gcg_report import write_json  # noqa: PLC0415
+    from glamm.evaluation.referring_model import evaluate_referring  # noqa: PLC0415 - torch
+
+    if json is not None:
+        json.parent.mkdir(parents=True, exist_ok=True)
+    with _shown(Console(stderr=True)) as progress:
+        report = evaluate_referring(
+            model, shards, split, begin=progress.begin, advance=progress.advance
+        )
+    table = Table(f"{split}, times 100", "gIoU", "cIoU")
+    for name, scores in (("compat", report.compat), ("fixed", report.fixed)):
+        table.add_row(name, f"{100 * scores.giou:.1f}", f"{100 * scores.ciou:.1f}")
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    console.print(f"{report.num_expressions} expressions of {report.num_images} pictures")
+    if json is not None:
+        write_json(json, report.as_json())
+        console.print(str(json), markup=False)
+
+
 @contextmanager
 def _shown(console: "Console") -> Iterator["Progress"]:
     """A bar for the images and a line for what is being done."""

@@ -33,6 +33,11 @@ def summary() -> None:
                 *(f"{100 * _number(report[mode], name):.1f}" for name in _NUMBERS),
             )
     console.print(table)
+    referring = _read(_REPORTS / "val" / "referring.json")
+    console.print(
+        f"referring    val, x100: gIoU {100 * referring['fixed']['giou']:.1f}, "
+        f"cIoU {100 * referring['fixed']['ciou']:.1f} of {referring['num_expressions']} expressions"
+    )
     console.print(f"evaluation   {_REPORTS / 'val' / 'report.md'}")
     pictures = sorted((_REPORTS / "smoke").glob("*.png")) + sorted(
         (_REPORTS / "val" / "overlays").glob("*.png")

@@ -17,14 +17,14 @@ import numpy as np
 from glamm.config.synthetic import SynthConfig
 from glamm.synthetic import records
 from glamm.synthetic.drawn import draw_scene
-from glamm.synthetic.files import claim, write_json, write_whole
+from glamm.synthetic.files import claim, write_json, write_pickle, write_whole
 from glamm.synthetic.library import Library, open_library
 from glamm.synthetic.parallel import Runner, runner
 from glamm.synthetic.pasted import paste_scene
 from glamm.synthetic.records import Record
 from glamm.synthetic.scene import Picture, Scene
 
-DRAWING = 1
+DRAWING = 2
 """Raised when the same seed comes to give other pictures or words, so that old and new are never mixed."""
 
 _CHUNK = 16  # scenes handed to a worker at once
@@ -54,6 +54,9 @@ _IMAGES = {
 }
 _GRAND_ANNOTATIONS = "GranD/annotations"
 _TRAIN_ANNOTATIONS = "GranDf/annotations/train/GranDf_HA_GCG_train.json"
+_REFERRING = "Refer_Segm/refcocog"
+_REFERRING_FILES = (f"{_REFERRING}/instances.json", f"{_REFERRING}/refs(umd).p")
+_REFERRING_IMAGES = "coco_2014/train2014"
 _EVALUATION_ANNOTATIONS = "GranDf/annotations/val_test/{split}_gcg_coco_{kind}_gt.json"
 
 
@@ -145,10 +148,11 @@ def _annotations(split: Split) -> list[str]:
         case Split.TRAIN:
             return [_TRAIN_ANNOTATIONS]
         case _:
-            return [
+            grounded = [
                 _EVALUATION_ANNOTATIONS.format(split=split, kind=kind)
                 for kind in ("caption", "mask")
             ]
+            return grounded + (list(_REFERRING_FILES) if split is Split.VAL else [])
 
 
 def _expected(config: SynthConfig) -> list[str]:
@@ -158,6 +162,8 @@ def _expected(config: SynthConfig) -> list[str]:
         names += [f"{_IMAGES[split]}/{name}.jpg" for name in stems]
         if split is Split.GRAND:
             names += [f"{_GRAND_ANNOTATIONS}/{name}.json" for name in stems]
+        if split is Split.VAL:
+            names += [f"{_REFERRING_IMAGES}/{name}.jpg" for name in stems]
         names += _annotations(split)
     return names
 
@@ -176,8 +182,12 @@ def _write_split(job: Job, split: Split, *, run: Runner, advance: Callable[[int]
     if split is Split.GRAND or (count and not left):
         return
     files = [made] if split is Split.TRAIN else records.coco_files(made)
-    for name, value in zip(_annotations(split), files, strict=True):
+    for name, value in zip(_annotations(split), files, strict=False):
         write_json(job.out / name, value)
+    if split is Split.VAL:
+        instances, refs = records.referring_files(made, split=split)
+        write_json(job.out / _REFERRING_FILES[0], instances)
+        write_pickle(job.out / _REFERRING_FILES[1], refs)
 
 
 def _is_done(out: Path, split: Split, index: int) -> bool:
@@ -196,9 +206,10 @@ def _make(job: Job, split: Split, index: int) -> Record:
     rng = scene_rng(job.config, split, index)
     scene = job.draw(rng, split)
     name = stem(split, index)
-    write_whole(
-        job.out / _IMAGES[split] / f"{name}.jpg", _jpeg(scene.picture, job.config.jpeg_quality)
-    )
+    picture = _jpeg(scene.picture, job.config.jpeg_quality)
+    write_whole(job.out / _IMAGES[split] / f"{name}.jpg", picture)
+    if split is Split.VAL:  # RefCOCOg's pictures have a folder of their own
+        write_whole(job.out / _REFERRING_IMAGES / f"{name}.jpg", picture)
     if split is Split.TRAIN:
         return records.train_record(scene, f"{name}.jpg", rng=rng)
     if split is Split.GRAND:

@@ -1,6 +1,7 @@
 """Files that are whole or absent, and a folder that holds nothing but one data set."""
 
 import json
+import pickle  # noqa: TID251 - it is written, never read
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,13 @@ def write_whole(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON
     """Write JSON whole, in one line."""
     write_whole(path, json.dumps(value, ensure_ascii=False).encode())
+
+
+def write_pickle(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON
+    """Write plain values in the form that RefCOCO's own tools read; equal values give equal bytes."""
+    # a pickle repeats what is the same object: through JSON, equal values become the same objects always
+    plain = json.loads(json.dumps(value))
+    write_whole(path, pickle.dumps(plain, protocol=2))
 
 
 def claim(folder: Path, *, stamp: dict[str, Any], expected: Iterable[str]) -> None:

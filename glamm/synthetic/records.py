@@ -79,11 +79,19 @@ def train_record(scene: Scene, file_name: str, *, rng: np.random.Generator) -> R
 
 
 def evaluation_record(scene: Scene, stem: str, *, rng: np.random.Generator) -> Record:
-    """What `coco_files` needs of one image: caption, labels, and one mask a label."""
+    """What `coco_files` and `referring_files` need of one image: caption, labels, one mask a label, expressions."""
     caption = grounded_caption(scene, rng=rng)
     groups = [[scene.things[index] for index in grounding.ids] for grounding in caption.groundings]
     height, width = scene.picture.shape[:2]
+    expressions = [
+        references(scene.things, index, rng=rng, side=height) for index in range(len(scene.things))
+    ]
     return {
+        "referred": [
+            {"expressions": texts, "mask": _united([thing])}
+            for thing, texts in zip(scene.things, expressions, strict=True)
+            if texts
+        ],
         "image": {"id": stem, "file_name": f"{stem}.jpg", "height": height, "width": width},
         "caption": caption.text,
         "labels": [grounding.phrase for grounding in caption.groundings],
@@ -126,6 +134,42 @@ def coco_files(records: list[Record]) -> tuple[Record, Record]:
             "categories": [{"id": 1, "name": "object", "supercategory": "object"}],
         },
     )
+
+
+def referring_files(records: list[Record], *, split: str) -> tuple[Record, list[Record]]:
+    """The instances and the references of RefCOCOg's layout: expressions that fit one thing of a picture each."""
+    images: list[Record] = []
+    annotations: list[Record] = []
+    refs: list[Record] = []
+    sentences = 0
+    for number, record in enumerate(records, start=1):
+        images.append({**record["image"], "id": number})
+        for referred in record["referred"]:
+            ann_id = len(annotations) + 1
+            annotations.append(
+                {"id": ann_id, "image_id": number, "category_id": 1, "iscrowd": 0}
+                | referred["mask"]
+            )
+            sent_ids = [sentences + index for index in range(len(referred["expressions"]))]
+            sentences += len(sent_ids)
+            refs.append(
+                {
+                    "ref_id": len(refs),
+                    "ann_id": ann_id,
+                    "image_id": number,
+                    "category_id": 1,
+                    "file_name": record["image"]["file_name"],
+                    "split": split,
+                    "sent_ids": sent_ids,
+                    "sentences": [
+                        {"sent_id": sent_id, "sent": text, "raw": text, "tokens": text.split()}
+                        for sent_id, text in zip(sent_ids, referred["expressions"], strict=True)
+                    ],
+                }
+            )
+    categories = [{"id": 1, "name": "object", "supercategory": "object"}]
+    instances = {"images": images, "annotations": annotations, "categories": categories}
+    return instances, refs
 
 
 def _object(thing: Thing, index: int, expressions: list[str]) -> Record:

@@ -12,7 +12,7 @@ from pycocotools import mask as coco
 
 from glamm.config.synthetic import SynthConfig
 from glamm.data.records import Rejection
-from glamm.data.sources import grand, granddf_ha_gcg, granddf_val_test
+from glamm.data.sources import grand, granddf_ha_gcg, granddf_val_test, refcocog
 from glamm.errors import DataError
 from glamm.synthetic.dataset import write_dataset
 
@@ -55,9 +55,22 @@ def test_every_image_is_a_readable_jpeg_with_its_annotation(root: Path, images, 
 
 
 def test_no_image_is_in_two_splits(root: Path) -> None:
-    contents = [path.read_bytes() for path in root.rglob("*.jpg")]
-    names = [path.name for path in root.rglob("*.jpg")]
+    paths = [path for path in root.rglob("*.jpg") if "coco_2014" not in path.parts]
+    contents = [path.read_bytes() for path in paths]
+    names = [path.name for path in paths]
     assert len(contents) == len(set(contents)) == len(set(names)) == 92
+
+
+def test_referring_expressions_are_about_the_pictures_of_val(root: Path) -> None:
+    for path in (root / "coco_2014/train2014").iterdir():
+        assert (root / "GranDf_HA_images/val_test" / path.name).read_bytes() == path.read_bytes()
+    found = list(refcocog.read(root, "val"))
+    assert not [item for item in found if isinstance(item, Rejection)]
+    assert len(found) == 6
+    for record in found:
+        (sample,) = record.samples
+        texts = [target.text for target in sample.targets]
+        assert len(texts) == len(set(texts)) > 0  # each fits one thing and no other
 
 
 def test_the_readers_take_everything(root: Path) -> None:
