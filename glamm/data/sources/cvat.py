@@ -12,7 +12,7 @@ from glamm.data.records import Record, Rejection
 from glamm.data.sources import fields
 from glamm.data.sources.labelled import Notes, Shape, shapes_record
 from glamm.data.sources.pictures import find_picture
-from glamm.data.sources.places import confined, relative
+from glamm.data.sources.places import confined, files_of_split, relative
 from glamm.data.sources.segmentations import polygon
 from glamm.errors import DataError
 from glamm.geometry import masks
@@ -39,22 +39,21 @@ class _Image:
     shapes: list[tuple[str, dict[str, str]]] = field(default_factory=list)
 
 
-def _paths(root: Path) -> list[Path]:
-    found = [*sorted(root.glob("*.xml")), *sorted((root / "annotations").glob("*.xml"))]
-    return [path for path in found if path.is_file()]
+def _paths(root: Path) -> tuple[Path, ...]:
+    return files_of_split(root, (".", "annotations"), "*.xml", "train")
 
 
 def is_in(root: Path) -> bool:
     """Whether there is one of CVAT's files below a folder: their beginnings are looked at."""
-    return any(_begins_well(root, path) for path in _paths(root))
+    try:
+        return any(_begins_well(root, path) for path in _paths(root))
+    except (DataError, OSError):
+        return False
 
 
 def _begins_well(root: Path, path: Path) -> bool:
-    try:
-        with confined(root, path).open("rb") as file:
-            return b"<annotations" in file.read(_BLOCK)
-    except (DataError, OSError):
-        return False
+    with confined(root, path).open("rb") as file:
+        return b"<annotations" in file.read(_BLOCK)
 
 
 def read(root: Path, split: str) -> Iterator[Record | Rejection]:

@@ -62,7 +62,7 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
     if folder is None:
         yield from _read_rows(root, split)
         return
-    for path in _annotation_files(folder, split):
+    for path in files_of_split(confined(root, folder), (".",), "*.json", split):
         file = relative(root, path)
         try:
             content = fields.mapping(read_json(confined(root, path)), "file")
@@ -116,10 +116,6 @@ def _read_noted(
         return
     yield from notes.faults
     yield record
-
-
-def _annotation_files(folder: Path, split: str) -> list[Path]:
-    return list(files_of_split(folder, (".",), "*.json", split))
 
 
 def _read_picture(

@@ -45,7 +45,7 @@ class TableRow:
 def find_tables(root: Path) -> dict[str, Path]:
     """The tables below a folder, by what they hold."""
     found = {name: find_file(root, [f"{folder}/data.mdb"]) for name, folder in _FOLDERS.items()}
-    return {name: confined(root, path) for name, path in found.items() if path}
+    return {name: path for name, path in found.items() if path}
 
 
 def read_tables(root: Path, split: str) -> Iterator[TableRow | Rejection]:
@@ -53,7 +53,7 @@ def read_tables(root: Path, split: str) -> Iterator[TableRow | Rejection]:
 
     A picture is in val where any of the lists beside the tables says so; the release's lists differ between tables.
     """
-    tables = find_tables(root)
+    tables = {name: confined(root, path) for name, path in find_tables(root).items()}
     lists = {
         name: _listed(root, [path.parent for path in tables.values()], word)
         for name, word in _LISTS.items()
@@ -90,7 +90,7 @@ def all_tables(root: Path) -> tuple[dict[str, dict[str, Any]], list[Rejection]]:
         file = relative(root, path)
         told[name] = {}
         try:
-            with LmdbFile(path) as table:
+            with LmdbFile(confined(root, path)) as table:
                 for key, value in table.items():
                     picture = key.decode("utf-8", "surrogateescape")
                     try:

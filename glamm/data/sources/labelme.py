@@ -33,14 +33,17 @@ _CIRCLE_POINTS = 64
 
 def is_in(root: Path) -> bool:
     """Whether there are LabelMe's files below a folder: the first ones are looked into."""
-    for split in SPLITS:
+    return any(_begins_well(root, split) for split in SPLITS)
+
+
+def _begins_well(root: Path, split: str) -> bool:
+    try:
         for path in files_of_split(root, _FOLDERS, "*.json", split)[:_LOOKED_AT]:
-            try:
-                with confined(root, path).open("rb") as file:
-                    if b'"shapes"' in file.read(_BLOCK):
-                        return True
-            except (DataError, OSError):
-                continue
+            with confined(root, path).open("rb") as file:
+                if b'"shapes"' in file.read(_BLOCK):
+                    return True
+    except (DataError, OSError):
+        return False
     return False
 
 

@@ -69,9 +69,13 @@ def files_of_split(
         folders: Relative folders that are looked into.
         pattern: Such as `*.json`.
         split: train, val or test.
+
+    Raises:
+        DataError: One of the folders is a link out of the root.
     """
     found: dict[Path, None] = {}
     for folder in folders:
         for place in (f"{folder}/{split}", *([folder] if split == "train" else [])):
-            found |= dict.fromkeys(sorted((root / place).glob(pattern)))
+            if (root / place).is_dir():
+                found |= dict.fromkeys(sorted(confined(root, root / place).glob(pattern)))
     return tuple(path for path in found if path.is_file())

@@ -176,3 +176,16 @@ def test_line_that_is_cut_spoils_only_itself(tmp_path):
     assert len(records) == 5
     assert "record line 1" in said[0]
     assert "record line 7" in said[1]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_folder_that_leads_out_is_not_even_listed(tmp_path, name):
+    outside = OWN[name](tmp_path / "outside")
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "annotations").symlink_to(outside / "annotations" if name == "coco" else outside)
+    (root / "images").symlink_to(outside)
+
+    if SOURCES[name].is_in(root):
+        with pytest.raises(DataError, match="points outside"):
+            read(name, root)
