@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from glamm.checkpoints.store import TOKENIZER_FILE, load_model
+from glamm.checkpoints.store import load_model
 from glamm.data.collate import PictureMaker, collate
 from glamm.data.shards import ShardReader
 from glamm.errors import DataError
@@ -69,7 +69,7 @@ def evaluate_referring(
         DataError: The split has no expressions, or its shards are damaged.
     """
     model, config = load_model(model_folder)
-    tokenizer = Tokenizer.from_file(model_folder / TOKENIZER_FILE)
+    tokenizer = Tokenizer.from_folder(model_folder)
     maker = PictureMaker(model_config=config, tokenizer=tokenizer, seed=0, flip_probability=0.0)
     reader = ShardReader(shards / split)
     begin(len(reader))
