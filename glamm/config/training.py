@@ -47,6 +47,24 @@ class ValidationConfig(Config):
     num_pictures: int = Field(default=6, ge=0)
 
 
+class LoraConfig(Config):
+    """Low-rank adapters beside the language model's query and value projections.
+
+    They are added to the weights they stand beside when the model folder is written.
+
+    Args:
+        rank: Inner width.
+        alpha: An adapter's output is multiplied by `alpha / rank`.
+        dropout: Before an adapter.
+
+    Source: Hu et al. 2021; the values are the release's.
+    """
+
+    rank: PositiveInt = 8
+    alpha: PositiveInt = 16
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+
+
 class TrainConfig(Config):
     """How a model is trained.
 
@@ -64,6 +82,12 @@ class TrainConfig(Config):
         accumulate: Batches an optimiser step.
         devices: Processes; on a CPU two with one thread each are faster than one with two.
         precision: "32-true" or "bf16-mixed".
+        lora: Adapters of the language model, whose own weights then stand still unless `trainable` names them; null
+            for none. Of stage joint.
+        trainable: Patterns of the names of the parameters that are trained besides adapters, such as
+            `region_encoder.*`; null for all that neither `lora` nor `encoder_factor` holds still. Of stage joint.
+        recompute_activations: Compute the language model's layers again in the backward pass instead of keeping what
+            is inside them: a third more work in it, for memory. Of stage joint.
         bce_weight: Of the masks' cross-entropy, null keeps the model's.
         dice_weight: Of the masks' overlap, null keeps the model's.
         checkpoint_steps: A killed run loses at most so many.
@@ -81,6 +105,9 @@ class TrainConfig(Config):
     accumulate: PositiveInt = 1
     devices: PositiveInt = 2
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    lora: LoraConfig | None = None
+    trainable: tuple[str, ...] | None = None
+    recompute_activations: bool = False
     bce_weight: NonNegativeFloat | None = 4.0
     dice_weight: NonNegativeFloat | None = None
     checkpoint_steps: PositiveInt = 100

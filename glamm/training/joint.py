@@ -1,5 +1,7 @@
 """Stage `joint`: the whole model learns to talk, to point and to segment."""
 
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -7,7 +9,9 @@ import torch
 from torch import Tensor
 
 from glamm.config.training import TrainConfig
+from glamm.errors import ConfigError
 from glamm.models.glamm import GLaMM
+from glamm.models.language.lora import add_lora, is_adapter, name_without_adapter
 from glamm.structures.batch import Batch
 from glamm.training.optimizer import ENCODERS, build_optimizer
 from glamm.training.stage import Ratio, StageModule
@@ -17,17 +21,26 @@ class JointModule(StageModule):
     """The model and how it is trained.
 
     Args:
-        model: All of it is trained; the two image encoders at their own rate, not at all where that is 0.
-        config: Rates.
+        model: Gets adapters where the configuration has some.
+        config: What is trained, at which rates.
+
+    Raises:
+        ConfigError: A pattern of `trainable` matches no parameter.
     """
 
     def __init__(self, model: GLaMM, *, config: TrainConfig) -> None:
-        super().__init__()
+        super().__init__(seed=config.seed)
         self.model = model
         self.config = config
+        if config.lora:
+            add_lora(model.language_model, **config.lora.model_dump())
+        if config.trainable is not None:
+            train_only(model, config.trainable)
         if config.optimizer.encoder_factor == 0:
             for name in ENCODERS:
                 model.get_submodule(name).requires_grad_(requires_grad=False)
+        if config.recompute_activations:
+            model.language_model.activation_checkpointing_enable({"use_reentrant": False})
 
     def training_step(self, batch: Batch, _index: int) -> dict[str, Tensor]:
         """Loss of a batch."""
@@ -54,6 +67,28 @@ class JointModule(StageModule):
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type is a union of ten
         """AdamW, the encoders at their own rate."""
         return build_optimizer(self, self.config.optimizer, max_steps=self.config.max_steps)
+
+
+def train_only(model: GLaMM, patterns: Sequence[str]) -> None:
+    """Let only adapters and the parameters that a pattern matches require gradients, in place.
+
+    Args:
+        model: With or without adapters; patterns do not see them.
+        patterns: As a shell knows them, for whole names such as `language_model.lm_head.weight`.
+
+    Raises:
+        ConfigError: A pattern matches nothing, as a misspelt one does.
+    """
+    names = {name: name_without_adapter(name) for name, _ in model.named_parameters()}
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names.values()):
+            raise ConfigError(
+                f"train.trainable: {pattern} matches no parameter; names begin with "
+                f"{', '.join(dict(model.named_children()))}"
+            )
+    for name, parameter in model.named_parameters():
+        is_named = any(fnmatchcase(names[name], pattern) for pattern in patterns)
+        parameter.requires_grad_(is_adapter(name) or is_named)
 
 
 def mask_overlaps(

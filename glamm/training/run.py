@@ -20,6 +20,7 @@ from glamm.checkpoints.store import save_model
 from glamm.config.training import TrainConfig
 from glamm.data.datamodule import GLaMMDataModule, StepLoader
 from glamm.data.shards import ShardReader
+from glamm.models.language.lora import merge_lora
 from glamm.text.tokenizer import Tokenizer
 from glamm.tracking.lineage import gather_lineage, shard_checksums
 from glamm.tracking.runs import Run, start_run
@@ -288,6 +289,7 @@ def _export(
         run_id=run.id,
         metrics=metrics,
     ).to_json()
+    merge_lora(start.model.language_model)
     save_model(start.model, out, tokenizer_model=start.tokenizer.model, lineage=lineage)
     run.summarise(metrics)
     run.log_manifest(out.name, "model", json.loads(json.dumps(lineage)))

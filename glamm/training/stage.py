@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from glamm.errors import CheckpointError
 from glamm.structures.batch import to_device
 
 
@@ -36,15 +38,53 @@ class Ratio:
 
 
 class StageModule(lightning.LightningModule):
-    """A Lightning module whose batches are frozen dataclasses, which Lightning does not move by itself."""
+    """A Lightning module whose batches are frozen dataclasses, which Lightning does not move by itself.
 
-    def __init__(self) -> None:
+    What is random in a pass, such as dropout, follows from the pass's number, and what is not trained from the
+    start: neither needs to be in a checkpoint.
+
+    Args:
+        seed: Of the run.
+    """
+
+    def __init__(self, *, seed: int = 0) -> None:
         super().__init__()
+        self._seed = seed
+        self.strict_loading = False  # of Lightning: for what is left out below
         self.asked_for_data = time.monotonic()
 
     def on_train_start(self) -> None:
         """Called after all callbacks: the next thing is to take a batch."""
         self.asked_for_data = time.monotonic()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:  # noqa: ANN401
+        """Seed the pass by its number over the whole run, differently on every device."""
+        seed_pass(self._seed, number=batch_idx, rank=self.global_rank)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what stands still: at 7B with adapters that is nine tenths."""
+        frozen = self._names(is_trained=False)
+        checkpoint["state_dict"] = {
+            name: value for name, value in checkpoint["state_dict"].items() if name not in frozen
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Make sure that everything that is trained is there; the rest stays as the start has it.
+
+        Raises:
+            CheckpointError: Something is not; another version of the program wrote the checkpoint.
+        """
+        missing = sorted(self._names(is_trained=True) - checkpoint["state_dict"].keys())
+        if missing:
+            raise CheckpointError(
+                f"the checkpoint has no {missing[0]} ({len(missing)} missing): "
+                "another version of the program wrote it. Delete the run's folder to start anew."
+            )
+
+    def _names(self, *, is_trained: bool) -> set[str]:
+        return {
+            name for name, value in self.named_parameters() if value.requires_grad == is_trained
+        }
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:  # noqa: ANN401
         """Called after all callbacks: the next thing is to take a batch."""
@@ -68,6 +108,18 @@ class StageModule(lightning.LightningModule):
     ) -> Any:  # noqa: ANN401
         """Copy a batch to the device."""
         return batch if device.type == "cpu" else to_device(batch, device)
+
+
+def seed_pass(seed: int, *, number: int, rank: int) -> None:
+    """Seed torch's generators for one pass on one device.
+
+    Args:
+        seed: Of the run.
+        number: Of the pass, over the whole run.
+        rank: Of the device.
+    """
+    words = np.random.SeedSequence((seed, number, rank)).generate_state(1, np.uint64)
+    torch.manual_seed(int(words[0]))
 
 
 class FirstBatches(Dataset[Any]):

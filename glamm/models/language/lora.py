@@ -9,6 +9,19 @@ TARGETS = ("q_proj", "v_proj")
 """The projections that the release adapts."""
 
 
+_ADAPTER, _BASE = "lora_", ".base_layer"
+
+
+def is_adapter(name: str) -> bool:
+    """Whether a parameter of this name is part of an adapter."""
+    return _ADAPTER in name
+
+
+def name_without_adapter(name: str) -> str:
+    """What a parameter is called where there are no adapters."""
+    return name.replace(_BASE, "")
+
+
 def add_lora(language_model: LanguageModel, *, rank: int, alpha: int, dropout: float) -> None:
     """Put adapters beside the query and value projections, in place; all other weights stop requiring gradients.
 
