@@ -25,6 +25,8 @@ for _command in (
     "ground",
     "evaluate",
     "conformance",
+    "convert",
+    "checkpoint",
     "package",
     "serve",
     "summary",

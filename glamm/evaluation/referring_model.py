@@ -104,7 +104,7 @@ def _segment(model: GLaMM, maker: PictureMaker, samples: Sequence[Sample]) -> Re
     if picture is None:
         raise DataError("its expressions do not fit into the model", record=samples[0].sample_id)
     batch = collate([picture], pad_id=model.config.special_tokens.pad)
-    prompt = model.build_prompt(batch, model.encode_image(batch.global_pixels))
-    masks, targets = model.ground(batch, prompt, model.read(prompt))
-    predicted = [(logits > 0).numpy() for logits in masks[0]]
-    return compare_image(predicted, [target.numpy().astype("uint8") for target in targets[0]])
+    masks = model(batch).mask_logits[0]
+    predicted = [(logits > 0).numpy() for logits in masks]
+    targets = [target.numpy().astype("uint8") for target in batch.masks[0]]
+    return compare_image(predicted, targets)

@@ -96,7 +96,7 @@ def into_official(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[st
     renamed = {to_official(name): value for name, value in weights.items()}
     frequencies = _inverse_frequencies(config)
     for layer in range(config.language_model.num_layers):
-        renamed[f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"] = frequencies
+        renamed[f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"] = frequencies.clone()
     positions = torch.arange(config.global_encoder.num_tokens + 1)[None]
     tower = "model.vision_tower.vision_tower.vision_model."
     renamed[f"{tower}embeddings.position_ids"] = positions

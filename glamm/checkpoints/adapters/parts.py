@@ -1,0 +1,66 @@
+"""Names of the models that a GLaMM is put together from: CLIP, SAM and LLaMA as they are published."""
+
+from glamm.errors import CheckpointError
+
+_CLIP = "global_encoder.clip."
+_CLIP_TEXT = (
+    "text_model.",
+    "text_projection.",
+    "visual_projection.",
+    "logit_scale",
+    "logit_bias",
+)
+_SAM = {
+    "image_encoder.": "grounding_encoder.vit.",
+    "prompt_encoder.": "prompt_encoder.",
+    "mask_decoder.": "mask_decoder.",
+}
+_SAM_CONSTANTS = ("pixel_mean", "pixel_std")
+_DERIVED = (".position_ids", ".inv_freq")
+
+
+def clip_to_ours(name: str) -> str | None:
+    """Translate a name of transformers' CLIPModel, CLIPVisionModel or their SigLIP kin.
+
+    Returns:
+        None for the text side and for what follows from the configuration.
+
+    Raises:
+        CheckpointError: It is no name of theirs.
+    """
+    if name.startswith(_CLIP_TEXT) or name.endswith(_DERIVED):
+        return None
+    for prefix in ("vision_model.", ""):
+        rest = name.removeprefix(prefix)
+        if name.startswith(prefix) and rest.startswith(
+            ("embeddings.", "pre_layrnorm.", "encoder.", "post_layernorm.", "head.")
+        ):
+            return None if rest.startswith("head.") else _CLIP + rest
+    raise CheckpointError(f"{name} is not a tensor of a CLIP vision model")
+
+
+def sam_to_ours(name: str) -> str | None:
+    """Translate a name of segment-anything's checkpoints; None for its constants.
+
+    Raises:
+        CheckpointError: It is no name of theirs.
+    """
+    if name in _SAM_CONSTANTS:
+        return None
+    for theirs, ours in _SAM.items():
+        if name.startswith(theirs):
+            return ours + name.removeprefix(theirs)
+    raise CheckpointError(f"{name} is not a tensor of SAM")
+
+
+def llama_to_ours(name: str) -> str | None:
+    """Translate a name of transformers' causal language models; None for what follows from the configuration.
+
+    Raises:
+        CheckpointError: It is no name of theirs.
+    """
+    if name.endswith(_DERIVED):
+        return None
+    if name.startswith(("model.embed_tokens.", "model.layers.", "model.norm.", "lm_head.")):
+        return f"language_model.{name}"
+    raise CheckpointError(f"{name} is not a tensor of a language model")

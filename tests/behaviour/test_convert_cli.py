@@ -1,0 +1,82 @@
+"""`glamm convert` and `glamm checkpoint` as a person types them, and what they need of the memory."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from glamm.checkpoints.store import save_model
+from glamm.config.model import ModelConfig
+from glamm.models.glamm import GLaMM
+from glamm.text.tokenizer import embedded_tokenizer
+from tests.training_builders import GLAMM, save_micro
+
+pytestmark = pytest.mark.e2e
+
+
+def run(*words, cwd):
+    return subprocess.run(
+        [GLAMM, *map(str, words)], cwd=cwd, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def test_there_and_back(tmp_path):
+    save_micro(tmp_path / "ours")
+
+    there = run("convert", "ours", "release", "--to", "release", cwd=tmp_path)
+    back = run("convert", "release", "back", "--clip", "release/clip", cwd=tmp_path)
+    shown = run("checkpoint", "show", "back", cwd=tmp_path)
+    verified = run("checkpoint", "verify", "back", cwd=tmp_path)
+
+    for done in (there, back, shown, verified):
+        assert done.returncode == 0, done.stderr
+    assert "read back: logits and masks of a probe are equal" in back.stdout
+    assert "language_model" in shown.stdout
+    assert "every part runs" in verified.stdout
+
+
+def test_refusal_is_one_line(tmp_path):
+    save_micro(tmp_path / "ours")
+    run("convert", "ours", "release", "--to", "release", cwd=tmp_path)
+
+    done = run("convert", "release", "back", cwd=tmp_path)
+
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert "name the folder of CLIP with --clip" in line
+    assert not (tmp_path / "back").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_memory_is_the_model_and_one_shard(tmp_path):
+    config = ModelConfig.small(vocab_size=len(embedded_tokenizer()))
+    model = GLaMM.from_config(config)
+    size = sum(one.numel() * 4 for one in model.parameters())
+    save_model(model, tmp_path / "ours", tokenizer_model=embedded_tokenizer().model, lineage={})
+    del model
+    program = """
+import resource, sys, torch
+from pathlib import Path
+from glamm.checkpoints.conversion import convert
+from glamm.checkpoints.convert import Sources
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+sources = Sources(Path(sys.argv[1]), clip=Path(sys.argv[2]) if sys.argv[2] else None)
+convert(sources, Path(sys.argv[3]), to_release=bool(int(sys.argv[4])), shard_bytes=20_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+    def peak(source, clip, out, to_release):
+        words = [sys.executable, "-c", program, source, clip, out, to_release]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return int(done.stdout) * 1024
+
+    there = peak("ours", "", "release", "1")
+    back = peak("release", "release/clip", "back", "0")
+
+    assert len(list((tmp_path / "release").glob("model-*.safetensors"))) > 10
+    allowed = 1.35 * size + 150_000_000  # the probe runs every part once
+    assert there < allowed, f"{there / size:.2f} times the model"
+    assert back < allowed, f"{back / size:.2f} times the model"
+    assert torch.get_default_dtype() is torch.float32

@@ -1,0 +1,436 @@
+"""Folders of every kind, made with the libraries that make them in the world."""
+
+import json
+import pickle  # noqa: TID251 - to make files that must be refused
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import CLIPConfig, CLIPModel, CLIPVisionModel, LlamaConfig, LlamaForCausalLM
+
+from glamm.checkpoints.adapters.official import to_official
+from glamm.checkpoints.conversion import convert, probe
+from glamm.checkpoints.convert import Sources, load_sources
+from glamm.checkpoints.inspect import describe, verify
+from glamm.checkpoints.release import release_config, write_release
+from glamm.checkpoints.store import load_model
+from glamm.checkpoints.weight_files import open_weights
+from glamm.errors import CheckpointError
+from glamm.models.glamm import GLaMM
+from glamm.text.tokenizer import embedded_tokenizer
+from tests.training_builders import micro_config, save_micro
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return GLaMM.from_config(micro_config()).eval()
+
+
+@pytest.fixture(scope="module")
+def clip(model, tmp_path_factory):
+    """A whole CLIP, text side and all, as transformers writes it, with the model's own vision weights."""
+    folder = tmp_path_factory.mktemp("clip")
+    encoder = model.config.global_encoder
+    vision = {
+        "image_size": encoder.image_size,
+        "patch_size": encoder.patch_size,
+        "hidden_size": encoder.hidden_size,
+        "intermediate_size": encoder.intermediate_size,
+        "num_hidden_layers": encoder.num_layers,
+        "num_attention_heads": encoder.num_heads,
+    }
+    text = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "vocab_size": 99,
+    }
+    whole = CLIPModel(CLIPConfig(vision_config=vision, text_config=text))
+    whole.vision_model.load_state_dict(model.global_encoder.clip.state_dict(), strict=False)
+    whole.save_pretrained(folder)
+    return folder
+
+
+def write_folder(model, folder, *, tensors, keeps_config=True):
+    """config.json and tokenizer of the release, and weights."""
+    folder.mkdir(parents=True, exist_ok=True)
+    config = release_config(model.config, "float32")
+    if not keeps_config:
+        del config["glamm_config"]
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer.model").write_bytes(embedded_tokenizer().model)
+    torch.save(tensors, folder / "pytorch_model.bin")
+    return folder
+
+
+def official(model, *, with_clip=False):
+    named = {to_official(name): value for name, value in model.state_dict().items()}
+    return {name: value for name, value in named.items() if with_clip or "vision_tower" not in name}
+
+
+def same(one: GLaMM, other: GLaMM) -> bool:
+    mine, theirs = one.state_dict(), other.state_dict()
+    return mine.keys() == theirs.keys() and all(
+        torch.equal(value, theirs[name].to(value.dtype)) for name, value in mine.items()
+    )
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+@pytest.mark.parametrize("kind", ["bin", "safetensors"])
+def test_release_folder_in_any_files(model, clip, tmp_path, shards, kind):
+    tensors = official(model)
+    folder = write_folder(model, tmp_path / "release", tensors=tensors)
+    if shards > 1 or kind == "safetensors":
+        (folder / "pytorch_model.bin").unlink()
+        placed = {}
+        for number in range(shards):
+            part = dict(list(tensors.items())[number::shards])
+            name = f"part-{number}.{kind}"
+            if kind == "bin":
+                torch.save(part, folder / name)
+            else:
+                save_file({key: value.contiguous() for key, value in part.items()}, folder / name)
+            placed |= dict.fromkeys(part, name)
+        index = "pytorch_model.bin.index.json" if kind == "bin" else "model.safetensors.index.json"
+        (folder / index).write_text(json.dumps({"weight_map": placed}))
+
+    done = convert(Sources(folder, clip=clip), tmp_path / "ours")
+
+    assert same(model, load_model(tmp_path / "ours")[0])
+    assert done.num_parameters == sum(one.numel() for one in model.parameters())
+    assert all(value > 0 for value in done.probe.values())
+    verify(tmp_path / "ours")
+
+
+def test_there_and_back_gives_the_same_bytes(tmp_path, clip):
+    ours = save_micro(tmp_path / "ours")
+
+    convert(Sources(ours), tmp_path / "release", to_release=True, shard_bytes=100_000)
+    convert(Sources(tmp_path / "release", clip=tmp_path / "release/clip"), tmp_path / "back")
+
+    assert len(list((tmp_path / "release").glob("model-*.safetensors"))) > 1
+    assert (tmp_path / "back/model.safetensors").read_bytes() == (
+        ours / "model.safetensors"
+    ).read_bytes()
+    assert (tmp_path / "back/tokenizer.model").read_bytes() == (
+        ours / "tokenizer.model"
+    ).read_bytes()
+    CLIPVisionModel.from_pretrained(tmp_path / "release/clip")  # transformers reads it
+    card = (tmp_path / "back/README.md").read_text()
+    assert describe(tmp_path / "back").sha256 in card
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_keep_their_type_unless_told(model, clip, tmp_path, dtype):
+    half = {name: value.to(dtype) for name, value in official(model).items()}
+    folder = write_folder(model, tmp_path / "release", tensors=half)
+
+    kept = convert(Sources(folder, clip=clip), tmp_path / "kept")
+    told = convert(Sources(folder, clip=clip), tmp_path / "told", dtype=torch.float32)
+
+    assert kept.dtype == str(dtype).removeprefix("torch.")
+    assert {one.dtype for one in load_file(tmp_path / "kept/model.safetensors").values()} == {dtype}
+    assert told.dtype == "float32"
+
+
+def test_wrapped_names_of_trainers_are_read(model, clip, tmp_path):
+    """zero_to_fp32's file, and the states of ZeRO-2."""
+    wrapped = {f"base_model.model.{name}": value for name, value in official(model).items()}
+    folder = write_folder(model, tmp_path / "zero", tensors=wrapped)
+    assert same(model, load_sources(Sources(folder, clip=clip)).model)
+
+    states = tmp_path / "mp_rank_00_model_states.pt"
+    torch.save(
+        {
+            "module": {f"module.{name}": value for name, value in official(model).items()},
+            "dp_world_size": 8,
+        },
+        states,
+    )
+    assert same(model, load_sources(Sources(states, clip=clip, config=folder)).model)
+
+
+def test_partitions_of_zero_3_tell_the_way(model, clip, tmp_path):
+    empty = {name: value.new_empty(0) for name, value in official(model).items()}
+    folder = write_folder(model, tmp_path / "zero3", tensors={"module": empty})
+    with pytest.raises(CheckpointError, match=r"ZeRO-3.*zero_to_fp32\.py"):
+        load_sources(Sources(folder, clip=clip))
+
+    (tmp_path / "raw/global_step5").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r"partitions.*zero_to_fp32\.py"):
+        open_weights(tmp_path / "raw")
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # peft asks transformers in an old way
+@pytest.mark.parametrize("names", ["peft", "release"])
+def test_low_rank_weights_merged_and_apart(model, clip, tmp_path, names):
+    base = GLaMM.from_config(model.config)
+    base.load_state_dict(model.state_dict())
+    adapted = get_peft_model(
+        base.language_model,
+        LoraConfig(r=2, lora_alpha=8, target_modules=["q_proj", "v_proj"], bias="none"),
+    )
+    for name, value in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(value, std=0.1)
+    folder = write_folder(model, tmp_path / "base", tensors=official(model))
+    if names == "peft":
+        adapted.save_pretrained(tmp_path / "adapter")
+        sources = Sources(folder, clip=clip, lora=tmp_path / "adapter")
+    else:
+        low = {
+            f"base_model.model.{name.removeprefix('base_model.model.')}": value
+            for name, value in adapted.state_dict().items()
+            if "lora_" in name
+        }
+        # the release's alpha is 16: half of these matrices with twice the factor is the same
+        low = {name: value / 2 if "lora_B" in name else value for name, value in low.items()}
+        torch.save(official(model) | low, folder / "pytorch_model.bin")
+        sources = Sources(folder, clip=clip)
+
+    convert(sources, tmp_path / "merged")
+    convert(sources, tmp_path / "apart", merges_lora=False)
+
+    adapted.merge_and_unload()
+    merged = load_model(tmp_path / "merged")[0]
+    for name, value in probe(base.eval()).items():
+        assert torch.allclose(value, probe(merged)[name], atol=1e-5), name
+    assert not same(model, merged)
+    assert same(model, load_model(tmp_path / "apart")[0])
+    again = convert(
+        Sources(tmp_path / "apart", lora=tmp_path / "apart/adapter"), tmp_path / "again"
+    )
+    assert again.files[0].sha256 == describe(tmp_path / "merged").sha256
+
+
+def test_model_out_of_published_parts(model, clip, tmp_path):
+    language = model.config.language_model
+    vocabulary = language.vocab_size - 7
+    llama = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=language.hidden_size,
+            intermediate_size=language.intermediate_size,
+            num_hidden_layers=language.num_layers,
+            num_attention_heads=language.num_heads,
+            max_position_embeddings=256,
+        )
+    )
+    llama.save_pretrained(tmp_path / "llama", max_shard_size="100KB")
+    (tmp_path / "llama/tokenizer.model").write_bytes(embedded_tokenizer().model)
+    sam = {
+        name.replace("grounding_encoder.vit.", "image_encoder."): value
+        for name, value in model.state_dict().items()
+        if name.startswith(("grounding_encoder.vit.", "prompt_encoder.", "mask_decoder."))
+    }
+    torch.save(sam, tmp_path / "sam_vit_t.pth")
+    sources = Sources(tmp_path / "llama", clip=clip, sam=tmp_path / "sam_vit_t.pth")
+
+    with pytest.raises(CheckpointError, match="--init-missing"):
+        convert(sources, tmp_path / "refused")
+    done = convert(sources, tmp_path / "ours", can_initialise=True)
+
+    made, _ = load_model(tmp_path / "ours")
+    weights = made.state_dict()
+    assert torch.equal(
+        weights["mask_decoder.iou_token.weight"], sam["mask_decoder.iou_token.weight"]
+    )
+    embedding = weights["language_model.model.embed_tokens.weight"]
+    assert torch.equal(embedding[:vocabulary], llama.model.embed_tokens.weight)
+    assert len(embedding) == language.vocab_size
+    assert {name.split(".")[0] for name in done.initialised} == {
+        "image_projector",
+        "region_encoder",
+        "text_to_mask_projector",
+    }
+    assert made.config.grounding_encoder == model.config.grounding_encoder
+
+
+def test_sizes_follow_from_shapes_where_nothing_tells(tmp_path):
+    """A release folder as others write it, without our configuration in it."""
+    torch.manual_seed(1)
+    config = micro_config()
+    config = config.model_copy(
+        update={
+            "mask_decoder": config.mask_decoder.model_copy(update={"num_heads": 8}),
+            "global_encoder": config.global_encoder.model_copy(
+                update={"num_layers": 12, "select_layer": -2}
+            ),
+            "region_encoder": config.region_encoder.model_copy(
+                update={
+                    "width": 64,
+                    "num_groups": 64,
+                    "level_step": 3,
+                    "num_levels": 4,
+                    "sampling_ratio": 2,
+                }
+            ),
+        }
+    )
+    model = GLaMM.from_config(config)
+    write_release(model, embedded_tokenizer(), tmp_path / "release")
+    path = tmp_path / "release/config.json"
+    values = json.loads(path.read_text())
+    del values["glamm_config"]
+    path.write_text(json.dumps(values))
+
+    loaded = load_sources(Sources(tmp_path / "release", clip=tmp_path / "release/clip"))
+
+    found = loaded.model.config
+    assert (
+        found.model_copy(update={"compat": config.compat, "prompt_style": config.prompt_style})
+        == config
+    )
+    assert found.compat.roi_base_size == 224
+    assert same(model, loaded.model)
+
+
+def published(size):
+    from segment_anything import sam_model_registry  # noqa: PLC0415
+
+    with torch.device("meta"):
+        return sam_model_registry[f"vit_{size}"]()
+
+
+@pytest.mark.parametrize(
+    ("size", "layers", "heads", "sees_all"),
+    [("b", 12, 12, (2, 5, 8, 11)), ("l", 24, 16, (5, 11, 17, 23)), ("h", 32, 16, (7, 15, 23, 31))],
+)
+def test_published_sams_are_understood(size, layers, heads, sees_all):
+    from glamm.checkpoints.adapters.parts import sam_to_ours  # noqa: PLC0415
+    from glamm.checkpoints.derive import derive_grounding, derive_mask_decoder  # noqa: PLC0415
+    from glamm.models.sam.grounding_encoder import GroundingEncoder  # noqa: PLC0415
+
+    shapes = {
+        ours: tuple(value.shape)
+        for name, value in published(size).state_dict().items()
+        if (ours := sam_to_ours(name))
+    }
+
+    config = derive_grounding(shapes)
+
+    assert (config.num_layers, config.num_heads, config.image_size) == (layers, heads, 1024)
+    assert config.global_attention_layers == sees_all
+    assert derive_mask_decoder(shapes).mlp_dim == 2048
+    with torch.device("meta"):
+        built = GroundingEncoder.from_config(config).state_dict()
+    assert {f"grounding_encoder.{name}": tuple(value.shape) for name, value in built.items()} == {
+        name: shape for name, shape in shapes.items() if name.startswith("grounding_encoder.")
+    }
+
+
+class Hostile:
+    def __reduce__(self):
+        return Path.touch, (Path("/tmp/glamm-hostile"),)  # noqa: S108 - must never appear
+
+
+@pytest.mark.parametrize("is_zip", [True, False])
+def test_pickle_that_runs_code_is_refused_before_it_does(model, clip, tmp_path, is_zip):
+    folder = write_folder(model, tmp_path / "release", tensors={"a": torch.zeros(1)})
+    content = {"weight": torch.zeros(2), "trick": Hostile()}
+    torch.save(content, folder / "pytorch_model.bin", _use_new_zipfile_serialization=is_zip)
+
+    with pytest.raises(CheckpointError, match="might run code"):
+        load_sources(Sources(folder, clip=clip))
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Hostile(), protocol=2))
+    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin: is"):
+        load_sources(Sources(folder, clip=clip))
+
+    assert not Path("/tmp/glamm-hostile").exists()  # noqa: S108
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda path: path.write_bytes(b""), r"is empty \(0 bytes\)"),
+        (cut, "is damaged"),
+        (
+            lambda path: path.write_bytes(b"no weights at all, only words" * 9),
+            "is (damaged|not read)",
+        ),
+        (lambda path: torch.save([1, 2], path), "holds no tensors by name"),
+        (lambda path: torch.save({"a": 5}, path), "a is no tensor"),
+        (lambda path: torch.save({}, path), "holds no tensors by name"),
+    ],
+)
+def test_damaged_files_are_named(model, clip, tmp_path, damage, reason):
+    folder = write_folder(model, tmp_path / "release", tensors=official(model))
+    damage(folder / "pytorch_model.bin")
+
+    with pytest.raises(CheckpointError, match=rf"pytorch_model\.bin: .*{reason}|{reason}"):
+        load_sources(Sources(folder, clip=clip))
+
+
+def test_missing_and_left_over_tensors_are_listed(model, clip, tmp_path):
+    tensors = official(model)
+    without = {name: value for name, value in tensors.items() if "text_hidden_fcs" not in name}
+    folder = write_folder(model, tmp_path / "release", tensors=without)
+    with pytest.raises(CheckpointError, match=r"4 tensors \(text_to_mask_projector.* are missing"):
+        load_sources(Sources(folder, clip=clip))
+
+    torch.save(
+        tensors | {"model.layers.77.mlp.up_proj.weight": torch.zeros(1)},
+        folder / "pytorch_model.bin",
+    )
+    with pytest.raises(
+        CheckpointError, match=r"1 tensors \(language_model\.model\.layers\.77.*left over"
+    ):
+        load_sources(Sources(folder, clip=clip))
+
+    torch.save(tensors | {"somebody.else": torch.zeros(1)}, folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"somebody\.else is not a tensor of the release"):
+        load_sources(Sources(folder, clip=clip))
+
+    torch.save(tensors | {"model.norm.weight": torch.zeros(5)}, folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match=r"model\.norm\.weight has the shape \(5,\)"):
+        load_sources(Sources(folder, clip=clip))
+
+    torch.save(tensors, folder / "pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="name the folder of CLIP with --clip"):
+        load_sources(Sources(folder))
+
+
+def test_index_is_checked(model, clip, tmp_path):
+    folder = write_folder(model, tmp_path / "release", tensors=official(model))
+    index = folder / "pytorch_model.bin.index.json"
+
+    index.write_text(json.dumps({"weight_map": {"a": "../outside.bin"}}))
+    with pytest.raises(CheckpointError, match="outside its folder"):
+        open_weights(folder)
+    index.write_text(json.dumps({"weight_map": {"a": "nowhere.bin"}}))
+    with pytest.raises(CheckpointError, match=r"1 of 1 files are missing: nowhere\.bin"):
+        open_weights(folder)
+    index.write_text(json.dumps({"weight_map": {"a": "pytorch_model.bin"}}))
+    with pytest.raises(CheckpointError, match="1 tensors that are in no file: a"):
+        load_sources(Sources(folder, clip=clip))
+    index.write_text("{")
+    with pytest.raises(CheckpointError, match="is no index"):
+        open_weights(folder)
+
+
+def test_full_folder_is_not_written_into(tmp_path):
+    ours = save_micro(tmp_path / "ours")
+    with pytest.raises(CheckpointError, match="is not empty"):
+        convert(Sources(ours), ours)
+
+
+def test_changed_weights_do_not_pass_verification(tmp_path):
+    ours = save_micro(tmp_path / "ours")
+    shutil.copytree(ours, tmp_path / "copy")
+    path = tmp_path / "copy/model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+    verify(ours)
+    with pytest.raises(CheckpointError, match="checksum"):
+        verify(tmp_path / "copy")
