@@ -7,7 +7,8 @@ import json
 import sys
 from pathlib import Path
 
-from glamm.checkpoints.store import LINEAGE_FILE, TOKENIZER_FILE, load_model, save_model
+from glamm.checkpoints.store import LINEAGE_FILE, load_model, save_model
+from glamm.text.tokenizer import tokenizer_path
 
 
 def main() -> None:
@@ -17,7 +18,7 @@ def main() -> None:
     save_model(
         model.half(),
         target,
-        tokenizer_model=(source / TOKENIZER_FILE).read_bytes(),
+        tokenizer_model=tokenizer_path(source).read_bytes(),
         lineage=json.loads((source / LINEAGE_FILE).read_text()),
     )
 
