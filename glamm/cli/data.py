@@ -70,12 +70,14 @@ def prepare(
 ) -> None:
     """Check the data sets below a folder and write shards for training.
 
+    A run that was ended goes on where it was; a run over data that changed in part redoes only the shards concerned.
+
     Args:
         root: Holds data sets in official layouts.
         out: Gets train/, val/, test/, manifest.json and quarantine.jsonl. Replaced as a whole when all is done.
         params: A params file; `params.yaml` of the working directory unless given.
         set_: `prepare.key=value`, any number of times.
-        workers: Processes that check; the shards do not depend on it. All cores unless given.
+        workers: Processes that check and write; the shards do not depend on it. All cores unless given.
     """
     import os  # noqa: PLC0415
 
@@ -83,31 +85,37 @@ def prepare(
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     from glamm.config.params import load_params  # noqa: PLC0415
-    from glamm.data.check import Checked  # noqa: PLC0415
+    from glamm.data.blocks import Block  # noqa: PLC0415
     from glamm.data.prepare import QUARANTINE  # noqa: PLC0415
     from glamm.data.prepare import prepare as run  # noqa: PLC0415
-    from glamm.data.records import Rejection  # noqa: PLC0415
 
     config = load_params(params, set_).prepare
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     columns = (
-        TextColumn("{task.completed} pictures, {task.fields[left_out]} left out"),
+        TextColumn(
+            "{task.completed} pictures, {task.fields[left_out]} left out, "
+            "{task.fields[written]} shards written, {task.fields[kept]} kept"
+        ),
         BarColumn(),
         TimeElapsedColumn(),
     )
-    left_out = 0
+    left_out, shards = 0, {True: 0, False: 0}
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task("", total=None, left_out=0)
+        task = progress.add_task("", total=None, left_out=0, written=0, kept=0)
 
-        def report(item: Checked | Rejection) -> None:
+        def report(block: Block) -> None:
             nonlocal left_out
-            if isinstance(item, Checked):
-                progress.advance(task)
-                return
-            left_out += 1
-            progress.update(task, left_out=left_out)
-            if left_out <= _SHOWN_REJECTIONS:
+            for item in block.rejections[: max(_SHOWN_REJECTIONS - left_out, 0)]:
                 progress.console.print(str(item))
+            left_out += len(block.rejections)
+            shards[block.is_kept] += len(block.part.chunks)
+            progress.update(
+                task,
+                advance=block.part.num_rows,
+                left_out=left_out,
+                written=shards[False],
+                kept=shards[True],
+            )
 
         manifest = run(
             root, out, config, workers=workers or len(os.sched_getaffinity(0)), report=report
@@ -116,5 +124,6 @@ def prepare(
         for dataset, counts in datasets.items():
             samples = ", ".join(f"{number} {name}" for name, number in counts["samples"].items())
             console.print(f"{split}: {dataset}: {counts['pictures']} pictures ({samples})")
+    console.print(f"{shards[False]} shards written, {shards[True]} kept from before")
     if left_out:
         console.print(f"{left_out} things were left out; all of them are in {out / QUARANTINE}")

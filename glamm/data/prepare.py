@@ -1,22 +1,29 @@
-"""Turns data sets on disk into checked shards with a manifest; the folder appears whole or not at all."""
+"""Turns data sets on disk into checked shards with a manifest; the folder appears whole or not at all.
+
+The work goes on in a folder beside it, block by block. A run that was ended, killed or broke off leaves there what
+was finished, and the next one takes it over, as it takes over from the former shards every block that is still the
+same: what is done again is what changed.
+"""
 
 import hashlib
 import json
+import os
 import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
+from functools import partial
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from signal import SIG_IGN, SIGINT, signal
+from threading import Thread
 from typing import Any, TextIO
 
 from glamm.config.data import PrepareConfig
-from glamm.data.check import Checked
-from glamm.data.reading import checked
-from glamm.data.records import Record, Rejection
-from glamm.data.shards import ShardWriter
+from glamm.data.blocks import BLOCKS, Block, Item, cut, make_block
+from glamm.data.records import Rejection
+from glamm.data.shards import IndexWriter
 from glamm.data.sources.registry import Source, find_sources, get_source
 from glamm.errors import DataError
 
@@ -24,22 +31,24 @@ SPLITS = ("train", "val", "test")
 MANIFEST = "manifest.json"
 QUARANTINE = "quarantine.jsonl"
 
-_CHUNK = 16  # records handed to a worker at once
 _MIB = 1 << 20
 
-Report = Callable[[Checked | Rejection], None]
+Report = Callable[[Block], None]
+_Make = Callable[[list[Item]], Block]
 
 
 @dataclass
 class _Tally:
     """What went where."""
 
-    pictures: Counter[tuple[str, str]] = field(default_factory=Counter)
-    objects: Counter[tuple[str, str]] = field(default_factory=Counter)
-    samples: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    pictures: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    objects: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    samples: Counter[tuple[str, ...]] = field(default_factory=Counter)
     records_left_out: Counter[str] = field(default_factory=Counter)
     parts_left_out: Counter[str] = field(default_factory=Counter)
     broken_files: list[Rejection] = field(default_factory=list)
+    shards: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    checksums: dict[str, str] = field(default_factory=dict)
 
 
 def prepare(
@@ -56,8 +65,8 @@ def prepare(
         root: Holds data sets in official layouts.
         out: Gets train/, val/, test/, manifest.json and quarantine.jsonl; replaced as a whole when all is done.
         config: Which data sets, and the size of shards.
-        workers: Processes that check; the bytes do not depend on it.
-        report: Told every record and everything left out, as it comes.
+        workers: Processes that check and write; the bytes do not depend on it.
+        report: Told every block, in the order of the records.
 
     Returns:
         The manifest.
@@ -69,10 +78,10 @@ def prepare(
     sources = _choose(root, config)
     restore(out)
     unfinished = _beside(out, "unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
+    unfinished.mkdir(parents=True, exist_ok=True)
     try:
-        tally = _write(root, unfinished, sources, config, workers=workers, report=report)
+        tally = _write(root, unfinished, out, sources, config, workers=workers, report=report)
+        _remove_others(unfinished, tally)
         manifest = _manifest(unfinished, config, sources, tally)
         text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
         (unfinished / MANIFEST).write_text(text + "\n", encoding="utf-8")
@@ -80,8 +89,6 @@ def prepare(
     except OSError as error:
         error.filename = error.filename or str(out)  # a full disk does not say where it was met
         raise
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
     if tally.broken_files:
         first = tally.broken_files[0]
         raise DataError(
@@ -119,6 +126,7 @@ def _choose(root: Path, config: PrepareConfig) -> tuple[Source, ...]:
 def _write(
     root: Path,
     folder: Path,
+    former: Path,
     sources: tuple[Source, ...],
     config: PrepareConfig,
     *,
@@ -126,21 +134,28 @@ def _write(
     report: Report,
 ) -> _Tally:
     tally = _Tally()
-    with (folder / QUARANTINE).open("w", encoding="utf-8") as quarantine, _Checker(workers) as run:
+    shard_bytes = config.shard_mebibytes * _MIB
+    with (folder / QUARANTINE).open("w", encoding="utf-8") as quarantine, _Workers(workers) as run:
         for split in SPLITS:
-            writer = ShardWriter(folder / split, shard_bytes=config.shard_mebibytes * _MIB)
+            (folder / split).mkdir(exist_ok=True)
+            index = IndexWriter(folder / split, shard_bytes=shard_bytes)
             for source in sources:
-                for item in run(source.read(root, split)):
-                    report(item)
-                    if isinstance(item, Checked):
-                        writer.add(item.record.samples, item.picture)
-                        _count(item.record, tally)
-                    else:
-                        _set_aside(item, source.name, quarantine, tally)
-            if writer.num_rows:
-                writer.close()
+                make = partial(
+                    make_block,
+                    source=source.name,
+                    folder=folder / split,
+                    former=former / split,
+                    shard_bytes=shard_bytes,
+                )
+                for block in run(make, cut(source.read(root, split))):
+                    index.add(block.part)
+                    _count(block, split, quarantine, tally)
+                    report(block)
+            if index.num_rows:
+                index.close()
             else:
                 shutil.rmtree(folder / split)
+                tally.shards.pop(split, None)
     if not tally.pictures:
         raise DataError(_nothing_left(tally), file=root)
     return tally
@@ -153,23 +168,25 @@ def _nothing_left(tally: _Tally) -> str:
     return f"none of {sum(tally.records_left_out.values())} records can be trained; glamm data read says why"
 
 
-def _count(record: Record, tally: _Tally) -> None:
-    first = record.samples[0]
-    tally.pictures[first.split, first.dataset] += 1
-    tally.objects[first.split, first.dataset] += len(first.objects)
-    for sample in record.samples:
-        tally.samples[sample.split, sample.dataset, sample.task.value] += 1
+def _count(block: Block, split: str, quarantine: TextIO, tally: _Tally) -> None:
+    tally.pictures.update(block.pictures)
+    tally.objects.update(block.objects)
+    tally.samples.update(block.samples)
+    files = [chunk.filename for chunk in block.part.chunks]
+    told = {"fingerprint": block.fingerprint, "source": block.source, "files": files}
+    tally.shards.setdefault(split, []).append(told)
+    for chunk in block.part.chunks:
+        tally.checksums[f"{split}/{chunk.filename}"] = chunk.sha256
+    for item in block.rejections:
+        line = {"source": block.source, **asdict(item)}
+        quarantine.write(json.dumps(line, ensure_ascii=False) + "\n")
+        (tally.records_left_out if item.is_whole else tally.parts_left_out)[block.source] += 1
+        if item.is_file:
+            tally.broken_files.append(item)
 
 
-def _set_aside(item: Rejection, source: str, quarantine: TextIO, tally: _Tally) -> None:
-    quarantine.write(json.dumps({"source": source, **asdict(item)}, ensure_ascii=False) + "\n")
-    (tally.records_left_out if item.is_whole else tally.parts_left_out)[source] += 1
-    if item.is_file:
-        tally.broken_files.append(item)
-
-
-class _Checker:
-    """Checks records here or in processes; results come in the order of the records."""
+class _Workers:
+    """Makes blocks here or in processes; results come in the order of the records."""
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
@@ -179,48 +196,47 @@ class _Checker:
             else None
         )
 
-    def __enter__(self) -> Callable[[Iterable[Record | Rejection]], Iterator[Checked | Rejection]]:
-        return self._in_processes if self._pool else _check_here
+    def __enter__(self) -> Callable[[_Make, Iterable[list[Item]]], Iterator[Block]]:
+        return self._in_processes if self._pool else map
 
     def __exit__(self, *_: object) -> None:
         if self._pool:
             self._pool.shutdown(cancel_futures=True)
 
-    def _in_processes(self, items: Iterable[Record | Rejection]) -> Iterator[Checked | Rejection]:
-        """Keep a few chunks under way, so that memory stays flat however long the data set is."""
+    def _in_processes(self, make: _Make, blocks: Iterable[list[Item]]) -> Iterator[Block]:
+        """Keep a few blocks under way, so that memory stays flat however long the data set is."""
         pool = self._pool
         assert pool is not None  # noqa: S101 - told by __enter__
-        waiting: deque[Future[list[Checked | Rejection]]] = deque()
-        for chunk in _chunks(items):
-            waiting.append(pool.submit(_check_chunk, chunk))
-            if len(waiting) > 2 * self._workers:
-                yield from waiting.popleft().result()
+        waiting: deque[Future[Block]] = deque()
+        for block in blocks:
+            waiting.append(pool.submit(make, block))
+            if len(waiting) > self._workers + 1:
+                yield waiting.popleft().result()
         while waiting:
-            yield from waiting.popleft().result()
-
-
-def _check_here(items: Iterable[Record | Rejection]) -> Iterator[Checked | Rejection]:
-    for item in items:
-        yield from checked(item)
-
-
-def _check_chunk(chunk: list[Record | Rejection]) -> list[Checked | Rejection]:
-    return list(_check_here(chunk))
-
-
-def _chunks(items: Iterable[Record | Rejection]) -> Iterator[list[Record | Rejection]]:
-    chunk: list[Record | Rejection] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+            yield waiting.popleft().result()
 
 
 def _start_worker() -> None:
     signal(SIGINT, SIG_IGN)  # the parent ends the run; children would only add noise
+    Thread(target=_end_with_the_parent, daemon=True).start()
+
+
+def _end_with_the_parent() -> None:
+    """A parent that is killed tells nobody; its workers must not go on writing beside the next run."""
+    parent = parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
+
+
+def _remove_others(folder: Path, tally: _Tally) -> None:
+    """Remove what a run that was broken off made of records that have changed since."""
+    for split, blocks in tally.shards.items():
+        known = {name for block in blocks for name in block["files"]}
+        known |= {f"{block['fingerprint']}.json" for block in blocks}
+        for path in (*(folder / split).glob("chunk-*"), *(folder / split / BLOCKS).iterdir()):
+            if path.name not in known:
+                path.unlink()
 
 
 def _manifest(
@@ -238,20 +254,22 @@ def _manifest(
             "objects": tally.objects[split, dataset],
             "samples": samples,
         }
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    names = {path: path.relative_to(folder).as_posix() for path in files}
     return {
         "schema": 1,
         "parameters": config.model_dump(mode="json"),
         "sources": [source.name for source in sources],
         "counts": counts,
+        "shards": tally.shards,
         "left_out": {
             "records": dict(sorted(tally.records_left_out.items())),
             "parts": dict(sorted(tally.parts_left_out.items())),
         },
         "files": {
-            path.relative_to(folder).as_posix(): {
+            names[path]: {
                 "bytes": path.stat().st_size,
-                "sha256": _sha256(path),
+                "sha256": tally.checksums.get(names[path]) or _sha256(path),
             }
             for path in files
         },

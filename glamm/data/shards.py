@@ -1,6 +1,6 @@
 """Shards: one row a picture in LitData's chunk files, and for each kind of conversation a list of where it is.
 
-A folder holds `index.json` and `chunk-0-*.bin` in LitData's layout (a `StreamingDataset` reads them too) and
+A folder holds `index.json` and `*.bin` in LitData's layout (a `StreamingDataset` reads them too) and
 `streams/<group>/<data set>.npy`, int64 pairs (row, which of the row's samples). Rows are read at random through
 memory maps: what a step trains is then a function of its number alone, whatever the number of workers.
 
@@ -10,6 +10,8 @@ Axis names: ``samples`` entries of a stream.
 import hashlib
 import json
 import mmap
+import os
+import shutil
 import struct
 from array import array
 from collections import defaultdict
@@ -33,6 +35,8 @@ _FIELDS = (
     "image",
     "sample",
 )  # the encoded picture and its samples; their lengths stand before them
+
+_MOST_MAPS = 4096  # a process may hold 65,530 memory maps in all; the oldest goes, and is opened again when asked
 
 _LEAF = {"type": None, "context": None, "children_spec": []}
 _ROW = {
@@ -69,27 +73,62 @@ class Stream:
         return len(self.places)
 
 
-class ShardWriter:
-    """Writes the rows of one split; the same rows in the same order give the same bytes.
-
-    LitData's own writer is not used: it writes the time and the Arrow version of the day into the files, and needs
-    torch. A test reads what comes out with LitData.
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One shard file.
 
     Args:
-        folder: New; made when it is missing.
+        filename: Below the split's folder.
+        rows: Pictures in it.
+        num_bytes: Its size.
+        sha256: Of its bytes.
+    """
+
+    filename: str
+    rows: int
+    num_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Rows that follow one another and where their samples are; a split is a sequence of parts.
+
+    Args:
+        chunks: Files that hold nothing else.
+        places: By (group, data set), flat pairs (row of this part, which of the row's samples).
+    """
+
+    chunks: tuple[Chunk, ...]
+    places: dict[tuple[str, str], list[int]]
+
+    @property
+    def num_rows(self) -> int:
+        """Pictures in all of its files."""
+        return sum(chunk.rows for chunk in self.chunks)
+
+
+class PartWriter:
+    """Writes rows that follow one another; the same rows in the same order give the same bytes.
+
+    LitData's own writer is not used: it writes the time and the Arrow version of the day into the files, and needs
+    torch. A test reads what comes out with LitData. A file appears under its name when it is complete.
+
+    Args:
+        folder: Exists.
+        name: The files are `<name>-<number>.bin`.
         shard_bytes: Size at which a file is closed.
     """
 
-    def __init__(self, folder: Path, *, shard_bytes: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, folder: Path, *, name: str, shard_bytes: int) -> None:
         self._folder = folder
+        self._name = name
         self._shard_bytes = shard_bytes
         self._rows: list[bytes] = []
         self._num_bytes = 0
-        self._chunks: list[dict[str, Any]] = []
-        self._places: dict[tuple[str, str], array[int]] = defaultdict(lambda: array("q"))
-        self._digest = hashlib.sha256()
-        self.num_rows = 0
+        self._chunks: list[Chunk] = []
+        self._places: dict[tuple[str, str], list[int]] = defaultdict(list)
+        self._num_rows = 0
 
     def add(self, samples: tuple[Sample, ...], picture: bytes) -> None:
         """Write the samples of one picture."""
@@ -100,29 +139,13 @@ class ShardWriter:
         self._rows.append(row)
         self._num_bytes += len(row)
         for index, sample in enumerate(samples):
-            self._places[GROUP_OF_TASK[sample.task], sample.dataset].extend((self.num_rows, index))
-        self.num_rows += 1
+            self._places[GROUP_OF_TASK[sample.task], sample.dataset].extend((self._num_rows, index))
+        self._num_rows += 1
 
-    def close(self) -> None:
-        """Write what is left and the index."""
+    def close(self) -> Part:
+        """Write what is left."""
         self._flush()
-        index = {
-            "chunks": self._chunks,
-            "config": _LITDATA_CONFIG | {"chunk_bytes": self._shard_bytes},
-            "updated_at": self._digest.hexdigest()[
-                :16
-            ],  # to LitData's caches, other content is another time
-        }
-        text = json.dumps(index, sort_keys=True, indent=1)
-        (self._folder / _INDEX).write_text(text, encoding="utf-8")
-        for (group, dataset), places in self._places.items():
-            folder = self._folder / _STREAMS / group
-            folder.mkdir(parents=True, exist_ok=True)
-            np.save(
-                folder / f"{dataset}.npy",
-                np.array(places, np.int64).reshape(-1, 2),
-                allow_pickle=False,
-            )
+        return Part(tuple(self._chunks), dict(self._places))
 
     def _flush(self) -> None:
         """Write a file: number of rows, where each begins and where the last ends, rows; all little-endian uint32."""
@@ -132,16 +155,90 @@ class ShardWriter:
         start = 4 * (count + 2)
         offsets = accumulate(map(len, self._rows), initial=start)
         header = struct.pack(f"<{count + 2}I", count, *offsets)
-        name = f"chunk-0-{len(self._chunks)}.bin"
-        with (self._folder / name).open("wb") as file:
+        name = f"{self._name}-{len(self._chunks)}.bin"
+        digest = hashlib.sha256()
+        unfinished = self._folder / f"{name}.{os.getpid()}.unfinished"
+        with unfinished.open("wb") as file:
             for part in (header, *self._rows):
                 file.write(part)
-                self._digest.update(part)
-        size = start + self._num_bytes
-        self._chunks.append(
-            {"chunk_bytes": size, "chunk_size": count, "dim": None, "filename": name}
-        )
+                digest.update(part)
+        unfinished.replace(self._folder / name)
+        self._chunks.append(Chunk(name, count, start + self._num_bytes, digest.hexdigest()))
         self._rows, self._num_bytes = [], 0
+
+
+class IndexWriter:
+    """Puts parts together to a split.
+
+    Args:
+        folder: Holds the files of the parts.
+        shard_bytes: Size at which their files were closed.
+    """
+
+    def __init__(self, folder: Path, *, shard_bytes: int) -> None:
+        self._folder = folder
+        self._shard_bytes = shard_bytes
+        self._chunks: list[Chunk] = []
+        self._places: dict[tuple[str, str], array[int]] = defaultdict(lambda: array("q"))
+        self.num_rows = 0
+
+    def add(self, part: Part) -> None:
+        """Let the rows of a part follow those before."""
+        self._chunks += part.chunks
+        for key, places in part.places.items():
+            shifted = array("q", places)
+            shifted[::2] = array("q", (row + self.num_rows for row in places[::2]))
+            self._places[key].extend(shifted)
+        self.num_rows += part.num_rows
+
+    def close(self) -> None:
+        """Write the index and the streams."""
+        digest = hashlib.sha256("".join(chunk.sha256 for chunk in self._chunks).encode())
+        index = {
+            "chunks": [
+                {
+                    "chunk_bytes": chunk.num_bytes,
+                    "chunk_size": chunk.rows,
+                    "dim": None,
+                    "filename": chunk.filename,
+                }
+                for chunk in self._chunks
+            ],
+            "config": _LITDATA_CONFIG | {"chunk_bytes": self._shard_bytes},
+            # to LitData's caches, other content is another time
+            "updated_at": digest.hexdigest()[:16],
+        }
+        text = json.dumps(index, sort_keys=True, indent=1)
+        (self._folder / _INDEX).write_text(text, encoding="utf-8")
+        shutil.rmtree(self._folder / _STREAMS, ignore_errors=True)
+        for (group, dataset), places in self._places.items():
+            folder = self._folder / _STREAMS / group
+            folder.mkdir(parents=True, exist_ok=True)
+            pairs = np.frombuffer(places, np.int64).reshape(-1, 2)
+            np.save(folder / f"{dataset}.npy", pairs, allow_pickle=False)
+
+
+class ShardWriter:
+    """Writes the rows of one split in one go.
+
+    Args:
+        folder: New; made when it is missing.
+        shard_bytes: Size at which a file is closed.
+    """
+
+    def __init__(self, folder: Path, *, shard_bytes: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._part = PartWriter(folder, name="chunk-0", shard_bytes=shard_bytes)
+        self._index = IndexWriter(folder, shard_bytes=shard_bytes)
+
+    def add(self, samples: tuple[Sample, ...], picture: bytes) -> None:
+        """Write the samples of one picture."""
+        self._part.add(samples, picture)
+
+    def close(self) -> None:
+        """Write what is left and the index."""
+        self._index.add(self._part.close())
+        self._index.close()
 
 
 class ShardReader:
@@ -193,6 +290,8 @@ class ShardReader:
 
     def _map(self, chunk: int) -> tuple[mmap.mmap, np.ndarray]:
         if chunk not in self._maps:
+            if len(self._maps) == _MOST_MAPS:
+                del self._maps[next(iter(self._maps))]
             name, count = self._chunks[chunk]
             with (self.folder / name).open("rb") as file:
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -187,12 +187,10 @@ def start_prepare():
             process.communicate()
 
 
-def wait_until_it_writes(process, out):
-    unfinished = out.parent / f".{out.name}.unfinished/train"
-    while not unfinished.is_dir():
+def wait_for(process, condition):
+    while not condition():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
-    time.sleep(0.2)
 
 
 @pytest.mark.e2e
@@ -201,7 +199,7 @@ def wait_until_it_writes(process, out):
 def test_ctrl_c_ends_with_one_line_and_leaves_the_former_shards(many, start_prepare):
     out = many / "out"
     process = start_prepare(many / "many", out, workers=2)
-    wait_until_it_writes(process, out)
+    wait_for(process, (many / ".out.unfinished/train/blocks").is_dir)
 
     os.kill(process.pid, signal.SIGINT)
     _, shown = process.communicate()
@@ -210,22 +208,29 @@ def test_ctrl_c_ends_with_one_line_and_leaves_the_former_shards(many, start_prep
     assert "interrupted: interrupted; what was finished before is kept" in shown
     assert "Traceback" not in shown
     assert len(ShardReader(out / "train")) == 3
-    assert sorted(path.name for path in many.iterdir()) == ["few", "many", "out"]
 
 
 @pytest.mark.e2e
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_run_that_was_killed_is_made_good_by_the_next(many, start_prepare):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_run_that_was_killed_goes_on_where_it_was(many, start_prepare, workers):
     out = many / "out"
-    process = start_prepare(many / "many", out, workers=1)
-    wait_until_it_writes(process, out)
+    done = many / ".out.unfinished/train/blocks"
+    process = start_prepare(many / "many", out, workers=workers)
+    wait_for(process, lambda: done.is_dir() and len(list(done.glob("*.json"))) >= 3)
 
     process.kill()
-    process.communicate()
+    process.communicate()  # ends when the last worker has closed its end of the pipe
     after_kill = len(ShardReader(out / "train"))
-    prepare(many / "many", out, PrepareConfig())
+    finished = {path.stem: path.stat().st_mtime_ns for path in done.glob("*.json")}
+    kept = []
+    prepare(many / "many", out, PrepareConfig(), report=lambda block: kept.append(block.is_kept))
 
     assert after_kill == 3
+    assert sum(kept) == len(finished) < len(kept)
+    for name, written in finished.items():
+        assert (out / f"train/blocks/{name}.json").stat().st_mtime_ns == written
     assert len(ShardReader(out / "train")) == 2500
+    assert not list(out.rglob("*.unfinished"))
     assert sorted(path.name for path in many.iterdir()) == ["few", "many", "out"]

@@ -5,12 +5,12 @@ import shutil
 import pytest
 
 from glamm.config.data import PrepareConfig
+from glamm.data import blocks
 from glamm.data import prepare as module
-from glamm.data.check import Checked
 from glamm.data.prepare import prepare
 from glamm.data.shards import ShardReader
 from glamm.errors import DataError
-from tests.data_builders import FORMATS, human_annotated_root
+from tests.data_builders import FORMATS, human_annotated_root, jpeg
 
 EVERYTHING = PrepareConfig()
 
@@ -90,7 +90,6 @@ def test_broken_list_leaves_the_former_shards_alone(root, tmp_path):
         prepare(root, out, EVERYTHING)
 
     assert contents(out) == before
-    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_broken_file_of_one_picture_is_left_out_and_said_at_the_end(root, tmp_path):
@@ -104,30 +103,119 @@ def test_broken_file_of_one_picture_is_left_out_and_said_at_the_end(root, tmp_pa
     assert len(ShardReader(tmp_path / "out/train")) == 9
 
 
-@pytest.mark.parametrize("moment", ["first record", "last record", "before the swap"])
-def test_interruption_leaves_the_old_state(root, tmp_path, monkeypatch, moment):
+@pytest.mark.parametrize("moment", ["first block", "last block", "before the swap"])
+def test_interruption_leaves_the_old_state_and_the_next_run_goes_on(
+    root, tmp_path, monkeypatch, moment
+):
     out = tmp_path / "out"
     prepare(root, out, PrepareConfig(sources=("granddf_val_test",)))
     before = contents(out)
-    seen = 0
-
-    def stop(item):
-        nonlocal seen
-        seen += isinstance(item, Checked)
-        if (moment, seen) in {("first record", 1), ("last record", 15)}:
-            raise KeyboardInterrupt
+    prepare(root, tmp_path / "expected", EVERYTHING)
+    seen = []
 
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    if moment == "before the swap":
-        monkeypatch.setattr(module, "_replace", interrupt)
+    def stop(block):
+        seen.append(block)
+        if (moment, len(seen)) in {("first block", 1), ("last block", 4)}:
+            interrupt()
 
-    with pytest.raises(KeyboardInterrupt):
-        prepare(root, out, EVERYTHING, report=stop)
-
+    with monkeypatch.context() as patched:
+        if moment == "before the swap":
+            patched.setattr(module, "_replace", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(root, out, EVERYTHING, report=stop)
     assert contents(out) == before
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "root"]
+    made = [block.fingerprint for block in seen if not block.is_kept]
+
+    again = []
+    prepare(root, out, EVERYTHING, report=again.append)
+
+    assert made
+    assert {block.fingerprint for block in again if block.is_kept} >= set(made)
+    assert contents(out) == contents(tmp_path / "expected")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["expected", "out", "root"]
+
+
+@pytest.fixture
+def many(tmp_path, monkeypatch):
+    """Sixty pictures in blocks of about six."""
+    monkeypatch.setattr(blocks, "_MEAN", 6)
+    human_annotated_root(tmp_path / "root", count=60)
+    return tmp_path / "root"
+
+
+def shards_of(out):
+    return {path.name: path.stat().st_mtime_ns for path in (out / "train").glob("*.bin")}
+
+
+@pytest.mark.parametrize("change", ["other pixels", "taken away", "other words"])
+def test_change_of_a_picture_redoes_its_shard_only(many, tmp_path, change):
+    out = tmp_path / "out"
+    prepare(many, out, EVERYTHING)
+    before = shards_of(out)
+    path = many / "GranDf/annotations/train/GranDf_HA_GCG_train.json"
+    picture = many / "GranDf_HA_images/train/sa_31.jpg"
+    if change == "other pixels":
+        picture.write_bytes(jpeg(seed=1000))
+    elif change == "taken away":
+        picture.unlink()
+    else:
+        path.write_text(path.read_text().replace("number 31.", "one of many."))
+
+    prepare(many, out, EVERYTHING)
+
+    after = shards_of(out)
+    assert len(before) > 5
+    assert len(set(before.items()) - set(after.items())) == 1
+    assert len(set(after.items()) - set(before.items())) == 1
+    prepare(many, tmp_path / "fresh", EVERYTHING)
+    assert contents(out) == contents(tmp_path / "fresh")
+
+
+def test_new_records_at_the_end_touch_the_last_shard_only(many, tmp_path):
+    out = tmp_path / "out"
+    path = many / "GranDf/annotations/train/GranDf_HA_GCG_train.json"
+    records = json.loads(path.read_text())
+    path.write_text(json.dumps(records[:-1]))
+    prepare(many, out, EVERYTHING)
+    before = shards_of(out)
+
+    path.write_text(json.dumps(records))
+    prepare(many, out, EVERYTHING)
+
+    assert len(set(before.items()) - set(shards_of(out).items())) <= 1
+    assert len(ShardReader(out / "train")) == 60
+
+
+def test_damaged_shard_is_made_again_and_parameters_are_part_of_the_fingerprint(many, tmp_path):
+    out = tmp_path / "out"
+    prepare(many, out, EVERYTHING)
+    good = contents(out)
+    damaged = next((out / "train").glob("*.bin"))
+    damaged.write_bytes(damaged.read_bytes()[:-1] + b"?")
+    made = []
+
+    prepare(many, out, EVERYTHING, report=made.append)
+
+    assert sum(not block.is_kept for block in made) == 1
+    assert contents(out) == good
+    made.clear()
+    prepare(many, out, PrepareConfig(shard_mebibytes=32), report=made.append)
+    assert not any(block.is_kept for block in made)
+
+
+def test_manifest_names_the_fingerprint_of_every_shard(many, tmp_path):
+    manifest = prepare(many, tmp_path / "out", EVERYTHING)
+
+    listed = [name for block in manifest["shards"]["train"] for name in block["files"]]
+    assert sorted(listed) == sorted(path.name for path in (tmp_path / "out/train").glob("*.bin"))
+    assert all(
+        name.startswith(f"chunk-{block['fingerprint']}-")
+        for block in manifest["shards"]["train"]
+        for name in block["files"]
+    )
 
 
 def test_run_killed_in_the_middle_of_the_swap_is_mended(root, tmp_path):
