@@ -101,29 +101,31 @@ def _intermediate_tensors(
     model: GLaMM, batch: Batch, recording: Recording, case: Case
 ) -> dict[str, Tensor]:
     return (
-        _language_tensors(model, batch, recording, case)
+        _language_tensors(model, batch, case)
         | _region_tensors(model, batch, recording)
         | _grounding_tensors(model, batch, recording)
         | {
             f"mid.clip_hidden.{index}": state
-            for index, state in enumerate(recording.outputs("clip")[0].hidden_states)
+            for index, state in enumerate(model.global_encoder.hidden_states(batch.global_pixels))
         }
         | {"mid.projected_clip_tokens": recording.outputs("image_projector")[0][batch.image_index]}
     )
 
 
-def _language_tensors(
-    model: GLaMM, batch: Batch, recording: Recording, case: Case
-) -> dict[str, Tensor]:
-    states = recording.outputs("language_model")[0].last_hidden_state
-    embeddings = recording.inputs("language_model")[0]["inputs_embeds"]
+def _language_tensors(model: GLaMM, batch: Batch, case: Case) -> dict[str, Tensor]:
     prompt = model.build_prompt(batch, model.encode_image(batch.global_pixels))
+    # every row by itself, padding too; the recorded run reads what rows have in common once
+    states = model.language_model.model(
+        inputs_embeds=prompt.embeddings,
+        attention_mask=prompt.attention_mask.long(),
+        use_cache=False,
+    ).last_hidden_state
     predicting = predicting_positions(prompt.labels)
     row, position = predicting.unbind(1)
     head = model.language_model.lm_head
     seg_index = (prompt.token_ids[:, 1:] == model.config.special_tokens.seg).nonzero()
     tensors = {
-        "mid.inputs_embeds": embeddings,
+        "mid.inputs_embeds": prompt.embeddings,
         "mid.llm_last_hidden": states,
         "mid.sequence_shape": torch.tensor(states.shape),
         "mid.seg_index": seg_index,

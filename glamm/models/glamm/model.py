@@ -18,7 +18,8 @@ from glamm.models.clip.encoder import GlobalImageEncoder, ImageFeatures
 from glamm.models.clip.projector import ImageProjector
 from glamm.models.glamm.losses import mask_losses, predicting_positions, token_losses
 from glamm.models.glamm.output import GLaMMOutput
-from glamm.models.glamm.splice import check_counts, find_image_span, place_regions
+from glamm.models.glamm.shared_start import find_shared_starts
+from glamm.models.glamm.splice import check_counts, check_mask_sizes, find_image_span, place_regions
 from glamm.models.language.causal import LanguageModel, build_language_model
 from glamm.models.region.encoder import RegionEncoder
 from glamm.models.sam.grounding_encoder import GroundingEncoder
@@ -43,12 +44,14 @@ class Prompt:
         attention_mask: False on padding.
         token_ids: The token at each position; IMAGE_PLACEHOLDER_ID at image tokens.
         labels: IGNORE_LABEL where nothing is supervised.
+        image_index: Picture of each row, sorted.
     """
 
     embeddings: Float[Tensor, "rows positions hidden"]
     attention_mask: Bool[Tensor, "rows positions"]
     token_ids: Int[Tensor, "rows positions"]
     labels: Int[Tensor, "rows positions"]
+    image_index: Int[Tensor, " rows"]
 
 
 class GLaMM(nn.Module):
@@ -207,15 +210,33 @@ class GLaMM(nn.Module):
             attention_mask=span.expand(batch.attention_mask, image_value=1),
             token_ids=span.expand(batch.input_ids, image_value=IMAGE_PLACEHOLDER_ID),
             labels=span.expand(batch.labels, image_value=IGNORE_LABEL),
+            image_index=batch.image_index,
         )
 
     def read(self, prompt: Prompt) -> Float[Tensor, "rows positions hidden"]:
-        """Run the language model; the states of its last layer, normalised."""
-        return self.language_model.model(
-            inputs_embeds=prompt.embeddings,
-            attention_mask=prompt.attention_mask.long(),
+        """Run the language model; the states of its last layer, normalised, anything on padding.
+
+        What rows about one picture begin with is read once.
+        """
+        shared = find_shared_starts(
+            prompt.token_ids,
+            prompt.attention_mask,
+            prompt.image_index,
+            own_token_id=self.config.special_tokens.bbox,
+        )
+        if shared is None:
+            return self.language_model.model(
+                inputs_embeds=prompt.embeddings,
+                attention_mask=prompt.attention_mask.long(),
+                use_cache=False,
+            ).last_hidden_state
+        states = self.language_model.model(
+            inputs_embeds=shared.pack(prompt.embeddings),
+            attention_mask=shared.sees,
+            position_ids=shared.positions,
             use_cache=False,
         ).last_hidden_state
+        return shared.unpack(states)
 
     def token_loss(
         self,
@@ -265,7 +286,7 @@ class GLaMM(nn.Module):
             things="masks",
             names=names,
         )
-        _check_mask_sizes(targets, batch.original_sizes, names)
+        check_mask_sizes(targets, batch.original_sizes, names)
         mask_logits = self.decode_masks(
             seg_states, batch.grounding_pixels, batch.resized_sizes, batch.original_sizes
         )
@@ -372,14 +393,3 @@ def _names_of_images(batch: Batch) -> list[str]:
         )
         for wanted in range(len(batch.global_pixels))
     ]
-
-
-def _check_mask_sizes(
-    masks: Sequence[Bool[Tensor, "_ _ _"]], sizes: Sequence[Size], names: Sequence[str]
-) -> None:
-    for mask, size, name in zip(masks, sizes, names, strict=True):
-        if tuple(mask.shape[1:]) != size:
-            raise DataError(
-                f"masks of {mask.shape[1]} x {mask.shape[2]} for a picture of {size[0]} x {size[1]}",
-                record=name,
-            )

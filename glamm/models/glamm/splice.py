@@ -12,6 +12,7 @@ from torch import Tensor
 
 from glamm.errors import DataError
 from glamm.structures.ids import IMAGE_PLACEHOLDER_ID
+from glamm.typing import Size
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +105,21 @@ def check_counts(
         if tokens != count:
             raise DataError(
                 f"{tokens} {placeholder} tokens and {count} {things}; they must be equally many",
+                record=name,
+            )
+
+
+def check_mask_sizes(
+    masks: Sequence[Bool[Tensor, "_ _ _"]], sizes: Sequence[Size], names: Sequence[str]
+) -> None:
+    """Make sure that masks have the size of their picture.
+
+    Raises:
+        DataError: With both sizes and the name of the first that differs.
+    """
+    for mask, size, name in zip(masks, sizes, names, strict=True):
+        if tuple(mask.shape[1:]) != size:
+            raise DataError(
+                f"masks of {mask.shape[1]} x {mask.shape[2]} for a picture of {size[0]} x {size[1]}",
                 record=name,
             )

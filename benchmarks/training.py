@@ -1,0 +1,214 @@
+"""A training step against the release's algorithm, in turn, in one process, on the same weights and the same batch.
+
+The release runs the global encoder, the projector and the region encoder once a conversation, keeps the states of all
+layers, sends all positions through the head and through the projection to masks, and SAM picture by picture. Written
+on our own modules, so that nothing but the algorithm differs. What is trained is the release's: adapters, embeddings,
+head, region encoder, projection to masks and mask decoder. Losses and all gradients must be equal.
+
+python benchmarks/training.py [--size small] [--threads 1] [--repeats 3] [--works training_step] [--json FILE]
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from glamm.config.model import ModelConfig
+from glamm.config.params import load_params
+from glamm.config.training import TrainConfig
+from glamm.models.glamm import GLaMM
+from glamm.models.glamm.losses import mask_losses, token_losses
+from glamm.structures.batch import Batch
+from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
+from glamm.training.joint import JointModule
+
+VOCAB_SIZE = 32_007
+"""The release's."""
+
+ORIGINAL_SIZE = (480, 640)
+NUM_IMAGES = 2
+CONVERSATIONS_PER_IMAGE = 2
+TOKENS_BEFORE_IMAGE, TOKENS_OF_QUESTION, TOKENS_OF_ANSWER = 42, 36, 60
+TOLERANCE = 1e-3
+"""Of the length of a parameter's gradient; what float32 sums of another order differ by, with room."""
+NOISE = 1e-6
+"""Of the length of all gradients together."""
+
+Step = Callable[[], Tensor]
+Gradients = Mapping[str, Tensor]
+
+
+def main() -> None:
+    """Measure every work, print the ratios with their spread."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--size", choices=["tiny", "small"], default="small")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--works", default="all", help="names with commas between, or all")
+    parser.add_argument("--recompute", action="store_true", help="both recompute activations")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    config = trained_as_in_the_release(recompute_activations=options.recompute)
+    size = ModelConfig.of_size(options.size, vocab_size=VOCAB_SIZE)
+    model = JointModule(GLaMM.from_config(size), config=config).train().model
+    works = {
+        "training_step": build_batch(size, masks_per_row=3, boxes_per_row=0),
+        "training_step_regions": build_batch(size, masks_per_row=0, boxes_per_row=3),
+    }
+    chosen = list(works) if options.works == "all" else options.works.split(",")
+    results: dict[str, dict[str, float]] = {}
+    for name in chosen:
+        batch = works[name]
+        _both(model, batch)  # whatever only the first step does
+        ratios = [_both(model, batch) for _ in range(options.repeats)]
+        results[name] = {
+            "ratio": round(statistics.median(ratios), 3),
+            "low": round(min(ratios), 3),
+            "high": round(max(ratios), 3),
+        }
+        print(f"{name:>24}  {results[name]}", flush=True)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(f"peak memory of the process: {peak} MiB")
+    if options.json:
+        options.json.write_text(json.dumps(results, indent=2) + "\n")
+
+
+def trained_as_in_the_release(*, recompute_activations: bool = False) -> TrainConfig:
+    """What the release trains; without dropout, which would make the two steps differ."""
+    recipe = load_params(Path(__file__).parents[1] / "recipes/gcg.yaml").train
+    lora = recipe.lora.model_copy(update={"dropout": 0.0}) if recipe.lora else None
+    return recipe.model_copy(update={"lora": lora, "recompute_activations": recompute_activations})
+
+
+def _both(model: GLaMM, batch: Batch) -> float:
+    """Time of the release's step over ours; both must give the same."""
+    slow_seconds, expected = _timed(model, lambda: release_loss(model, batch))
+    fast_seconds, found = _timed(model, lambda: model(batch).loss)
+    check_equal(expected, found)
+    return slow_seconds / fast_seconds
+
+
+def _timed(model: GLaMM, step: Step) -> tuple[float, Gradients]:
+    """Seconds of forward and backward, and what came out, the loss as `loss`."""
+    model.zero_grad(set_to_none=True)
+    start = time.perf_counter()
+    loss = step()
+    loss.backward()
+    seconds = time.perf_counter() - start
+    gradients = {
+        name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None
+    }
+    return seconds, {"loss": loss.detach(), **gradients}
+
+
+def check_equal(expected: Gradients, found: Gradients) -> None:
+    """End the program if a gradient is missing or another one."""
+    if expected.keys() != found.keys():
+        raise SystemExit("the two do not train the same parameters")
+    # some gradients are zero but for rounding, such as those of the keys' biases
+    floor = NOISE * torch.stack([value.norm() for value in expected.values()]).norm()
+    for name, value in expected.items():
+        distance = (value - found[name]).norm()
+        if distance > TOLERANCE * value.norm() + floor:
+            raise SystemExit(f"the two do not give the same {name}: {distance:.1e} apart")
+
+
+def release_loss(model: GLaMM, batch: Batch) -> Tensor:
+    """The loss as the release computes it."""
+    expanded = replace(
+        batch,
+        global_pixels=batch.global_pixels[batch.image_index],
+        image_index=torch.arange(len(batch.image_index)),
+    )
+    prompt = model.build_prompt(expanded, model.encode_image(expanded.global_pixels))
+    output = model.language_model.model(
+        inputs_embeds=prompt.embeddings,
+        attention_mask=prompt.attention_mask.long(),
+        use_cache=False,
+        output_hidden_states=True,
+    )
+    states = output.hidden_states[-1]
+    logits = model.language_model.lm_head(states)
+    targets = prompt.labels[:, 1:]
+    is_supervised = targets != IGNORE_LABEL
+    ce_loss = token_losses(logits[:, :-1][is_supervised], targets[is_supervised]).mean()
+    weights = model.config.losses
+    if batch.grounding_pixels is None:
+        return weights.ce_weight * ce_loss
+    prompts = model.text_to_mask_projector(states)
+    is_seg = prompt.token_ids[:, 1:] == model.config.special_tokens.seg
+    mask_logits = []
+    for image, pixels in enumerate(batch.grounding_pixels):
+        sizes = batch.resized_sizes[image]
+        embedding = model.encode_grounding(pixels[None], (sizes,))
+        rows = batch.image_index == image
+        chosen = prompts[rows, :-1][is_seg[rows]]
+        low, _ = model.mask_decoder(
+            chosen[:, None],
+            embedding,
+            torch.zeros(len(chosen), dtype=torch.long),
+            prompt_encoder=model.prompt_encoder,
+        )
+        mask_logits.append(
+            model.restore_masks(low, resized_size=sizes, original_size=batch.original_sizes[image])
+        )
+    bce, dice = mask_losses(mask_logits, batch.masks)
+    return weights.ce_weight * ce_loss + weights.bce_weight * bce + weights.dice_weight * dice
+
+
+def build_batch(config: ModelConfig, *, masks_per_row: int, boxes_per_row: int) -> Batch:
+    """Conversations about random pictures, as long as the release's: system text, picture, question, answer."""
+    special, random = config.special_tokens, torch.Generator().manual_seed(0)
+    num_rows = NUM_IMAGES * CONVERSATIONS_PER_IMAGE
+    side, grounding = config.global_encoder.image_size, config.grounding_encoder.image_size
+    height = round(grounding * ORIGINAL_SIZE[0] / ORIGINAL_SIZE[1])
+    # what comes before the question is the same in every conversation
+    before = torch.randint(8, 20_000, (TOKENS_BEFORE_IMAGE,), generator=random)
+    length = TOKENS_OF_QUESTION + TOKENS_OF_ANSWER
+    own = torch.randint(8, 20_000, (num_rows, length), generator=random)
+    for place in range(masks_per_row):
+        own[:, TOKENS_OF_QUESTION + 4 + 9 * place] = special.seg
+    for place in range(boxes_per_row):
+        own[:, 4 + 5 * place] = special.bbox
+    start = torch.cat([before, torch.tensor([IMAGE_PLACEHOLDER_ID])]).expand(num_rows, -1)
+    ids = torch.cat([start, own], dim=1)
+    labels = torch.full_like(ids, IGNORE_LABEL)
+    labels[:, -TOKENS_OF_ANSWER:] = ids[:, -TOKENS_OF_ANSWER:]
+    shape = (NUM_IMAGES, 3)
+    masks = torch.rand(NUM_IMAGES, CONVERSATIONS_PER_IMAGE * masks_per_row, *ORIGINAL_SIZE) > 0.7
+    corners = torch.rand(num_rows, boxes_per_row, 2, generator=random) / 2
+    boxes = torch.cat([corners, corners + 0.3], dim=2)
+    return Batch(
+        global_pixels=torch.randint(
+            0, 256, (*shape, side, side), dtype=torch.uint8, generator=random
+        ),
+        grounding_pixels=torch.randint(
+            0, 256, (*shape, grounding, grounding), dtype=torch.uint8, generator=random
+        )
+        if masks_per_row
+        else None,
+        input_ids=ids,
+        labels=labels,
+        attention_mask=torch.ones_like(ids, dtype=torch.bool),
+        image_index=torch.arange(NUM_IMAGES).repeat_interleave(CONVERSATIONS_PER_IMAGE),
+        boxes_xyxy_unit=tuple(boxes),
+        masks=tuple(masks) if masks_per_row else (),
+        resized_sizes=((height, grounding),) * NUM_IMAGES,
+        original_sizes=(ORIGINAL_SIZE,) * NUM_IMAGES,
+        sample_ids=tuple(f"random/{row}" for row in range(num_rows)),
+    )
+
+
+if __name__ == "__main__":
+    main()
