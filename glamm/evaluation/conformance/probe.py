@@ -40,7 +40,6 @@ def record(model: GLaMM) -> Iterator[Recording]:
     """Record every part that a conformance set has numbers of."""
     recording = Recording()
     parts: dict[str, nn.Module] = {
-        "clip": model.global_encoder.clip,
         "image_projector": model.image_projector,
         "fusion": model.region_encoder.fusion,
         "position_embedding": model.region_encoder.position_embedding,

@@ -1,6 +1,8 @@
 """The global image encoder: the vision transformer of CLIP or SigLIP, read at several depths."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 import torch
@@ -97,17 +99,30 @@ class GlobalImageEncoder(nn.Module):
         )
 
     def forward(self, global_pixels: UInt8[Tensor, "images 3 height width"]) -> ImageFeatures:
-        """Encode pictures once; tokens and levels come from the same run."""
-        dtype = self.clip.post_layernorm.weight.dtype
-        pixels = ((global_pixels / 255 - self.pixel_mean) / self.pixel_std).to(dtype)
-        states = self.clip(pixel_values=pixels, output_hidden_states=True).hidden_states
-        selected = len(states) + self.select_layer
+        """Encode pictures once; tokens and levels come from the same run, and layers above them do not run."""
+        selected = len(self.clip.encoder.layers) + 1 + self.select_layer
         first = selected - (self.num_levels - 1) * self.level_step
+        wanted = range(first, selected + 1, self.level_step)
         patches = [
             state[:, self.num_class_tokens :]
-            for state in states[first : selected + 1 : self.level_step]
+            for index, state in enumerate(islice(self.hidden_states(global_pixels), selected + 1))
+            if index in wanted
         ]
         return ImageFeatures(patches[-1], tuple(_as_picture(level) for level in patches))
+
+    def hidden_states(
+        self, global_pixels: UInt8[Tensor, "images 3 height width"]
+    ) -> Iterator[Float[Tensor, "images positions width"]]:
+        """Yield what goes into the first layer, and what comes out of each; a layer runs when it is asked for."""
+        dtype = self.clip.post_layernorm.weight.dtype
+        pixels = ((global_pixels / 255 - self.pixel_mean) / self.pixel_std).to(dtype)
+        state = self.clip.embeddings(pixels)
+        if isinstance(self.clip, CLIPVisionModel):
+            state = self.clip.pre_layrnorm(state)
+        yield state
+        for layer in self.clip.encoder.layers:
+            state = layer(state, None)
+            yield state
 
 
 def _build_transformer(config: GlobalEncoderConfig) -> VisionTransformer:
