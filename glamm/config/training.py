@@ -12,6 +12,10 @@ Stage: TypeAlias = Literal["joint", "global_encoder", "grounding"]
 """`joint` trains the whole model on conversations; the other two prepare one part alone, as CLIP and SAM came to be."""
 
 
+StrategyName: TypeAlias = Literal["auto", "ddp", "fsdp2", "deepspeed_2", "deepspeed_3"]
+"""How devices share the work: each holds everything (ddp), weights and optimizer in shards (fsdp2), DeepSpeed's ZeRO."""
+
+
 class OptimizerConfig(Config):
     """AdamW with a linear warm-up and a linear decay to zero.
 
@@ -80,7 +84,10 @@ class TrainConfig(Config):
         grounding_image_size: Likewise, of the grounding encoder.
         max_steps: Optimiser steps.
         accumulate: Batches an optimiser step.
-        devices: Processes; on a CPU two with one thread each are faster than one with two.
+        devices: Processes of a machine; on a CPU two with one thread each are faster than one with two.
+        nodes: Machines; a launcher starts the processes of more than one.
+        strategy: How devices share the work; auto takes ddp for more than one. fsdp2 and deepspeed are of stage
+            joint; deepspeed needs GPUs and the package deepspeed.
         precision: "32-true" or "bf16-mixed".
         lora: Adapters of the language model, whose own weights then stand still unless `trainable` names them; null
             for none. Of stage joint.
@@ -104,6 +111,8 @@ class TrainConfig(Config):
     max_steps: PositiveInt = 200
     accumulate: PositiveInt = 1
     devices: PositiveInt = 2
+    nodes: PositiveInt = 1
+    strategy: StrategyName = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     lora: LoraConfig | None = None
     trainable: tuple[str, ...] | None = None

@@ -15,6 +15,7 @@ from glamm.models.language.lora import add_lora, is_adapter, name_without_adapte
 from glamm.structures.batch import Batch
 from glamm.training.optimizer import ENCODERS, build_optimizer
 from glamm.training.stage import Ratio, StageModule
+from glamm.training.strategy import is_sharded, shard
 
 
 class JointModule(StageModule):
@@ -41,6 +42,12 @@ class JointModule(StageModule):
                 model.get_submodule(name).requires_grad_(requires_grad=False)
         if config.recompute_activations:
             model.language_model.activation_checkpointing_enable({"use_reentrant": False})
+
+    def configure_model(self) -> None:
+        """Shard the weights where the strategy wants it."""
+        mesh = self.device_mesh
+        if mesh is not None and not is_sharded(self.model):
+            shard(self.model, mesh["data_parallel"])
 
     def training_step(self, batch: Batch, _index: int) -> dict[str, Tensor]:
         """Loss of a batch."""

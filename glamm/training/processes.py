@@ -27,7 +27,8 @@ _GRACE_SECONDS = 15.0
 
 def is_first_process() -> bool:
     """Whether this process is the one that speaks, validates and writes."""
-    return os.environ.get(_RANK, "0") == "0"
+    # RANK counts over machines; only launchers set it
+    return os.environ.get("RANK", os.environ.get(_RANK, "0")) == "0"
 
 
 class OtherProcesses:

@@ -13,13 +13,13 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy, Strategy
 from torch.utils.data import DataLoader
 
 from glamm.checkpoints.store import save_model
 from glamm.config.training import TrainConfig
 from glamm.data.datamodule import GLaMMDataModule, StepLoader
 from glamm.data.shards import ShardReader
+from glamm.models.glamm import GLaMM
 from glamm.models.language.lora import merge_lora
 from glamm.text.tokenizer import Tokenizer
 from glamm.tracking.lineage import gather_lineage, shard_checksums
@@ -34,6 +34,7 @@ from glamm.training.run_folder import CheckpointFiles, RunFolder, fingerprint, u
 from glamm.training.stage import FirstBatches, StageModule
 from glamm.training.start import Start, make_start
 from glamm.training.stop import StopRequest
+from glamm.training.strategy import gather_weights, is_sharded, make_strategy, whole_model
 from glamm.training.validation import Validation
 
 logger = logging.getLogger(__name__)
@@ -135,6 +136,7 @@ def train(
     parts = _build(shards, config, start)
     if not is_first_process():
         _fit(parts, config, folder, None, stop=stop, tokenizer=start.tokenizer)
+        _trained_model(start, config)
         return {}
     values = {
         "config": config.model_dump(mode="json"),
@@ -144,7 +146,8 @@ def train(
     with folder.lock(), _tracked(folder, config, values) as run:
         metrics = _fit(parts, config, folder, run, stop=stop, tokenizer=start.tokenizer)
         metrics = {**metrics, "peak_memory_mib": _peak_memory_mib()}
-        _export(start, out, shards=shards, config=config, metrics=metrics, run=run)
+        model = _trained_model(start, config)
+        _export(model, start, out, shards=shards, config=config, metrics=metrics, run=run)
         shutil.copyfile(folder.path / METRICS_FILE, out / METRICS_FILE)
     folder.remove()
     logger.info(
@@ -205,7 +208,8 @@ def _fit(
     trainer = lightning.Trainer(
         accelerator="auto" if torch.cuda.is_available() else "cpu",
         devices=config.devices,
-        strategy=_strategy(config.devices),
+        num_nodes=config.nodes,
+        strategy=make_strategy(config),
         precision=config.precision,
         max_steps=config.max_steps,
         max_epochs=-1,
@@ -239,14 +243,6 @@ def _fit(
     return {name: value for row in metrics.rows for name, value in row.items() if name != "step"}
 
 
-def _strategy(devices: int) -> Strategy | str:
-    if torch.cuda.is_available():
-        return "ddp_find_unused_parameters_true" if devices > 1 else "auto"
-    if devices == 1:
-        return SingleDeviceStrategy(device="cpu")
-    return DDPStrategy(process_group_backend="gloo", find_unused_parameters=True)
-
-
 @contextmanager
 def _tracked(folder: RunFolder, config: TrainConfig, values: Mapping[str, Any]) -> Iterator[Run]:
     """Record a run; one that goes on keeps its name."""
@@ -273,7 +269,16 @@ def _peak_memory_mib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10  # KiB on Linux
 
 
+def _trained_model(start: Start, config: TrainConfig) -> GLaMM:
+    """The model with all its weights; every process must ask for it, and only the first may use it."""
+    if not is_sharded(start.model):
+        return start.model
+    weights = gather_weights(start.model)
+    return whole_model(start.model.config, config, weights) if weights else start.model
+
+
 def _export(
+    model: GLaMM,
     start: Start,
     out: Path,
     *,
@@ -289,7 +294,7 @@ def _export(
         run_id=run.id,
         metrics=metrics,
     ).to_json()
-    merge_lora(start.model.language_model)
-    save_model(start.model, out, tokenizer_model=start.tokenizer.model, lineage=lineage)
+    merge_lora(model.language_model)
+    save_model(model, out, tokenizer_model=start.tokenizer.model, lineage=lineage)
     run.summarise(metrics)
     run.log_manifest(out.name, "model", json.loads(json.dumps(lineage)))

@@ -9,6 +9,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.strategies import DeepSpeedStrategy
 from torch.utils.data import Dataset
 
 from glamm.errors import CheckpointError
@@ -74,7 +75,10 @@ class StageModule(lightning.LightningModule):
         Raises:
             CheckpointError: Something is not; another version of the program wrote the checkpoint.
         """
-        missing = sorted(self._names(is_trained=True) - checkpoint["state_dict"].keys())
+        found = checkpoint.get(
+            "state_dict"
+        )  # a strategy that shards weights has put them in already
+        missing = [] if found is None else sorted(self._names(is_trained=True) - found.keys())
         if missing:
             raise CheckpointError(
                 f"the checkpoint has no {missing[0]} ({len(missing)} missing): "
@@ -97,6 +101,8 @@ class StageModule(lightning.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip here: Lightning refuses to with a fused optimiser in bf16, where no scaler stands in the way."""
+        if isinstance(self.trainer.strategy, DeepSpeedStrategy):
+            return  # it has the norm from the trainer, and its own gradients
         trained = [one for group in optimizer.param_groups for one in group["params"]]
         torch.nn.utils.clip_grad_norm_(trained, gradient_clip_val or float("inf"))
 

@@ -20,6 +20,7 @@ from glamm.tracking.runs import Picture, Run
 from glamm.training.callbacks import ends_a_step
 from glamm.training.joint import JointModule
 from glamm.training.stage import Ratio
+from glamm.training.strategy import is_sharded
 
 
 class Validation(Callback):
@@ -53,7 +54,8 @@ class Validation(Callback):
         """Look when it is time, and at the end."""
         step = trainer.global_step
         is_due = step % self._config.every_steps == 0 or step == trainer.max_steps
-        if is_due and ends_a_step(trainer, batch_idx) and trainer.is_global_zero:
+        takes_part = trainer.is_global_zero or is_sharded(pl_module)
+        if is_due and ends_a_step(trainer, batch_idx) and takes_part:
             self._look(trainer, pl_module, step)
 
     @torch.no_grad()
@@ -70,7 +72,7 @@ class Validation(Callback):
             if isinstance(module, JointModule) and len(pictures) < self._config.num_pictures:
                 pictures += _pictures(module.model, moved, self._tokenizer)
         module.train()
-        if not sums:
+        if not sums or not trainer.is_global_zero:
             return
         self._record({name: ratio.value for name, ratio in sums.items()}, step)
         if self._run:

@@ -3,9 +3,11 @@
 import signal
 
 import pytest
+import torch
 from safetensors.torch import load_file
 
 from glamm.checkpoints.store import load_model
+from glamm.training.metrics import read_metrics
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -18,18 +20,24 @@ ADAPTERS = {
 }
 
 
-def test_killed_run_with_dropout_goes_on_to_the_same_weights(start_train, training_data, tmp_path):
+@pytest.mark.parametrize(
+    "devices", [{}, {"devices": 2, "strategy": "fsdp2", "max_steps": 12}], ids=["alone", "fsdp2"]
+)
+def test_killed_run_with_dropout_goes_on_to_the_same_weights(
+    start_train, training_data, tmp_path, devices
+):
+    fields = ADAPTERS | devices
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
-    whole = start_train(cwd=tmp_path / "whole", **ADAPTERS)
-    killed = start_train(cwd=tmp_path / "killed", **ADAPTERS)
+    whole = start_train(cwd=tmp_path / "whole", **fields)
+    killed = start_train(cwd=tmp_path / "killed", **fields)
     killed.wait_for(CHECKPOINTS)
     killed.signal(signal.SIGKILL)
     killed.finish()
     newest = max((tmp_path / "killed").glob(CHECKPOINTS))
     assert newest.stat().st_size < (training_data / "start/model.safetensors").stat().st_size
 
-    code, words = start_train(cwd=tmp_path / "killed", **ADAPTERS).finish()
+    code, words = start_train(cwd=tmp_path / "killed", **fields).finish()
 
     assert (code, "resuming from .runs/train/out-" in words) == (0, True), words
     assert whole.finish()[0] == 0
@@ -49,3 +57,32 @@ def test_killed_run_with_dropout_goes_on_to_the_same_weights(start_train, traini
         "q_proj",
         "v_proj",
     }
+
+
+ONE = {"devices": 1, "accumulate": 2}
+TWO = {"devices": 2, "accumulate": 1}
+FEW = {"max_steps": 8, "validation__every_steps": 4, "checkpoint_steps": 4}
+
+
+@pytest.mark.parametrize(
+    "adapters", [{}, ADAPTERS | {"lora": "{rank: 2, dropout: 0}"}], ids=["all", "adapters"]
+)
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
+def test_two_processes_learn_what_one_does_in_two_passes(start_train, tmp_path, strategy, adapters):
+    """Two devices share the pictures that one reads in two passes: the same steps but for rounding."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one = start_train(cwd=tmp_path / "one", **FEW, **ONE, **adapters)
+    two = start_train(cwd=tmp_path / "two", **FEW, **TWO, **adapters, strategy=strategy)
+
+    ended = [one.finish(), two.finish()]
+
+    assert [code for code, _ in ended] == [0, 0], ended
+    tables = [read_metrics(tmp_path / name / "out/metrics.csv") for name in ("one", "two")]
+    losses = [[row["val_loss"] for row in table if "val_loss" in row] for table in tables]
+    assert len(losses[0]) == 2
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    weights = [load_file(tmp_path / name / "out/model.safetensors") for name in ("one", "two")]
+    assert weights[0].keys() == weights[1].keys()
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=2e-4)

@@ -1,0 +1,108 @@
+"""How devices share the work: everything on each, in shards, or by DeepSpeed."""
+
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from lightning.pytorch.strategies import (
+    DDPStrategy,
+    DeepSpeedStrategy,
+    ModelParallelStrategy,
+    SingleDeviceStrategy,
+    Strategy,
+)
+from torch import Tensor, nn
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+
+from glamm.config.model import ModelConfig
+from glamm.config.training import TrainConfig
+from glamm.errors import ConfigError, EnvironmentFault
+from glamm.models.glamm import GLaMM
+from glamm.models.language.lora import add_lora
+
+
+def make_strategy(config: TrainConfig) -> Strategy | str:
+    """What Lightning needs to know.
+
+    Raises:
+        ConfigError: The stage cannot be trained so.
+        EnvironmentFault: A package or a GPU is missing.
+    """
+    num_processes = config.devices * config.nodes
+    name = config.strategy
+    if name == "auto":
+        name = "ddp" if num_processes > 1 else "one"
+    if name not in ("one", "ddp") and config.stage != "joint":
+        raise ConfigError(
+            f"train.strategy: {name} is of stage joint; {config.stage} is small enough for ddp"
+        )
+    has_gpu = torch.cuda.is_available()
+    backend = "nccl" if has_gpu else "gloo"
+    if name == "one":
+        return "auto" if has_gpu else SingleDeviceStrategy(device="cpu")
+    if name == "ddp":
+        return DDPStrategy(process_group_backend=backend, find_unused_parameters=True)
+    if name == "fsdp2":
+        return ModelParallelStrategy(
+            data_parallel_size=num_processes,
+            tensor_parallel_size=1,
+            save_distributed_checkpoint=False,  # one file, with one checksum
+            process_group_backend=backend,
+        )
+    if find_spec("deepspeed") is None:
+        raise EnvironmentFault(
+            f"train.strategy: {name} needs the package deepspeed: pip install deepspeed, "
+            "or take fsdp2, which shards the same"
+        )
+    if not has_gpu:
+        raise EnvironmentFault(f"train.strategy: {name} needs a GPU; on CPUs take ddp or fsdp2")
+    return DeepSpeedStrategy(stage=int(name[-1]))
+
+
+def shard(model: GLaMM, mesh: DeviceMesh) -> None:
+    """Spread weights over devices, in place; each layer of the three transformers is gathered when it is its turn.
+
+    Args:
+        model: With adapters, if it has some.
+        mesh: Devices that share the weights.
+    """
+    layers: list[nn.Module] = [
+        *model.language_model.model.layers,
+        *model.global_encoder.clip.encoder.layers,
+        *model.grounding_encoder.vit.blocks,
+    ]
+    for layer in layers:
+        fully_shard(layer, mesh=mesh)
+    # one more for the rest, which is kept from forward to backward
+    fully_shard(model, mesh=mesh, reshard_after_forward=False)
+
+
+def is_sharded(model: nn.Module) -> bool:
+    """Whether every process holds a part of the weights only."""
+    return any(isinstance(module, FSDPModule) for module in model.modules())
+
+
+def gather_weights(model: nn.Module) -> dict[str, Any]:
+    """The whole state dict on the CPU of the first process, nothing on the others; all of them must call this."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    return get_model_state_dict(model, options=options)
+
+
+def whole_model(
+    model_config: ModelConfig, config: TrainConfig, weights: dict[str, Tensor]
+) -> GLaMM:
+    """A model of gathered weights, to be saved and not to be run.
+
+    Args:
+        model_config: Of the model that was trained.
+        config: Says whether it has adapters.
+        weights: Of all its parts.
+    """
+    with torch.device("meta"):
+        model = GLaMM.from_config(model_config)
+        if config.lora:
+            add_lora(model.language_model, **config.lora.model_dump())
+    model.load_state_dict(weights, assign=True)
+    return model
