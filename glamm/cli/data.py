@@ -127,3 +127,19 @@ def prepare(
     console.print(f"{shards[False]} shards written, {shards[True]} kept from before")
     if left_out:
         console.print(f"{left_out} things were left out; all of them are in {out / QUARANTINE}")
+
+
+@app.command
+def store(shards: Path, out: Path) -> None:
+    """Write the annotations of shards as Parquet files, to be asked with SQL.
+
+    Args:
+        shards: Folder that `glamm data prepare` wrote.
+        out: Gets a file a shard and a row a picture, in a folder a split; what is still right is kept.
+    """
+    from rich.console import Console  # noqa: PLC0415
+
+    from glamm.data.annotations_store import write_store  # noqa: PLC0415
+
+    written, kept = write_store(shards, out)
+    Console(stderr=True, soft_wrap=True).print(f"{written} files written, {kept} kept: {out}")

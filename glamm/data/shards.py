@@ -262,6 +262,11 @@ class ShardReader:
         """Another process opens the files itself."""
         return ShardReader, (self.folder,)
 
+    @property
+    def chunks(self) -> tuple[tuple[str, int], ...]:
+        """Name and number of rows of every shard file, in the order of the rows."""
+        return tuple(self._chunks)
+
     def __len__(self) -> int:
         """Number of rows, one a picture."""
         return self._ends[-1] if self._ends else 0
