@@ -50,7 +50,12 @@ def test_truth_is_read_from_its_folder_or_from_a_data_root(truth: Path, tmp_path
 @pytest.mark.parametrize(
     ("kind", "change", "value", "expected"),
     [
-        ("caption", "annotations/0/caption", "\ud800", "annotations.0., field caption: holds what is no Unicode"),
+        (
+            "caption",
+            "annotations/0/caption",
+            "\ud800",
+            "annotations.0., field caption: holds what is no Unicode",
+        ),
         ("caption", "annotations/1/labels", "x", "annotations.1., field labels: must be a list"),
         ("caption", "images/1/id", "a", "record a: is listed twice"),
         ("caption", "images/1/id", 7, "mixes text and numbers"),
