@@ -14,7 +14,6 @@ python benchmarks/data.py [--threads 1] [--repeats 5] [--json FILE]
 """
 
 import argparse
-import io
 import json
 import statistics
 import tempfile
@@ -26,8 +25,8 @@ from random import Random
 
 import numpy as np
 import torch
+from data_written import CONVERSATIONS, TOLD, Shape, write_data, write_many
 from jaxtyping import Bool, Float
-from PIL import Image
 from torch import Tensor
 
 from glamm.config.data import LoaderConfig, MixtureConfig
@@ -36,40 +35,19 @@ from glamm.data.collate import PictureMaker
 from glamm.data.datamodule import TrainBatches
 from glamm.data.images import decode
 from glamm.data.mixture import Mixture
-from glamm.data.shards import Chunk, IndexWriter, Part, ShardReader, ShardWriter
+from glamm.data.shards import ShardReader
 from glamm.geometry import masks
 from glamm.geometry.preprocess import global_pixels, grounding_pixels
 from glamm.structures.batch import Batch
-from glamm.structures.sample import ImageRef, Obj, Sample, Span, SpanKind, Task, Turn, objects_by_id
+from glamm.structures.sample import Sample, objects_by_id
 from glamm.text.conversation import PROMPT_STYLES, encode_conversation
 from glamm.text.render import render_rounds
 from glamm.text.tokenizer import embedded_tokenizer
 
-TOLD = 3
-"""Objects that a conversation means."""
-CONVERSATIONS = 2
-"""About one picture."""
 TOKENIZER = embedded_tokenizer()
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 SAM_MEAN, SAM_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a data set is like.
-
-    Args:
-        size: (height, width) of its pictures.
-        objects: Annotated on each.
-        pictures: How many are read in a pass.
-        batch_size: Pictures of a batch.
-    """
-
-    size: tuple[int, int]
-    objects: int
-    pictures: int
-    batch_size: int
 
 
 SHAPES = {
@@ -155,73 +133,6 @@ def _seconds(work: Callable[[], None]) -> float:
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
-
-
-def write_data(folder: Path, shape: Shape) -> dict[str, Sample]:
-    """Write pictures, and the same as shards; returns all samples by id, as a loader keeps them in memory."""
-    writer = ShardWriter(folder / "train", shard_bytes=1 << 24)
-    random = np.random.default_rng(0)
-    known: dict[str, Sample] = {}
-    for number in range(shape.pictures):
-        picture = _jpeg(shape.size, random)
-        path = folder / f"{number}.jpg"
-        path.write_bytes(picture)
-        objects = tuple(_object(index, shape.size, random) for index in range(shape.objects))
-        image = ImageRef(key=path.name, size=shape.size, path=str(path))
-        row = tuple(
-            _sample(f"{number}/{talk}", image, objects, first=talk * TOLD)
-            for talk in range(CONVERSATIONS)
-        )
-        known |= {sample.sample_id: sample for sample in row}
-        writer.add(row, picture)
-    writer.close()
-    return known
-
-
-def _jpeg(size: tuple[int, int], random: np.random.Generator) -> bytes:
-    """A picture with smooth parts and edges, about as large as a photograph's file."""
-    coarse = random.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    smooth = Image.fromarray(coarse).resize((size[1], size[0]), Image.Resampling.BICUBIC)
-    grain = random.normal(0, 8, (*size, 3))
-    pixels = (np.asarray(smooth) + grain).clip(0, 255).astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=90)
-    return file.getvalue()
-
-
-def _object(number: int, size: tuple[int, int], random: np.random.Generator) -> Obj:
-    """A blob with an uneven edge."""
-    height, width = size
-    rows, columns = np.mgrid[:height, :width]
-    center = random.uniform(0.2, 0.8, 2) * size
-    angle = np.arctan2(rows - center[0], columns - center[1])
-    radius = (
-        random.uniform(0.05, 0.25) * height * (1 + 0.2 * np.sin(angle * random.integers(3, 12)))
-    )
-    mask = masks.encode(np.hypot(rows - center[0], columns - center[1]) < radius)
-    box = masks.box_of(mask)
-    if box is None:
-        raise SystemExit("a blob has no pixel")
-    return Obj(id=number, box=box, mask=mask)
-
-
-def _sample(name: str, image: ImageRef, objects: tuple[Obj, ...], *, first: int) -> Sample:
-    words = [f"thing {(first + index) % len(objects)}" for index in range(TOLD)]
-    text = ", ".join(words)
-    starts = [text.index(word) for word in words]
-    spans = tuple(
-        Span(start, start + len(word), SpanKind.SEG, (int(word.split()[1]),))
-        for start, word in zip(starts, words, strict=True)
-    )
-    return Sample(
-        sample_id=f"bench/train/{name}",
-        task=Task.GROUNDED_CONVERSATION,
-        dataset="bench",
-        split="train",
-        image=image,
-        objects=objects,
-        turns=(Turn("user", "What is in the picture?"), Turn("assistant", text, spans)),
-    )
 
 
 def open_batches(folder: Path, config: ModelConfig, shape: Shape) -> TrainBatches:
@@ -335,7 +246,7 @@ def check_equal(expected: list[Row], found: Batch) -> None:
 def resume_seconds(folder: Path, *, num_samples: int = 10_000_000, per_row: int = 5) -> float:
     """Time to open an index of many samples and know what a step in the middle trains."""
     if not folder.exists():
-        _write_many(folder, num_samples, per_row)
+        write_many(folder, num_samples, per_row)
     start = time.perf_counter()
     reader = ShardReader(folder)
     mixture = Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_step=160)
@@ -345,27 +256,6 @@ def resume_seconds(folder: Path, *, num_samples: int = 10_000_000, per_row: int 
     if len(places) != 160:
         raise SystemExit("the plan is not whole")
     return seconds
-
-
-def _write_many(folder: Path, num_samples: int, per_row: int, *, rows_per_file: int = 128) -> None:
-    """Index and streams of many samples; of the shards only the names and sizes, which is all that is looked at."""
-    folder.mkdir()
-    index = IndexWriter(folder, shard_bytes=1 << 26)
-    names = ("referring_segmentation", "region_captioning", "grounded_conversation")
-    for first in range(0, num_samples // per_row, rows_per_file):
-        name = f"chunk-{first}-0.bin"
-        (folder / name).write_bytes(b"\0")
-        places = {
-            (group, f"set{number}"): [
-                value
-                for row in range(rows_per_file)
-                for index_in_row in range(number, per_row, len(names))
-                for value in (row, index_in_row)
-            ]
-            for number, group in enumerate(names)
-        }
-        index.add(Part((Chunk(name, rows_per_file, 1, ""),), places))
-    index.close()
 
 
 if __name__ == "__main__":

@@ -143,3 +143,51 @@ def store(shards: Path, out: Path) -> None:
 
     written, kept = write_store(shards, out)
     Console(stderr=True, soft_wrap=True).print(f"{written} files written, {kept} kept: {out}")
+
+
+@app.command
+def stats(shards: Path, *, out: Path | None = None) -> None:
+    """Count objects, phrases, areas of masks and concepts of shards.
+
+    Args:
+        shards: Folder that `glamm data prepare` wrote.
+        out: An HTML page with tables and plots to write; the terminal shows the same.
+    """
+    from rich.console import Console  # noqa: PLC0415
+
+    from glamm.data.statistics import count_shards, plots_of, write_page  # noqa: PLC0415
+
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    counted = count_shards(shards)
+    for (split, dataset), one in counted.items():
+        samples = ", ".join(f"{number} {task}" for task, number in one.samples.items())
+        console.print(
+            f"{split}: {dataset}: {one.pictures} pictures, {one.objects} objects, {one.masks} masks, "
+            f"{one.phrases} phrases, {one.words} words ({samples})"
+        )
+        for title, bars in plots_of(one).items():
+            console.print(f"  {title}")
+            longest = max((number for _, number in bars), default=0) or 1
+            for name, number in bars:
+                console.print(f"    {name:>22} {'█' * round(30 * number / longest)} {number}")
+    if out:
+        write_page(counted, out)
+
+
+@app.command
+def view(shards: Path, *, out: Path, split: str = "train", first: int = 0, count: int = 50) -> None:
+    """Write a page to look at: pictures with masks, texts with spans in the colours of their masks.
+
+    Args:
+        shards: Folder that `glamm data prepare` wrote.
+        out: HTML file to write; it needs no other.
+        split: train, val or test.
+        first: Row to begin with.
+        count: Most pictures.
+    """
+    from rich.console import Console  # noqa: PLC0415
+
+    from glamm.data.view import write_view  # noqa: PLC0415
+
+    shown = write_view(shards, out, split=split, first=first, count=count)
+    Console(stderr=True, soft_wrap=True).print(f"{shown} pictures: {out}")

@@ -18,7 +18,7 @@ from typing import Any
 from glamm.data.check import Checked
 from glamm.data.reading import checked
 from glamm.data.records import Record, Rejection
-from glamm.data.shards import Chunk, Part, PartWriter
+from glamm.data.shard_parts import Chunk, Part, PartWriter
 from glamm.structures.sample import SCHEMA_VERSION
 
 BLOCKS = "blocks"

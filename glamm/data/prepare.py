@@ -23,7 +23,7 @@ from typing import Any, TextIO
 from glamm.config.data import PrepareConfig
 from glamm.data.blocks import BLOCKS, Block, Item, cut, make_block
 from glamm.data.records import Rejection
-from glamm.data.shards import IndexWriter
+from glamm.data.shard_parts import IndexWriter
 from glamm.data.sources.registry import Source, find_sources, get_source
 from glamm.errors import DataError
 

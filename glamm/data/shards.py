@@ -7,14 +7,8 @@ memory maps: what a step trains is then a function of its number alone, whatever
 Axis names: ``samples`` entries of a stream.
 """
 
-import hashlib
 import json
 import mmap
-import os
-import shutil
-import struct
-from array import array
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -24,34 +18,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
-from glamm.data.codec import pack, unpack
-from glamm.data.groups import GROUP_OF_TASK
+from glamm.data.codec import unpack
+from glamm.data.shard_parts import FIELDS, INDEX, STREAMS, IndexWriter, PartWriter
 from glamm.errors import DataError
 from glamm.structures.sample import Sample
 
-_STREAMS = "streams"
-_INDEX = "index.json"
-_FIELDS = (
-    "image",
-    "sample",
-)  # the encoded picture and its samples; their lengths stand before them
-
 _MOST_MAPS = 4096  # a process may hold 65,530 memory maps in all; the oldest goes, and is opened again when asked
-
-_LEAF = {"type": None, "context": None, "children_spec": []}
-_ROW = {
-    "type": "builtins.dict",
-    "context": json.dumps(_FIELDS),
-    "children_spec": [_LEAF] * len(_FIELDS),
-}
-_LITDATA_CONFIG = {
-    "chunk_size": None,
-    "compression": None,
-    "data_format": ["bytes"] * len(_FIELDS),
-    "data_spec": json.dumps([1, _ROW]),
-    "encryption": None,
-    "item_loader": "PyTreeLoader",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,151 +43,6 @@ class Stream:
     def __len__(self) -> int:
         """Number of samples."""
         return len(self.places)
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """One shard file.
-
-    Args:
-        filename: Below the split's folder.
-        rows: Pictures in it.
-        num_bytes: Its size.
-        sha256: Of its bytes.
-    """
-
-    filename: str
-    rows: int
-    num_bytes: int
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Rows that follow one another and where their samples are; a split is a sequence of parts.
-
-    Args:
-        chunks: Files that hold nothing else.
-        places: By (group, data set), flat pairs (row of this part, which of the row's samples).
-    """
-
-    chunks: tuple[Chunk, ...]
-    places: dict[tuple[str, str], list[int]]
-
-    @property
-    def num_rows(self) -> int:
-        """Pictures in all of its files."""
-        return sum(chunk.rows for chunk in self.chunks)
-
-
-class PartWriter:
-    """Writes rows that follow one another; the same rows in the same order give the same bytes.
-
-    LitData's own writer is not used: it writes the time and the Arrow version of the day into the files, and needs
-    torch. A test reads what comes out with LitData. A file appears under its name when it is complete.
-
-    Args:
-        folder: Exists.
-        name: The files are `<name>-<number>.bin`.
-        shard_bytes: Size at which a file is closed.
-    """
-
-    def __init__(self, folder: Path, *, name: str, shard_bytes: int) -> None:
-        self._folder = folder
-        self._name = name
-        self._shard_bytes = shard_bytes
-        self._rows: list[bytes] = []
-        self._num_bytes = 0
-        self._chunks: list[Chunk] = []
-        self._places: dict[tuple[str, str], list[int]] = defaultdict(list)
-        self._num_rows = 0
-
-    def add(self, samples: tuple[Sample, ...], picture: bytes) -> None:
-        """Write the samples of one picture."""
-        fields = (picture, pack(samples))
-        row = struct.pack("<2I", *map(len, fields)) + b"".join(fields)
-        if self._rows and self._num_bytes + len(row) > self._shard_bytes:
-            self._flush()
-        self._rows.append(row)
-        self._num_bytes += len(row)
-        for index, sample in enumerate(samples):
-            self._places[GROUP_OF_TASK[sample.task], sample.dataset].extend((self._num_rows, index))
-        self._num_rows += 1
-
-    def close(self) -> Part:
-        """Write what is left."""
-        self._flush()
-        return Part(tuple(self._chunks), dict(self._places))
-
-    def _flush(self) -> None:
-        """Write a file: number of rows, where each begins and where the last ends, rows; all little-endian uint32."""
-        if not self._rows:
-            return
-        count = len(self._rows)
-        start = 4 * (count + 2)
-        offsets = accumulate(map(len, self._rows), initial=start)
-        header = struct.pack(f"<{count + 2}I", count, *offsets)
-        name = f"{self._name}-{len(self._chunks)}.bin"
-        digest = hashlib.sha256()
-        unfinished = self._folder / f"{name}.{os.getpid()}.unfinished"
-        with unfinished.open("wb") as file:
-            for part in (header, *self._rows):
-                file.write(part)
-                digest.update(part)
-        unfinished.replace(self._folder / name)
-        self._chunks.append(Chunk(name, count, start + self._num_bytes, digest.hexdigest()))
-        self._rows, self._num_bytes = [], 0
-
-
-class IndexWriter:
-    """Puts parts together to a split.
-
-    Args:
-        folder: Holds the files of the parts.
-        shard_bytes: Size at which their files were closed.
-    """
-
-    def __init__(self, folder: Path, *, shard_bytes: int) -> None:
-        self._folder = folder
-        self._shard_bytes = shard_bytes
-        self._chunks: list[Chunk] = []
-        self._places: dict[tuple[str, str], array[int]] = defaultdict(lambda: array("q"))
-        self.num_rows = 0
-
-    def add(self, part: Part) -> None:
-        """Let the rows of a part follow those before."""
-        self._chunks += part.chunks
-        for key, places in part.places.items():
-            shifted = array("q", places)
-            shifted[::2] = array("q", (row + self.num_rows for row in places[::2]))
-            self._places[key].extend(shifted)
-        self.num_rows += part.num_rows
-
-    def close(self) -> None:
-        """Write the index and the streams."""
-        digest = hashlib.sha256("".join(chunk.sha256 for chunk in self._chunks).encode())
-        index = {
-            "chunks": [
-                {
-                    "chunk_bytes": chunk.num_bytes,
-                    "chunk_size": chunk.rows,
-                    "dim": None,
-                    "filename": chunk.filename,
-                }
-                for chunk in self._chunks
-            ],
-            "config": _LITDATA_CONFIG | {"chunk_bytes": self._shard_bytes},
-            # to LitData's caches, other content is another time
-            "updated_at": digest.hexdigest()[:16],
-        }
-        text = json.dumps(index, sort_keys=True, indent=1)
-        (self._folder / _INDEX).write_text(text, encoding="utf-8")
-        shutil.rmtree(self._folder / _STREAMS, ignore_errors=True)
-        for (group, dataset), places in self._places.items():
-            folder = self._folder / _STREAMS / group
-            folder.mkdir(parents=True, exist_ok=True)
-            pairs = np.frombuffer(places, np.int64).reshape(-1, 2)
-            np.save(folder / f"{dataset}.npy", pairs, allow_pickle=False)
 
 
 class ShardWriter:
@@ -284,7 +111,7 @@ class ShardReader:
         begin = row - (self._ends[chunk - 1] if chunk else 0)
         data, offsets = self._map(chunk)
         item = data[int(offsets[begin]) : int(offsets[begin + 1])]
-        lengths = np.frombuffer(item, dtype="<u4", count=len(_FIELDS))
+        lengths = np.frombuffer(item, dtype="<u4", count=len(FIELDS))
         start = lengths.nbytes
         end = start + int(lengths[0])
         return unpack(item[end : end + int(lengths[1])], picture=item[start:end])
@@ -307,7 +134,7 @@ class ShardReader:
 
 def _read_index(folder: Path) -> list[tuple[str, int]]:
     """Name and rows of every chunk file, whose sizes must be right."""
-    index_file = folder / _INDEX
+    index_file = folder / INDEX
     try:
         index: dict[str, Any] = json.loads(index_file.read_text())
         chunks = [
@@ -329,7 +156,7 @@ def _read_index(folder: Path) -> list[tuple[str, int]]:
 
 
 def _read_streams(folder: Path) -> Iterator[Stream]:
-    for path in sorted((folder / _STREAMS).glob("*/*.npy")):
+    for path in sorted((folder / STREAMS).glob("*/*.npy")):
         try:
             places = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError, OSError) as error:
