@@ -4,18 +4,22 @@
 
 import csv
 import logging
+import resource
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from glamm.structures.batch import Batch
 from glamm.training.callbacks import ends_a_step
+from glamm.training.flops import load_of, peak_flops, training_flops
+from glamm.training.joint import JointModule
 from glamm.training.run_folder import unwritable
 from glamm.training.stage import StageModule
 
@@ -29,7 +33,9 @@ class Metrics(Callback):
     """Writes metrics.csv and the tracker's history, and shows how far the run is.
 
     Rates count all devices as the first one, and neither validation nor checkpoints. `data_wait_share` is the share
-    of the time in which the model waited for a batch; `tokens_per_second` counts words' tokens, not the pictures'.
+    of the time in which the model waited for a batch; `tokens_per_second` counts words' tokens, not the pictures';
+    `padding_share` is the share of the words' places that hold none. `teraflops_per_second` is what the model needs
+    (`glamm.training.flops`), on one device; `mfu` is that over the device's peak, where that is known.
 
     Args:
         path: The CSV; rows after the step that a run resumes from are dropped.
@@ -44,7 +50,7 @@ class Metrics(Callback):
         self._rows: list[dict[str, Any]] = []
         self._bar: Progress | None = None
         self._waited = self._worked = 0.0
-        self._samples = self._tokens = 0
+        self._samples = self._tokens = self._places = self._flops = 0
         self._batch_started = self._line_written = time.monotonic()
 
     @property
@@ -97,6 +103,9 @@ class Metrics(Callback):
         self._samples += batch.num_samples * trainer.world_size
         if isinstance(batch, Batch):
             self._tokens += batch.num_tokens * trainer.world_size
+            self._places += batch.input_ids.numel() * trainer.world_size
+        if isinstance(batch, Batch) and isinstance(pl_module, JointModule):
+            self._flops += training_flops(pl_module.model, load_of(batch, pl_module.model.config))
         step = trainer.global_step
         if not trainer.is_global_zero or not ends_a_step(trainer, batch_idx):
             return
@@ -135,9 +144,13 @@ class Metrics(Callback):
         }
         if self._tokens:
             values["tokens_per_second"] = self._tokens / elapsed
+            values["padding_share"] = 1 - self._tokens / self._places
+        if self._flops:
+            values |= _use(self._flops / elapsed)
+        values["peak_memory_mib"] = peak_memory_mib()
         self._append({"step": trainer.global_step, **values}, trainer.global_step)
         self._waited = self._worked = 0.0
-        self._samples = self._tokens = 0
+        self._samples = self._tokens = self._places = self._flops = 0
         now = time.monotonic()
         if self._bar or now - self._line_written > _LINE_SECONDS:
             self._line_written = now
@@ -162,6 +175,20 @@ class Metrics(Callback):
         if self._bar:
             self._bar.stop()
             self._bar = None
+
+
+def peak_memory_mib() -> int:
+    """Most memory that this process had at once: the device's where there is one, else the machine's."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() >> 20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10  # KiB on Linux
+
+
+def _use(flops_per_second: float) -> dict[str, float]:
+    """How much of a device is used."""
+    values = {"teraflops_per_second": flops_per_second / 1e12}
+    peak = peak_flops(torch.cuda.get_device_name()) if torch.cuda.is_available() else None
+    return values | ({"mfu": flops_per_second / peak} if peak else {})
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import resource
 import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +27,7 @@ from glamm.training.callbacks import KeepCheckpoints, StopOnSignal
 from glamm.training.global_encoder import GlobalEncoderModule, PatchBatches, read_vocabulary
 from glamm.training.grounding import GroundingModule, PromptBatches
 from glamm.training.joint import JointModule
-from glamm.training.metrics import Metrics
+from glamm.training.metrics import Metrics, peak_memory_mib
 from glamm.training.processes import is_first_process
 from glamm.training.run_folder import CheckpointFiles, RunFolder, fingerprint, unwritable
 from glamm.training.stage import FirstBatches, StageModule
@@ -145,7 +144,7 @@ def train(
     }
     with folder.lock(), _tracked(folder, config, values) as run:
         metrics = _fit(parts, config, folder, run, stop=stop, tokenizer=start.tokenizer)
-        metrics = {**metrics, "peak_memory_mib": _peak_memory_mib()}
+        metrics = {**metrics, "peak_memory_mib": peak_memory_mib()}
         model = _trained_model(start, config)
         _export(model, start, out, shards=shards, config=config, metrics=metrics, run=run)
         shutil.copyfile(folder.path / METRICS_FILE, out / METRICS_FILE)
@@ -260,13 +259,6 @@ def _tracked(folder: RunFolder, config: TrainConfig, values: Mapping[str, Any]) 
 
 def _logging_to(run: Run | None) -> Callable[[Mapping[str, float], int], None]:
     return run.log if run else lambda _metrics, _step: None
-
-
-def _peak_memory_mib() -> int:
-    """Most memory that this process had at once: the device's where there is one, else the machine's."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() >> 20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10  # KiB on Linux
 
 
 def _trained_model(start: Start, config: TrainConfig) -> GLaMM:

@@ -1,6 +1,9 @@
 """`glamm train` with adapters and on several processes: the same run, however it is carried out."""
 
+import os
 import signal
+import socket
+import subprocess
 
 import pytest
 import torch
@@ -8,6 +11,7 @@ from safetensors.torch import load_file
 
 from glamm.checkpoints.store import load_model
 from glamm.training.metrics import read_metrics
+from tests.training_builders import GLAMM
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -86,3 +90,55 @@ def test_two_processes_learn_what_one_does_in_two_passes(start_train, tmp_path, 
     assert weights[0].keys() == weights[1].keys()
     for name, value in weights[0].items():
         torch.testing.assert_close(weights[1][name], value, rtol=1e-3, atol=2e-4)
+
+
+def test_torchrun_starts_the_processes(training_data, start_train, tmp_path):
+    for name in ("own", "torchrun"):
+        (tmp_path / name).mkdir()
+    fields = FEW | TWO
+    own = start_train(cwd=tmp_path / "own", **fields)
+    words = words_of(
+        fields
+        | {"start": training_data / "start", "loader.batch_size": 2, "log_steps": 1}
+        | {"validation.num_batches": 1}
+    )
+
+    done = subprocess.run(
+        [
+            GLAMM.with_name("torchrun"),
+            "--nproc-per-node",
+            "2",
+            "--master-port",
+            str(free_port()),
+            "-m",
+            "glamm",
+            "train",
+            str(training_data / "shards"),
+            "out",
+            *words,
+        ],
+        cwd=tmp_path / "torchrun",
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert own.finish()[0] == 0
+    weights = [tmp_path / name / "out/model.safetensors" for name in ("own", "torchrun")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def words_of(fields):
+    return [
+        word
+        for name, value in fields.items()
+        for word in ("--set", f"train.{name.replace('__', '.')}={value}")
+    ]

@@ -34,6 +34,10 @@ def test_validation_looks_when_it_is_told_to_and_at_the_end(shards, micro, here)
     looked_at = [row for row in rows if "val_giou" in row]
     assert [row["step"] for row in looked_at] == [2, 4, 5]
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5]
+    first = rows[0]
+    assert 0 <= first["padding_share"] < 1
+    assert first["teraflops_per_second"] > 0
+    assert first["peak_memory_mib"] > 100
     assert last["val_giou"] == looked_at[-1]["val_giou"]
     (record,) = (here / ".runs/wandb/wandb").glob("offline-run-*")
     run = read_run(record)
