@@ -5,7 +5,10 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from glamm.cli.data_doctor import doctor
+
 app = App(name="data", help="Read, check and prepare data sets.")
+app.command(doctor)
 
 _SHOWN_REJECTIONS = 20  # on the terminal; the quarantine file has all
 
