@@ -1,83 +1,25 @@
 """Folders of every kind, made with the libraries that make them in the world."""
 
 import json
-import pickle  # noqa: TID251 - to make files that must be refused
 import shutil
-from pathlib import Path
 
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
-from transformers import CLIPConfig, CLIPModel, CLIPVisionModel, LlamaConfig, LlamaForCausalLM
+from transformers import CLIPVisionModel, LlamaConfig, LlamaForCausalLM
 
-from glamm.checkpoints.adapters.official import to_official
 from glamm.checkpoints.conversion import convert, probe
 from glamm.checkpoints.convert import Sources, load_sources
 from glamm.checkpoints.inspect import describe, verify
-from glamm.checkpoints.release import release_config, write_release
+from glamm.checkpoints.release import write_release
 from glamm.checkpoints.store import load_model
 from glamm.checkpoints.weight_files import open_weights
 from glamm.errors import CheckpointError
 from glamm.models.glamm import GLaMM
 from glamm.text.tokenizer import embedded_tokenizer
+from tests.checkpoint_builders import official, same, write_folder
 from tests.training_builders import micro_config, save_micro
-
-
-@pytest.fixture(scope="module")
-def model():
-    torch.manual_seed(0)
-    return GLaMM.from_config(micro_config()).eval()
-
-
-@pytest.fixture(scope="module")
-def clip(model, tmp_path_factory):
-    """A whole CLIP, text side and all, as transformers writes it, with the model's own vision weights."""
-    folder = tmp_path_factory.mktemp("clip")
-    encoder = model.config.global_encoder
-    vision = {
-        "image_size": encoder.image_size,
-        "patch_size": encoder.patch_size,
-        "hidden_size": encoder.hidden_size,
-        "intermediate_size": encoder.intermediate_size,
-        "num_hidden_layers": encoder.num_layers,
-        "num_attention_heads": encoder.num_heads,
-    }
-    text = {
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "vocab_size": 99,
-    }
-    whole = CLIPModel(CLIPConfig(vision_config=vision, text_config=text))
-    whole.vision_model.load_state_dict(model.global_encoder.clip.state_dict(), strict=False)
-    whole.save_pretrained(folder)
-    return folder
-
-
-def write_folder(model, folder, *, tensors, keeps_config=True):
-    """config.json and tokenizer of the release, and weights."""
-    folder.mkdir(parents=True, exist_ok=True)
-    config = release_config(model.config, "float32")
-    if not keeps_config:
-        del config["glamm_config"]
-    (folder / "config.json").write_text(json.dumps(config))
-    (folder / "tokenizer.model").write_bytes(embedded_tokenizer().model)
-    torch.save(tensors, folder / "pytorch_model.bin")
-    return folder
-
-
-def official(model, *, with_clip=False):
-    named = {to_official(name): value for name, value in model.state_dict().items()}
-    return {name: value for name, value in named.items() if with_clip or "vision_tower" not in name}
-
-
-def same(one: GLaMM, other: GLaMM) -> bool:
-    mine, theirs = one.state_dict(), other.state_dict()
-    return mine.keys() == theirs.keys() and all(
-        torch.equal(value, theirs[name].to(value.dtype)) for name, value in mine.items()
-    )
 
 
 @pytest.mark.parametrize("shards", [1, 3])
@@ -322,99 +264,6 @@ def test_published_sams_are_understood(size, layers, heads, sees_all):
     assert {f"grounding_encoder.{name}": tuple(value.shape) for name, value in built.items()} == {
         name: shape for name, shape in shapes.items() if name.startswith("grounding_encoder.")
     }
-
-
-class Hostile:
-    def __reduce__(self):
-        return Path.touch, (Path("/tmp/glamm-hostile"),)  # noqa: S108 - must never appear
-
-
-@pytest.mark.parametrize("is_zip", [True, False])
-def test_pickle_that_runs_code_is_refused_before_it_does(model, clip, tmp_path, is_zip):
-    folder = write_folder(model, tmp_path / "release", tensors={"a": torch.zeros(1)})
-    content = {"weight": torch.zeros(2), "trick": Hostile()}
-    torch.save(content, folder / "pytorch_model.bin", _use_new_zipfile_serialization=is_zip)
-
-    with pytest.raises(CheckpointError, match="might run code"):
-        load_sources(Sources(folder, clip=clip))
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Hostile(), protocol=2))
-    with pytest.raises(CheckpointError, match=r"pytorch_model\.bin: is"):
-        load_sources(Sources(folder, clip=clip))
-
-    assert not Path("/tmp/glamm-hostile").exists()  # noqa: S108
-
-
-def cut(path):
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-@pytest.mark.parametrize(
-    ("damage", "reason"),
-    [
-        (lambda path: path.write_bytes(b""), r"is empty \(0 bytes\)"),
-        (cut, "is damaged"),
-        (
-            lambda path: path.write_bytes(b"no weights at all, only words" * 9),
-            "is (damaged|not read)",
-        ),
-        (lambda path: torch.save([1, 2], path), "holds no tensors by name"),
-        (lambda path: torch.save({"a": 5}, path), "a is no tensor"),
-        (lambda path: torch.save({}, path), "holds no tensors by name"),
-    ],
-)
-def test_damaged_files_are_named(model, clip, tmp_path, damage, reason):
-    folder = write_folder(model, tmp_path / "release", tensors=official(model))
-    damage(folder / "pytorch_model.bin")
-
-    with pytest.raises(CheckpointError, match=rf"pytorch_model\.bin: .*{reason}|{reason}"):
-        load_sources(Sources(folder, clip=clip))
-
-
-def test_missing_and_left_over_tensors_are_listed(model, clip, tmp_path):
-    tensors = official(model)
-    without = {name: value for name, value in tensors.items() if "text_hidden_fcs" not in name}
-    folder = write_folder(model, tmp_path / "release", tensors=without)
-    with pytest.raises(CheckpointError, match=r"4 tensors \(text_to_mask_projector.* are missing"):
-        load_sources(Sources(folder, clip=clip))
-
-    torch.save(
-        tensors | {"model.layers.77.mlp.up_proj.weight": torch.zeros(1)},
-        folder / "pytorch_model.bin",
-    )
-    with pytest.raises(
-        CheckpointError, match=r"1 tensors \(language_model\.model\.layers\.77.*left over"
-    ):
-        load_sources(Sources(folder, clip=clip))
-
-    torch.save(tensors | {"somebody.else": torch.zeros(1)}, folder / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"somebody\.else is not a tensor of the release"):
-        load_sources(Sources(folder, clip=clip))
-
-    torch.save(tensors | {"model.norm.weight": torch.zeros(5)}, folder / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match=r"model\.norm\.weight has the shape \(5,\)"):
-        load_sources(Sources(folder, clip=clip))
-
-    torch.save(tensors, folder / "pytorch_model.bin")
-    with pytest.raises(CheckpointError, match="name the folder of CLIP with --clip"):
-        load_sources(Sources(folder))
-
-
-def test_index_is_checked(model, clip, tmp_path):
-    folder = write_folder(model, tmp_path / "release", tensors=official(model))
-    index = folder / "pytorch_model.bin.index.json"
-
-    index.write_text(json.dumps({"weight_map": {"a": "../outside.bin"}}))
-    with pytest.raises(CheckpointError, match="outside its folder"):
-        open_weights(folder)
-    index.write_text(json.dumps({"weight_map": {"a": "nowhere.bin"}}))
-    with pytest.raises(CheckpointError, match=r"1 of 1 files are missing: nowhere\.bin"):
-        open_weights(folder)
-    index.write_text(json.dumps({"weight_map": {"a": "pytorch_model.bin"}}))
-    with pytest.raises(CheckpointError, match="1 tensors that are in no file: a"):
-        load_sources(Sources(folder, clip=clip))
-    index.write_text("{")
-    with pytest.raises(CheckpointError, match="is no index"):
-        open_weights(folder)
 
 
 def test_full_folder_is_not_written_into(tmp_path):
