@@ -12,7 +12,7 @@ from glamm.models.glamm import GLaMM
 from glamm.text.tokenizer import embedded_tokenizer
 from tests.training_builders import GLAMM, save_micro
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(240)]
 
 
 def run(*words, cwd):
@@ -48,8 +48,6 @@ def test_refusal_is_one_line(tmp_path):
     assert not (tmp_path / "back").exists()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(240)
 def test_memory_is_the_model_and_one_shard(tmp_path):
     config = ModelConfig.small(vocab_size=len(embedded_tokenizer()))
     model = GLaMM.from_config(config)
