@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from glamm.allocator import tune_allocator
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -79,6 +81,7 @@ def gcg(  # noqa: PLR0913 - two ways in: a folder of predictions, or a model and
             write_json(json, report.as_json(has_detail=True))
         written = json
     elif model and data and out and not (predictions or ground_truth or json):
+        tune_allocator()
         from glamm.evaluation.gcg_model import REPORT_JSON, evaluate_model  # noqa: PLC0415 - torch
 
         with _shown(console) as progress:
@@ -117,6 +120,7 @@ def referring(
 
     if json is not None:
         json.parent.mkdir(parents=True, exist_ok=True)
+    tune_allocator()
     with _shown(Console(stderr=True)) as progress:
         report = evaluate_referring(
             model, shards, split, begin=progress.begin, advance=progress.advance

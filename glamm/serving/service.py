@@ -54,8 +54,10 @@ class GroundingService:
     def __init__(self) -> None:
         import torch  # noqa: PLC0415 - `bentoml build` need not wait for torch and transformers
 
+        from glamm.allocator import tune_allocator  # noqa: PLC0415
         from glamm.inference.predictor import GroundedPredictor  # noqa: PLC0415
 
+        tune_allocator()
         places = find_places()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self._predictor = GroundedPredictor.from_checkpoint(places.model, device=device)
