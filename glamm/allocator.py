@@ -21,3 +21,9 @@ def tune_allocator() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_MMAP_MAX, 0)
         libc.mallopt(_TRIM_THRESHOLD, _KEPT_BYTES)
+
+
+def give_back_freed_memory() -> None:
+    """Have the C library give what is free back to the system; does nothing elsewhere than on glibc."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

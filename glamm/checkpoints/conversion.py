@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from glamm.allocator import give_back_freed_memory
 from glamm.checkpoints.card import write_card
 from glamm.checkpoints.convert import Loaded, Sources, load_sources, merged
 from glamm.checkpoints.release import (
@@ -101,6 +102,7 @@ def convert(
     write_card(out, loaded.model.config, done, origin=[str(one) for one in loaded.files])
     kind = next(loaded.model.parameters()).dtype
     del loaded  # one model at a time
+    give_back_freed_memory()
     _compare(before, probe(_read_back(out, to_release=to_release).to(kind)), out)
     return done
 

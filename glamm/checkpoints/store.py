@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -92,7 +92,7 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[GLaMM,
     _check_file(path, config)
     with torch.device(device):
         model = GLaMM.from_config(config.model)
-    load_weights(model, read_weights(path, device), source=path)
+    load_weights(model, _StoredWeights(path, device), source=path)
     return model.eval(), config.model
 
 
@@ -121,8 +121,35 @@ def read_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
     Raises:
         CheckpointError: It is missing or damaged.
     """
-    try:
+    with _told(path):
         return load_file(path, device=str(device))
+
+
+class _StoredWeights(Mapping[str, Tensor]):
+    """The tensors of a safetensors file, each read when it is asked for, so that a model is in memory once only."""
+
+    def __init__(self, path: Path, device: torch.device | str) -> None:
+        self._path, self._device = path, str(device)
+        with _told(path), safe_open(path, framework="pt") as file:
+            self._names = dict.fromkeys(file.keys())
+
+    def __getitem__(self, name: str) -> Tensor:
+        # opened anew: a mapped file keeps in memory whatever was read of it
+        with _told(self._path), safe_open(self._path, framework="pt", device=self._device) as file:
+            return file.get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say which file could not be read, and why."""
+    try:
+        yield
     except SafetensorError as error:
         raise CheckpointError(
             f"{path}: is damaged ({error}). Copy it again from where it came from."
@@ -178,7 +205,9 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], *, sourc
         raise CheckpointError(
             f"{source}: tensors do not fit the configuration: {'; '.join(faults)}"
         )
-    model.load_state_dict(dict(weights))
+    with torch.no_grad():
+        for name, place in expected.items():
+            place.copy_(weights[name])
 
 
 def file_sha256(path: Path) -> str:

@@ -161,7 +161,10 @@ def _read_shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
 def _read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
     try:
         with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - safe_open is no dict
+            names = list(file.keys())
+        for name in names:
+            # opened anew: a mapped file keeps in memory whatever was read of it
+            with safe_open(path, framework="pt") as file:
                 yield name, file.get_tensor(name)
     except SafetensorError as error:
         raise _damaged(path, error) from error
