@@ -179,10 +179,10 @@ def test_devices_end_together_when_one_is_killed(start_train, victim):
 
 def test_damaged_shard_ends_both_devices_with_one_line(training_data, tmp_path):
     shutil.copytree(training_data / "shards", tmp_path / "shards")
-    (chunk,) = (tmp_path / "shards/train").glob("*.bin")
-    content = bytearray(chunk.read_bytes())
-    content[2000:-1000] = bytes(len(content) - 3000)
-    chunk.write_bytes(content)
+    for chunk in (tmp_path / "shards/train").glob("*.bin"):
+        content = bytearray(chunk.read_bytes())
+        content[2000:-1000] = bytes(len(content) - 3000)
+        chunk.write_bytes(content)
     words = ["--set", f"train.start={training_data / 'start'}", "--set", "train.devices=2"]
 
     code, shown = run_glamm("train", tmp_path / "shards", "broken", *words, cwd=tmp_path)
