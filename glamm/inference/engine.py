@@ -9,6 +9,7 @@
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from transformers import DynamicCache
 
 from glamm.errors import BusyError, RequestError
 from glamm.inference.content_cache import ContentCache
+from glamm.inference.few_rows import FewRowsLinear
 from glamm.inference.job import Job
 from glamm.inference.key_values import KeyValues, RunningRows
 from glamm.inference.pictures import PictureEncoders
@@ -88,6 +90,7 @@ class Engine:
         self._read_step = (
             torch.compile(self._read, dynamic=False) if self.options.compiles_decode else self._read
         )
+        self._few_rows = FewRowsLinear()
         self.device = next(model.parameters()).device
 
     def submit(self, request: GenerationRequest, options: GenerationOptions) -> Job:
@@ -243,14 +246,15 @@ class Engine:
         tokens[: len(self._running)] = torch.tensor([job.token_ids[-1] for job in self._running])
         language = self.model.language_model
         embeddings = language.get_input_embeddings()(tokens.to(shape.positions.device))
-        states = self._read_step(
-            inputs_embeds=embeddings[:, None],
-            attention_mask=shape.mask,
-            position_ids=shape.positions,
-            past_key_values=self._rows,
-            use_cache=True,
-        )[: len(self._running), 0]
-        logits = language.lm_head(states)
+        with nullcontext() if self.options.compiles_decode else self._few_rows:
+            states = self._read_step(
+                inputs_embeds=embeddings[:, None],
+                attention_mask=shape.mask,
+                position_ids=shape.positions,
+                past_key_values=self._rows,
+                use_cache=True,
+            )[: len(self._running), 0]
+            logits = language.lm_head(states)
         best = logits.argmax(1).tolist()
         for slot in reversed(range(len(self._running))):
             job = self._running[slot]
