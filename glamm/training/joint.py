@@ -15,7 +15,7 @@ from glamm.models.language.lora import add_lora, is_adapter, name_without_adapte
 from glamm.structures.batch import Batch
 from glamm.training.optimizer import ENCODERS, build_optimizer
 from glamm.training.stage import Ratio, StageModule
-from glamm.training.strategy import is_sharded, shard
+from glamm.training.strategy import is_sharded, join_unused_parts, shard
 
 
 class JointModule(StageModule):
@@ -52,8 +52,11 @@ class JointModule(StageModule):
     def training_step(self, batch: Batch, _index: int) -> dict[str, Tensor]:
         """Loss of a batch."""
         output = self.model(batch)
+        loss = output.loss
+        if is_sharded(self.model):
+            loss = join_unused_parts(self.model, loss, batch)
         return {
-            "loss": output.loss,
+            "loss": loss,
             "ce_loss": output.ce_loss.detach(),
             "bce_loss": output.bce_loss.detach(),
             "dice_loss": output.dice_loss.detach(),

@@ -12,6 +12,7 @@ from lightning.pytorch.strategies import (
     Strategy,
 )
 from torch import Tensor, nn
+from torch.distributed import ReduceOp, all_reduce
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -19,8 +20,26 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from glamm.config.model import ModelConfig
 from glamm.config.training import TrainConfig
 from glamm.errors import ConfigError, EnvironmentFault
-from glamm.models.glamm import GLaMM
+from glamm.models.glamm import GLaMM, GLaMMOutput
 from glamm.models.language.lora import add_lora
+from glamm.structures.batch import Batch
+
+_WITH_BOXES = ("region_encoder.",)
+"""Parameters that only a batch with boxes gives gradients."""
+_WITH_MASKS = (
+    "text_to_mask_projector.",
+    "grounding_encoder.",
+    "prompt_encoder.no_mask_embed.",
+    "mask_decoder.iou_token.",
+    "mask_decoder.mask_tokens.",
+    "mask_decoder.output_hypernetworks_mlps.0.",
+    "mask_decoder.output_upscaling.",
+    "mask_decoder.transformer.",
+)
+"""Likewise with masks; SAM's other three masks and its guess of the quality have none ever."""
+
+# FSDP looks for tensors in what the model gives back, to know when the backward pass begins
+torch.export.register_dataclass(GLaMMOutput)
 
 
 def make_strategy(config: TrainConfig) -> Strategy | str:
@@ -62,21 +81,44 @@ def make_strategy(config: TrainConfig) -> Strategy | str:
 
 
 def shard(model: GLaMM, mesh: DeviceMesh) -> None:
-    """Spread weights over devices, in place; each layer of the three transformers is gathered when it is its turn.
+    """Spread weights over devices, in place; each layer that every batch needs is gathered when it is its turn.
 
     Args:
         model: With adapters, if it has some.
         mesh: Devices that share the weights.
     """
-    layers: list[nn.Module] = [
-        *model.language_model.model.layers,
-        *model.global_encoder.clip.encoder.layers,
-        *model.grounding_encoder.vit.blocks,
-    ]
-    for layer in layers:
+    for layer in (*model.language_model.model.layers, *model.global_encoder.clip.encoder.layers):
         fully_shard(layer, mesh=mesh)
-    # one more for the rest, which is kept from forward to backward
+    # The rest is gathered at once and kept to the end of the backward pass: a batch without masks skips the grounding
+    # encoder, and a device that gathered its layers alone would wait for ever.
     fully_shard(model, mesh=mesh, reshard_after_forward=False)
+    # Where the language model is frozen, only a batch with boxes would go back through its layers, to the region encoder.
+    model.language_model.enable_input_require_grads()
+
+
+def join_unused_parts(model: GLaMM, loss: Tensor, batch: Batch) -> Tensor:
+    """Let parts that the batch of another device needs take part with gradients of zero.
+
+    Devices reduce gradients together: one that has none for a part would leave the others waiting. A part that no
+    device needs has no gradient, as on one device.
+
+    Args:
+        model: Sharded; between its forward and its backward pass.
+        loss: Of this device.
+        batch: Of this device.
+    """
+    uses = {
+        _WITH_BOXES: any(len(boxes) for boxes in batch.boxes_xyxy_unit),
+        _WITH_MASKS: any(len(masks) for masks in batch.masks),
+    }
+    needed = torch.tensor([float(is_used) for is_used in uses.values()], device=loss.device)
+    all_reduce(needed, op=ReduceOp.MAX)
+    for (names, is_used), is_needed in zip(uses.items(), needed.tolist(), strict=True):
+        if is_needed and not is_used:
+            for name, parameter in model.named_parameters():
+                if parameter.requires_grad and name.startswith(names):
+                    loss = loss + 0 * parameter.sum()
+    return loss
 
 
 def is_sharded(model: nn.Module) -> bool:
