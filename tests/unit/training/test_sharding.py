@@ -28,36 +28,30 @@ def _gradients(model, batches, join):
     }
 
 
-def _work(rank, store, batches, trained):
+def _work(rank, store, trained):
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     torch.set_num_threads(1)
-    batches = [build_batch(image_index=[0], **one) for one in batches]
-    alone, together = build_model(), build_model()
-    for model in (alone, together):
-        for name, parameter in model.named_parameters():
-            parameter.requires_grad_(parameter.requires_grad and name.startswith(trained))
-    shard(together, init_device_mesh("cpu", (2,)))
-    assert is_sharded(together)
+    for pair in ((BOTH, NEITHER), (BOXES, MASKS), (NEITHER, NEITHER)):
+        batches = [build_batch(image_index=[0], **one) for one in pair]
+        alone, together = build_model(), build_model()
+        for model in (alone, together):
+            for name, parameter in model.named_parameters():
+                parameter.requires_grad_(parameter.requires_grad and name.startswith(trained))
+        shard(together, init_device_mesh("cpu", (2,)))
+        assert is_sharded(together)
 
-    expected = _gradients(alone, batches, lambda _model, loss, _batch: loss)
-    found = _gradients(together, [batches[rank]], lambda *args: 2 * join_unused_parts(*args))
+        expected = _gradients(alone, batches, lambda _model, loss, _batch: loss)
+        found = _gradients(together, [batches[rank]], lambda *args: 2 * join_unused_parts(*args))
 
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        torch.testing.assert_close(found[name], value, atol=1e-6, rtol=1e-4)
+        assert found.keys() == expected.keys()
+        for name, value in expected.items():
+            torch.testing.assert_close(found[name], value, atol=1e-6, rtol=1e-4)
     dist.destroy_process_group()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("trained", [EVERYTHING, FEW], ids=["everything", "few"])
-@pytest.mark.parametrize(
-    "batches",
-    [(BOTH, NEITHER), (BOXES, MASKS), (NEITHER, NEITHER)],
-    ids=["both-neither", "boxes-masks", "neither"],
-)
-def test_devices_with_unlike_batches_give_the_gradients_of_one(tmp_path, batches, trained):
+def test_devices_with_unlike_batches_give_the_gradients_of_one(tmp_path, trained):
     """Without agreement the one with masks would wait for the other for ever."""
-    arguments = (str(tmp_path / "store"), batches, trained)
-
-    spawn(_work, args=arguments, nprocs=2)
+    spawn(_work, args=(str(tmp_path / "store"), trained), nprocs=2)
