@@ -1,5 +1,7 @@
 """Two processes with shards of a model, one of them without masks or boxes."""
 
+from typing import Any
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -14,6 +16,7 @@ BOTH = {"rows": [[BBOX, 7, SEG, 2]], "num_masks": [1], "boxes": {0: [[0.1, 0.1, 
 BOXES = {"rows": [[BBOX, 7, 2]], "boxes": {0: [[0.2, 0.1, 0.9, 0.9]]}}
 MASKS = {"rows": [[7, SEG, 2]], "num_masks": [1]}
 NEITHER = {"rows": [[7, 8, 2]]}
+PAIRS: list[list[dict[str, Any]]] = [[BOTH, NEITHER], [BOXES, MASKS], [NEITHER, NEITHER]]
 EVERYTHING = ("",)
 FEW = ("language_model.lm_head", "mask_decoder", "region_encoder", "text_to_mask_projector")
 
@@ -31,7 +34,7 @@ def _gradients(model, batches, join):
 def _work(rank, store, trained):
     dist.init_process_group("gloo", init_method=f"file://{store}", rank=rank, world_size=2)
     torch.set_num_threads(1)
-    for pair in ((BOTH, NEITHER), (BOXES, MASKS), (NEITHER, NEITHER)):
+    for pair in PAIRS:
         batches = [build_batch(image_index=[0], **one) for one in pair]
         alone, together = build_model(), build_model()
         for model in (alone, together):
