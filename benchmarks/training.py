@@ -5,6 +5,9 @@ layers, sends all positions through the head and through the projection to masks
 on our own modules, so that nothing but the algorithm differs. What is trained is the release's: adapters, embeddings,
 head, region encoder, projection to masks and mask decoder. Losses and all gradients must be equal.
 
+`mask_side_256` is another comparison: our own step with masks as large as SA-1B's pictures, over the same with
+`loader.mask_side=256`. There the gradients differ a little; the cosine between them is printed.
+
 python benchmarks/training.py [--size small] [--threads 1] [--repeats 3] [--works training_step] [--json FILE]
 """
 
@@ -17,22 +20,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from glamm.config.model import ModelConfig
 from glamm.config.params import load_params
 from glamm.config.training import TrainConfig
+from glamm.geometry.masks import resize
+from glamm.geometry.preprocess import longest_side_size
 from glamm.models.glamm import GLaMM
 from glamm.models.glamm.losses import mask_losses, token_losses
 from glamm.structures.batch import Batch
 from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
 from glamm.training.joint import JointModule
+from glamm.typing import Size
 
 VOCAB_SIZE = 32_007
 """The release's."""
 
 ORIGINAL_SIZE = (480, 640)
+LARGE_SIZE, MASK_SIDE = (1536, 2048), 256
 NUM_IMAGES = 2
 CONVERSATIONS_PER_IMAGE = 2
 TOKENS_BEFORE_IMAGE, TOKENS_OF_QUESTION, TOKENS_OF_ANSWER = 42, 36, 60
@@ -65,13 +74,15 @@ def main() -> None:
     works = {
         "training_step": build_batch(size, masks_per_row=3, boxes_per_row=0),
         "training_step_regions": build_batch(size, masks_per_row=0, boxes_per_row=3),
+        "mask_side_256": build_batch(size, masks_per_row=3, boxes_per_row=0, pixels=LARGE_SIZE),
     }
     chosen = list(works) if options.works == "all" else options.works.split(",")
     results: dict[str, dict[str, float]] = {}
     for name in chosen:
         batch = works[name]
-        _both(model, batch)  # whatever only the first step does
-        ratios = [_both(model, batch) for _ in range(options.repeats)]
+        compare = _large_and_small_masks if name == "mask_side_256" else _both
+        compare(model, batch)  # whatever only the first step does
+        ratios = [compare(model, batch) for _ in range(options.repeats)]
         results[name] = {
             "ratio": round(statistics.median(ratios), 3),
             "low": round(min(ratios), 3),
@@ -97,6 +108,22 @@ def _both(model: GLaMM, batch: Batch) -> float:
     fast_seconds, found = _timed(model, lambda: model(batch).loss)
     check_equal(expected, found)
     return slow_seconds / fast_seconds
+
+
+def _large_and_small_masks(model: GLaMM, batch: Batch) -> float:
+    """Time of our step with masks of the pictures' size over that with small ones."""
+    size = longest_side_size(batch.original_sizes[0], side=MASK_SIDE)
+    masks = tuple(
+        torch.from_numpy(np.stack([resize(mask, size) for mask in stack.numpy()]))
+        for stack in batch.masks
+    )
+    small = replace(batch, masks=masks, original_sizes=(size,) * len(masks))
+    large_seconds, large = _timed(model, lambda: model(batch).loss)
+    small_seconds, found = _timed(model, lambda: model(small).loss)
+    one, two = (torch.cat([value.flatten() for value in each.values()]) for each in (large, found))
+    cosine = functional.cosine_similarity(one, two, dim=0)
+    print(f"{large_seconds:.2f} s and {small_seconds:.2f} s, cosine of the gradients {cosine:.4f}")
+    return large_seconds / small_seconds
 
 
 def _timed(model: GLaMM, step: Step) -> tuple[float, Gradients]:
@@ -167,7 +194,9 @@ def release_loss(model: GLaMM, batch: Batch) -> Tensor:
     return weights.ce_weight * ce_loss + weights.bce_weight * bce + weights.dice_weight * dice
 
 
-def build_batch(config: ModelConfig, *, masks_per_row: int, boxes_per_row: int) -> Batch:
+def build_batch(
+    config: ModelConfig, *, masks_per_row: int, boxes_per_row: int, pixels: Size = ORIGINAL_SIZE
+) -> Batch:
     """Conversations about random pictures, as long as the release's: system text, picture, question, answer."""
     special, random = config.special_tokens, torch.Generator().manual_seed(0)
     num_rows = NUM_IMAGES * CONVERSATIONS_PER_IMAGE
@@ -186,7 +215,9 @@ def build_batch(config: ModelConfig, *, masks_per_row: int, boxes_per_row: int) 
     labels = torch.full_like(ids, IGNORE_LABEL)
     labels[:, -TOKENS_OF_ANSWER:] = ids[:, -TOKENS_OF_ANSWER:]
     shape = (NUM_IMAGES, 3)
-    masks = torch.rand(NUM_IMAGES, CONVERSATIONS_PER_IMAGE * masks_per_row, *ORIGINAL_SIZE) > 0.7
+    cells = torch.rand(NUM_IMAGES, CONVERSATIONS_PER_IMAGE * masks_per_row, 6, 8) > 0.6
+    height_of_cell, width_of_cell = pixels[0] // 6, pixels[1] // 8
+    masks = cells.repeat_interleave(height_of_cell, 2).repeat_interleave(width_of_cell, 3)
     corners = torch.rand(num_rows, boxes_per_row, 2, generator=random) / 2
     boxes = torch.cat([corners, corners + 0.3], dim=2)
     return Batch(
@@ -205,7 +236,7 @@ def build_batch(config: ModelConfig, *, masks_per_row: int, boxes_per_row: int) 
         boxes_xyxy_unit=tuple(boxes),
         masks=tuple(masks) if masks_per_row else (),
         resized_sizes=((height, grounding),) * NUM_IMAGES,
-        original_sizes=(ORIGINAL_SIZE,) * NUM_IMAGES,
+        original_sizes=(pixels,) * NUM_IMAGES,
         sample_ids=tuple(f"random/{row}" for row in range(num_rows)),
     )
 

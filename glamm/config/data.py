@@ -60,12 +60,18 @@ class LoaderConfig(Config):
     Args:
         batch_size: Pictures in one forward pass on one device.
         conversations_per_image: Most conversations of the step's kind that a picture brings along.
+        length_window: Steps of one kind of conversation whose samples are sorted by length and dealt to them again,
+            so that rows of a batch are of like length; 1 leaves the order as it is drawn.
+        mask_side: Longest side, in pixels, of the masks that the loss is taken on; larger ones are scaled down, which
+            is cheaper. None: the pictures' own sizes, as the release.
         num_workers: Processes that make batches; the batches do not depend on it.
         flip_probability: How often a picture is mirrored. Pictures whose words say left or right never are.
     """
 
     batch_size: PositiveInt = 16
     conversations_per_image: PositiveInt = 1
+    length_window: PositiveInt = 16
+    mask_side: PositiveInt | None = None
     num_workers: int = Field(default=0, ge=0)
     flip_probability: NonNegativeFloat = Field(default=0.0, le=1.0)
     mixture: MixtureConfig = MixtureConfig()

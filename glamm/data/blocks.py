@@ -24,7 +24,7 @@ from glamm.structures.sample import SCHEMA_VERSION
 BLOCKS = "blocks"
 """Folder of a split that says what is in each block."""
 
-_VERSION = 1  # raised when the same records give other bytes
+_VERSION = 2  # raised when the same records give other bytes
 _MEAN = 128  # pictures of a block: some 60 MB of SA-1B's
 _MOST = 256  # records of a block, so that memory is bounded whatever the names are
 
@@ -198,7 +198,7 @@ def _save(block: Block, folder: Path) -> None:
 
 def _load(path: Path) -> Block:
     told: dict[str, Any] = json.loads(path.read_text(encoding="ascii"))
-    places = {(group, dataset): pairs for group, dataset, pairs in told["places"]}
+    places = {(group, dataset): triples for group, dataset, triples in told["places"]}
     return Block(
         fingerprint=path.stem,
         source=told["source"],

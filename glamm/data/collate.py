@@ -19,7 +19,7 @@ from glamm.data.groups import GROUP_OF_TASK, GROUPS_WITH_MASKS
 from glamm.data.images import decode
 from glamm.errors import DataError
 from glamm.geometry import boxes, masks
-from glamm.geometry.preprocess import global_pixels, grounding_pixels
+from glamm.geometry.preprocess import global_pixels, grounding_pixels, longest_side_size
 from glamm.structures.batch import Batch
 from glamm.structures.ids import IGNORE_LABEL
 from glamm.structures.sample import ImageRef, Sample, objects_by_id
@@ -59,14 +59,14 @@ class Picture:
         global_pixels: RGB for the global encoder.
         grounding_pixels: RGB for the grounding encoder; None where no masks are wanted.
         resized_size: (height, width) that the picture fills in `grounding_pixels`.
-        original_size: (height, width) of the picture.
+        mask_size: (height, width) of the masks: the picture's own, or smaller.
         conversations: At least one.
     """
 
     global_pixels: UInt8[np.ndarray, "3 _ _"]
     grounding_pixels: UInt8[np.ndarray, "3 _ _"] | None
     resized_size: Size
-    original_size: Size
+    mask_size: Size
     conversations: tuple[Conversation, ...]
 
 
@@ -78,16 +78,24 @@ class PictureMaker:
         tokenizer: The model's.
         seed: Of the run; with the epoch and the sample's id it decides wording and choice of targets.
         flip_probability: How often a picture without the words left and right is mirrored.
+        mask_side: Longest side of a mask; None keeps the pictures' sizes.
     """
 
     def __init__(
-        self, *, model_config: ModelConfig, tokenizer: Tokenizer, seed: int, flip_probability: float
+        self,
+        *,
+        model_config: ModelConfig,
+        tokenizer: Tokenizer,
+        seed: int,
+        flip_probability: float,
+        mask_side: int | None = None,
     ) -> None:
         self._config = model_config
         self._tokenizer = tokenizer
         self._seg_id = tokenizer.token_id(SEG)
         self._seed = seed
         self._flip_probability = flip_probability
+        self._mask_side = mask_side
         image_tokens = model_config.global_encoder.num_tokens
         self._max_tokens = model_config.language_model.max_positions - image_tokens + 1
         self._told: set[str] = set()
@@ -126,7 +134,7 @@ class PictureMaker:
             ),
             grounding_pixels=grounding,
             resized_size=resized,
-            original_size=first.image.size,
+            mask_size=self._mask_size(first.image.size),
             conversations=tuple(
                 self._conversation(sample, encoded, is_flipped=is_flipped)
                 for sample, encoded in fitting
@@ -148,6 +156,11 @@ class PictureMaker:
                 logger.warning("%s is not trained: %s", sample.sample_id, error)
             return None
 
+    def _mask_size(self, size: Size) -> Size:
+        if self._mask_side is None or max(size) <= self._mask_side:
+            return size
+        return longest_side_size(size, side=self._mask_side)
+
     def _conversation(
         self, sample: Sample, encoded: EncodedConversation, *, is_flipped: bool
     ) -> Conversation:
@@ -160,12 +173,11 @@ class PictureMaker:
             raise DataError(
                 f"{num_seg} [SEG] tokens and {len(wanted)} masks", record=sample.sample_id
             )
-        targets = np.zeros((len(wanted), *size), dtype=bool)
+        targets = np.zeros((len(wanted), *self._mask_size(size)), dtype=bool)
         for target, ids in zip(targets, wanted, strict=True):
             if ids:  # an expression for something that is not there has an empty mask
-                target[:] = masks.decode(
-                    masks.union([mask for i in ids if (mask := known[i].mask)])
-                )
+                whole = masks.union([mask for i in ids if (mask := known[i].mask)])
+                target[:] = masks.resize(masks.decode(whole), target.shape)
         if is_flipped:
             targets = np.ascontiguousarray(targets[:, :, ::-1])
             regions = [(size[1] - x2, y1, size[1] - x1, y2) for x1, y1, x2, y2 in regions]
@@ -201,7 +213,7 @@ def collate(pictures: Sequence[Picture], *, pad_id: int) -> Batch:
         if has_masks
         else (),
         resized_sizes=tuple(picture.resized_size for picture in pictures),
-        original_sizes=tuple(picture.original_size for picture in pictures),
+        original_sizes=tuple(picture.mask_size for picture in pictures),
         sample_ids=tuple(row.sample_id for row in rows),
     )
 

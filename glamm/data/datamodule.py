@@ -88,7 +88,7 @@ class TrainBatches(Dataset[Batch]):
 
     def _samples(self, stream: int, index: int) -> list[Sample]:
         """The sample that was drawn and further ones of its kind about the same picture."""
-        row, place = (int(value) for value in self._mixture.streams[stream].places[index])
+        row, place, _ = self._mixture.streams[stream].places[index].tolist()
         samples = self._reader[row]
         drawn = samples[place]
         group = GROUP_OF_TASK[drawn.task]
@@ -155,7 +155,7 @@ class ValidationBatches(Dataset[Batch]):
         self._batch_size = batch_size
         streams = reader.streams if reader else ()
         self._places = np.concatenate(
-            [np.zeros((0, 2), np.int64), *(s.places for s in streams if s.group == _GROUNDED)]
+            [np.zeros((0, 3), np.int64), *(s.places for s in streams if s.group == _GROUNDED)]
         )
 
     def __len__(self) -> int:
@@ -170,7 +170,7 @@ class ValidationBatches(Dataset[Batch]):
         reader = self._reader
         pictures = [
             picture
-            for row, place in self._places[first : first + self._batch_size].tolist()
+            for row, place, _ in self._places[first : first + self._batch_size].tolist()
             if (picture := self._maker.make([reader[row][place]], epoch=0))
         ]
         if not pictures:
@@ -216,16 +216,19 @@ class GLaMMDataModule(LightningDataModule):
         """Batches of the mixture; has `state_dict` and `load_state_dict`, which Lightning keeps in checkpoints."""
         reader = ShardReader(self._shards / "train")
         world_size = self.trainer.world_size if self.trainer else 1
-        passes = self._accumulation * world_size
         batches = TrainBatches(
             reader=reader,
             mixture=Mixture(
                 reader.streams,
                 self._config.mixture,
                 seed=self._seed,
-                samples_per_step=self._config.batch_size * passes,
+                samples_per_pass=self._config.batch_size * world_size,
+                passes=self._accumulation,
+                length_window=self._config.length_window,
             ),
-            maker=self._maker(flip_probability=self._config.flip_probability),
+            maker=self._maker(
+                flip_probability=self._config.flip_probability, mask_side=self._config.mask_side
+            ),
             pad_id=self._pad_id,
             config=self._config,
             accumulation=self._accumulation,
@@ -240,7 +243,7 @@ class GLaMMDataModule(LightningDataModule):
         folder = self._shards / "val"
         batches = ValidationBatches(
             reader=ShardReader(folder) if folder.is_dir() else None,
-            maker=self._maker(flip_probability=0.0),
+            maker=self._maker(flip_probability=0.0, mask_side=None),
             pad_id=self._pad_id,
             batch_size=self._config.batch_size,
         )
@@ -252,12 +255,13 @@ class GLaMMDataModule(LightningDataModule):
             worker_init_fn=_leave_signals_to_the_run,
         )
 
-    def _maker(self, *, flip_probability: float) -> PictureMaker:
+    def _maker(self, *, flip_probability: float, mask_side: int | None) -> PictureMaker:
         return PictureMaker(
             model_config=self._model_config,
             tokenizer=self._tokenizer,
             seed=self._seed,
             flip_probability=flip_probability,
+            mask_side=mask_side,
         )
 
 

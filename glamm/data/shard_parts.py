@@ -16,9 +16,11 @@ import numpy as np
 from glamm.data.codec import pack
 from glamm.data.groups import GROUP_OF_TASK
 from glamm.structures.sample import Sample
+from glamm.text.render import expected_words
 
 STREAMS = "streams"
 INDEX = "index.json"
+PLACE = ("row", "sample", "words")  # of the split; of the row; expected in its conversation
 FIELDS = (
     "image",
     "sample",
@@ -63,7 +65,7 @@ class Part:
 
     Args:
         chunks: Files that hold nothing else.
-        places: By (group, data set), flat pairs (row of this part, which of the row's samples).
+        places: By (group, data set), flat triples (row of this part, which of the row's samples, expected words).
     """
 
     chunks: tuple[Chunk, ...]
@@ -106,7 +108,9 @@ class PartWriter:
         self._rows.append(row)
         self._num_bytes += len(row)
         for index, sample in enumerate(samples):
-            self._places[GROUP_OF_TASK[sample.task], sample.dataset].extend((self._num_rows, index))
+            self._places[GROUP_OF_TASK[sample.task], sample.dataset].extend(
+                (self._num_rows, index, expected_words(sample))
+            )
         self._num_rows += 1
 
     def close(self) -> Part:
@@ -154,7 +158,9 @@ class IndexWriter:
         self._chunks += part.chunks
         for key, places in part.places.items():
             shifted = array("q", places)
-            shifted[::2] = array("q", (row + self.num_rows for row in places[::2]))
+            shifted[:: len(PLACE)] = array(
+                "q", (row + self.num_rows for row in places[:: len(PLACE)])
+            )
             self._places[key].extend(shifted)
         self.num_rows += part.num_rows
 
@@ -181,5 +187,5 @@ class IndexWriter:
         for (group, dataset), places in self._places.items():
             folder = self._folder / STREAMS / group
             folder.mkdir(parents=True, exist_ok=True)
-            pairs = np.frombuffer(places, np.int64).reshape(-1, 2)
-            np.save(folder / f"{dataset}.npy", pairs, allow_pickle=False)
+            triples = np.frombuffer(places, np.int64).reshape(-1, len(PLACE))
+            np.save(folder / f"{dataset}.npy", triples, allow_pickle=False)

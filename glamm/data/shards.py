@@ -1,8 +1,8 @@
 """Shards: one row a picture in LitData's chunk files, and for each kind of conversation a list of where it is.
 
 A folder holds `index.json` and `*.bin` in LitData's layout (a `StreamingDataset` reads them too) and
-`streams/<group>/<data set>.npy`, int64 pairs (row, which of the row's samples). Rows are read at random through
-memory maps: what a step trains is then a function of its number alone, whatever the number of workers.
+`streams/<group>/<data set>.npy`, int64 triples (row, which of the row's samples, expected words). Rows are read at
+random through memory maps: what a step trains is then a function of its number alone, whatever the number of workers.
 
 Axis names: ``samples`` entries of a stream.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from glamm.data.codec import unpack
-from glamm.data.shard_parts import FIELDS, INDEX, STREAMS, IndexWriter, PartWriter
+from glamm.data.shard_parts import FIELDS, INDEX, PLACE, STREAMS, IndexWriter, PartWriter
 from glamm.errors import DataError
 from glamm.structures.sample import Sample
 
@@ -33,12 +33,12 @@ class Stream:
     Args:
         group: Kind of conversation, a key of `MixtureConfig.weights`.
         dataset: Name of the data set.
-        places: (row, which of its samples) of each.
+        places: (row, which of its samples, expected words) of each.
     """
 
     group: str
     dataset: str
-    places: Int64[np.ndarray, "samples 2"]
+    places: Int64[np.ndarray, "samples 3"]
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -163,4 +163,10 @@ def _read_streams(folder: Path) -> Iterator[Stream]:
             raise DataError(
                 f"is damaged ({error}): run glamm data prepare again", file=path
             ) from error
+        if places.ndim != 2 or places.shape[1] != len(PLACE):
+            raise DataError(
+                f"has shape {places.shape}, not (samples, {len(PLACE)}): another version wrote it, "
+                "run glamm data prepare again",
+                file=path,
+            )
         yield Stream(path.parent.name, path.stem, places)

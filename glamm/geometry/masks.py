@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
+from PIL import Image
 from pycocotools import mask as coco
 
 from glamm.structures.sample import Mask
@@ -131,6 +132,14 @@ def to_box(pixels: Bool[np.ndarray, "height width"]) -> Box | None:
     if rows.size == 0:
         return None
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
+
+
+def resize(pixels: Bool[np.ndarray, "_ _"], size: Size) -> Bool[np.ndarray, "height width"]:
+    """Scale a mask: a pixel is set where at least half of its area was."""
+    if pixels.shape == tuple(size):
+        return pixels
+    picture = Image.fromarray(pixels.astype(np.uint8) * 255)
+    return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BOX)) >= 128
 
 
 def iou_matrix(

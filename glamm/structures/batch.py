@@ -37,7 +37,8 @@ class Batch:
         masks: Targets of each picture in the order of the [SEG] tokens of its rows, at `original_sizes`. Empty
             when `grounding_pixels` is None.
         resized_sizes: (height, width) of each picture inside the grounding square.
-        original_sizes: (height, width) of each picture as the user has it.
+        original_sizes: (height, width) of each picture as the user has it, or smaller where masks of that size would
+            cost too much.
         sample_ids: Name of each row, for error messages and logs.
     """
 

@@ -20,6 +20,10 @@ MAX_SEGMENTATION_TARGETS = 3
 MAX_REGIONS = 10
 """Regions asked about in one conversation, as in the release."""
 
+_WORDS_OF_A_SPAN = 4  # <p>, </p>, [SEG] and what they are split into
+_WORDS_OF_A_QUESTION = 8
+_WORDS_OF_A_TEMPLATE = 12  # a question and what its answer has besides the target
+
 _QUESTIONS = {
     Task.GROUNDED_CONVERSATION: GROUNDED_CONVERSATION_QUESTIONS,
     Task.IMAGE_CAPTIONING: CAPTION_QUESTIONS,
@@ -50,6 +54,21 @@ def render_rounds(sample: Sample, rng: random.Random) -> tuple[Round, ...]:
         )
     chosen = _choose(sample.targets, MAX_SEGMENTATION_TARGETS, rng)
     return tuple(_segmentation_round(target, rng) for target in chosen)
+
+
+def expected_words(sample: Sample) -> int:
+    """About how many words `render_rounds` writes; samples of like numbers make batches with little padding."""
+    said = sum(
+        (_WORDS_OF_A_QUESTION if turn.text is None else len(turn.text.split()))
+        + _WORDS_OF_A_SPAN * len(turn.spans)
+        for turn in sample.turns
+    )
+    if not sample.targets:
+        return said
+    is_regions = sample.task is Task.REGION_CAPTIONING
+    chosen = min(len(sample.targets), MAX_REGIONS if is_regions else MAX_SEGMENTATION_TARGETS)
+    words = sum(len(target.text.split()) for target in sample.targets)
+    return said + chosen * words // len(sample.targets) + chosen * _WORDS_OF_A_TEMPLATE
 
 
 def _explicit(sample: Sample, rng: random.Random) -> tuple[Round, ...]:

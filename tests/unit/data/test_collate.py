@@ -24,9 +24,13 @@ CONFIG = ModelConfig.tiny(vocab_size=len(TOKENIZER))
 SEG, BOX = TOKENIZER.token_id("[SEG]"), TOKENIZER.token_id("<bbox>")
 
 
-def maker(*, config=CONFIG, seed=0, flip_probability=0.0):
+def maker(*, config=CONFIG, seed=0, flip_probability=0.0, mask_side=None):
     return PictureMaker(
-        model_config=config, tokenizer=TOKENIZER, seed=seed, flip_probability=flip_probability
+        model_config=config,
+        tokenizer=TOKENIZER,
+        seed=seed,
+        flip_probability=flip_probability,
+        mask_side=mask_side,
     )
 
 
@@ -68,6 +72,17 @@ def test_mask_of_a_phrase_is_the_union_of_its_objects_in_text_order():
     by_id = {obj.id: masks.decode(obj.mask) for obj in OBJECTS}
     assert (batch.masks[0][0].numpy() == by_id[0]).all()
     assert (batch.masks[0][1].numpy() == (by_id[1] | by_id[5])).all()
+
+
+def test_smaller_masks_are_those_of_the_picture_scaled_down():
+    whole, small = batch_of([grounded()]), batch_of([grounded()], mask_side=max(SIZE) // 2)
+
+    half = (SIZE[0] // 2, SIZE[1] // 2)
+    assert small.original_sizes == (half,)
+    for one, two in zip(whole.masks[0].numpy(), small.masks[0].numpy(), strict=True):
+        cells = one.reshape(half[0], 2, half[1], 2).mean((1, 3))
+        assert (two == (cells >= 0.5)).all()
+    assert batch_of([grounded()], mask_side=max(SIZE)).original_sizes == whole.original_sizes
 
 
 def test_masks_and_boxes_follow_the_targets_that_were_drawn():

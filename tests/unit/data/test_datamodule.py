@@ -38,12 +38,12 @@ def shards(tmp_path_factory):
     return folder
 
 
-def module(shards, *, steps_per_epoch=10, accumulation=1, seed=0, **config):
+def module(shards, *, steps_per_epoch=10, accumulation=1, seed=0, length_window=4, **config):
     return GLaMMDataModule(
         shards,
         model_config=CONFIG,
         tokenizer=TOKENIZER,
-        config=LoaderConfig(batch_size=3, **config),
+        config=LoaderConfig(batch_size=3, length_window=length_window, **config),
         seed=seed,
         steps_per_epoch=steps_per_epoch,
         accumulation=accumulation,
@@ -129,7 +129,7 @@ def test_two_devices_share_what_one_would_train(shards):
     def batches(*, rank, world_size, batch_size):
         return TrainBatches(
             reader=reader,
-            mixture=Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_step=8),
+            mixture=Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_pass=8),
             maker=maker,
             pad_id=0,
             config=LoaderConfig(batch_size=batch_size),

@@ -1,4 +1,5 @@
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from glamm.errors import ConfigError
 
 
 def stream(group, dataset, size):
-    return Stream(group, dataset, np.zeros((size, 2), dtype=np.int64))
+    words = np.arange(size) * 37 % 101
+    return Stream(group, dataset, np.stack([words * 0, words * 0, words], axis=1))
 
 
 STREAMS = (
@@ -23,8 +25,15 @@ STREAMS = (
 )
 
 
-def mixture(seed=0, samples_per_step=4, **config):
-    return Mixture(STREAMS, MixtureConfig(**config), seed=seed, samples_per_step=samples_per_step)
+def mixture(seed=0, samples_per_pass=4, passes=1, length_window=1, **config):
+    return Mixture(
+        STREAMS,
+        MixtureConfig(**config),
+        seed=seed,
+        samples_per_pass=samples_per_pass,
+        passes=passes,
+        length_window=length_window,
+    )
 
 
 @given(size=st.integers(1, 3000), key=st.text(max_size=4))
@@ -76,7 +85,7 @@ def test_step_has_one_kind_of_conversation():
 
 def test_every_sample_comes_once_an_epoch():
     only = {"referring_segmentation": 0.0, "region_captioning": 0.0, "image_captioning": 0.0}
-    plans = mixture(samples_per_step=5, grounded_conversation=1.0, **only)
+    plans = mixture(samples_per_pass=5, grounded_conversation=1.0, **only)
 
     draws = [draw for step in range(240) for draw in plans.at(step).draws]
 
@@ -85,13 +94,34 @@ def test_every_sample_comes_once_an_epoch():
     assert {(0, 3, index) for index in range(30)} <= set(seen)
 
 
-def test_plan_depends_on_nothing_but_seed_and_step():
-    forward = [mixture().at(step) for step in range(50)]
-    one = mixture()
+@pytest.mark.parametrize("length_window", [1, 8])
+def test_plan_depends_on_nothing_but_seed_and_step(length_window):
+    forward = [mixture(length_window=length_window).at(step) for step in range(50)]
+    one = mixture(length_window=length_window)
     backward = [one.at(step) for step in reversed(range(50))]
 
     assert forward == backward[::-1]
-    assert forward != [mixture(seed=1).at(step) for step in range(50)]
+    assert forward != [mixture(seed=1, length_window=length_window).at(step) for step in range(50)]
+
+
+@given(samples=st.integers(1, 6), passes=st.integers(1, 4), window=st.integers(2, 9))
+def test_window_deals_the_same_samples_by_their_length(samples, passes, window):
+    only = {"referring_segmentation": 0.0, "region_captioning": 0.0, "image_captioning": 0.0}
+    shape = {"samples_per_pass": samples, "passes": passes}
+    drawn, dealt = (
+        [plans.at(step).draws for step in range(3 * window)]
+        for plans in (mixture(**shape, **only), mixture(**shape, length_window=window, **only))
+    )
+
+    for first in range(0, 3 * window, window):
+        steps = slice(first, first + window)
+        assert Counter(sum(drawn[steps], ())) == Counter(sum(dealt[steps], ()))
+        runs = sorted(
+            [int(STREAMS[draw.stream].places[draw.index, 2]) for draw in step[at : at + samples]]
+            for step in dealt[steps]
+            for at in range(0, passes * samples, samples)
+        )
+        assert all(max(one) <= min(two) for one, two in pairwise(runs))
 
 
 def test_rates_choose_among_data_sets():

@@ -1,14 +1,17 @@
 import json
 import os
+import shutil
 
 import litdata
 import msgpack
+import numpy as np
 import pytest
 from litdata import helpers
 
 from glamm.data.codec import pack, unpack
 from glamm.data.shards import ShardReader, ShardWriter
 from glamm.errors import DataError
+from glamm.text.render import expected_words
 from tests.data_builders import grounded, row
 
 
@@ -55,8 +58,19 @@ def test_streams_say_where_each_kind_is(folder):
         "region_captioning": 9,
         "image_captioning": 9,
     }
-    for number, place in streams["region_captioning"].places:
-        assert reader[int(number)][int(place)].task == "region_caption"
+    for number, place, words in streams["region_captioning"].places.tolist():
+        sample = reader[number][place]
+        assert sample.task == "region_caption"
+        assert words == expected_words(sample) > 0
+
+
+def test_streams_of_another_version_are_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "old")
+    file = tmp_path / "old/streams/image_captioning/toy.npy"
+    np.save(file, np.load(file)[:, :2])
+
+    with pytest.raises(DataError, match=r"toy\.npy: has shape \(9, 2\), not .* data prepare again"):
+        ShardReader(tmp_path / "old")
 
 
 def test_litdata_reads_the_same_rows(folder, monkeypatch):

@@ -7,7 +7,12 @@ from hypothesis import strategies as st
 
 from glamm.structures.sample import Target, Turn
 from glamm.text import templates
-from glamm.text.render import MAX_REGIONS, MAX_SEGMENTATION_TARGETS, render_rounds
+from glamm.text.render import (
+    MAX_REGIONS,
+    MAX_SEGMENTATION_TARGETS,
+    expected_words,
+    render_rounds,
+)
 from tests.data_builders import caption, grounded, referring, regions
 
 SEEDS = st.integers(0, 2**32)
@@ -24,6 +29,19 @@ def test_tokens_stand_for_as_many_things_as_are_named(seed, make):
         assert turn.question.count("<bbox>") == len(turn.region_ids)
         assert "[SEG]" not in turn.question
         assert "{" not in turn.question
+
+
+@pytest.mark.parametrize("make", [grounded, referring, regions, caption])
+def test_expected_words_are_near_those_of_a_choice(make):
+    words = [
+        sum(
+            len(f"{turn.question} {turn.answer}".split())
+            for turn in render_rounds(make(), rng(seed))
+        )
+        for seed in range(40)
+    ]
+
+    assert 0.5 < expected_words(make()) / (sum(words) / len(words)) < 2
 
 
 @given(seed=SEEDS)
