@@ -141,7 +141,7 @@ def open_batches(folder: Path, config: ModelConfig, shape: Shape) -> TrainBatche
     loader = LoaderConfig(batch_size=shape.batch_size, conversations_per_image=CONVERSATIONS)
     return TrainBatches(
         reader=reader,
-        mixture=Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_pass=shape.batch_size),
+        mixture=Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_step=shape.batch_size),
         maker=PictureMaker(model_config=config, tokenizer=TOKENIZER, seed=0, flip_probability=0.0),
         pad_id=0,
         config=loader,
@@ -249,7 +249,7 @@ def resume_seconds(folder: Path, *, num_samples: int = 10_000_000, per_row: int 
         write_many(folder, num_samples, per_row)
     start = time.perf_counter()
     reader = ShardReader(folder)
-    mixture = Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_pass=160)
+    mixture = Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_step=160)
     plan = mixture.at(31_415)
     places = [mixture.streams[draw.stream].places[draw.index] for draw in plan.draws]
     seconds = time.perf_counter() - start

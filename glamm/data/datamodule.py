@@ -222,8 +222,7 @@ class GLaMMDataModule(LightningDataModule):
                 reader.streams,
                 self._config.mixture,
                 seed=self._seed,
-                samples_per_pass=self._config.batch_size * world_size,
-                passes=self._accumulation,
+                samples_per_step=self._config.batch_size * world_size * self._accumulation,
                 length_window=self._config.length_window,
             ),
             maker=self._maker(

@@ -2,7 +2,8 @@
 
 Within every thousand turns each kind of conversation, and within a kind each data set, gets exactly its share, in
 an order drawn from the seed. The samples of a data set follow one another in a shuffled order, each once an epoch;
-those of a few steps are then dealt to these steps by their length, so that little of a batch is padding.
+those of a few steps are then dealt to these steps by their length, so that little of a batch is padding. How many
+devices and passes carry a step out changes nothing in it.
 
 Upstream: the release draws kinds on every rank by itself and picks samples at random, whatever index it is asked for.
 """
@@ -44,7 +45,7 @@ class StepPlan:
 
     Args:
         group: The one kind of conversation of all its samples.
-        draws: The samples.
+        draws: The samples, those of like length together.
     """
 
     group: str
@@ -88,9 +89,8 @@ class Mixture:
         streams: What there is.
         config: How often each is wanted.
         seed: Of the run.
-        samples_per_pass: Over all devices.
-        passes: Of an optimiser step.
-        length_window: Steps of a kind whose samples are sorted by length and dealt to their passes again.
+        samples_per_step: Over all devices and passes.
+        length_window: Steps of a kind whose samples are sorted by length and dealt to them again.
 
     Raises:
         ConfigError: Nothing that has a weight is in the streams, or a rate names a data set that is not there.
@@ -102,14 +102,12 @@ class Mixture:
         config: MixtureConfig,
         *,
         seed: int,
-        samples_per_pass: int,
-        passes: int = 1,
+        samples_per_step: int,
         length_window: int = 1,
     ) -> None:
         self.streams = tuple(streams)
         self._seed = seed
-        self._samples_per_pass = samples_per_pass
-        self._passes = passes
+        self._samples_per_step = samples_per_step
         self._length_window = length_window
         self._window = lru_cache(maxsize=2 * len(config.weights()))(self._draw_window)
         unknown = sorted(set(config.rates) - {stream.dataset for stream in streams})
@@ -153,21 +151,13 @@ class Mixture:
         return StepPlan(self._groups[group], self._window(group, window)[place])
 
     def _draw_window(self, group: int, window: int) -> list[tuple[Draw, ...]]:
-        """The samples of every step of a window: those of a pass are of like length, passes follow at random."""
-        size, passes = self._samples_per_pass, self._passes
-        num_passes = self._length_window * passes
-        turns = range(window * num_passes * size, (window + 1) * num_passes * size)
-        draws = [self._draw(group, turn) for turn in turns]
-        order = np.arange(num_passes)
-        if self._length_window > 1:
-            draws.sort(key=self._num_words)
-            key = f"{self._seed}/{self._groups[group]}/lengths/{window}"
-            order = np.random.default_rng(_number(key)).permutation(order)
-        dealt = [draw for place in order for draw in draws[place * size : (place + 1) * size]]
-        return [
-            tuple(dealt[first : first + passes * size])
-            for first in range(0, len(dealt), passes * size)
-        ]
+        """The samples of every step of a window: those of a step are of like length, steps follow at random."""
+        size, steps = self._samples_per_step, self._length_window
+        turns = range(window * steps * size, (window + 1) * steps * size)
+        draws = sorted((self._draw(group, turn) for turn in turns), key=self._num_words)
+        key = f"{self._seed}/{self._groups[group]}/lengths/{window}"
+        order = np.random.default_rng(_number(key)).permutation(steps)
+        return [tuple(draws[place * size : (place + 1) * size]) for place in order]
 
     def _num_words(self, draw: Draw) -> int:
         return int(self.streams[draw.stream].places[draw.index, 2])

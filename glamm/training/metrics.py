@@ -6,7 +6,7 @@ import csv
 import logging
 import resource
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
 
 from glamm.structures.batch import Batch
 from glamm.training.callbacks import ends_a_step
@@ -32,7 +33,8 @@ _LINE_SECONDS = 15.0
 class Metrics(Callback):
     """Writes metrics.csv and the tracker's history, and shows how far the run is.
 
-    Rates count all devices as the first one, and neither validation nor checkpoints. `data_wait_share` is the share
+    Losses are means over the passes and devices of a step. Rates count all devices as the first one, and neither
+    validation nor checkpoints. `data_wait_share` is the share
     of the time in which the model waited for a batch; `tokens_per_second` counts words' tokens, not the pictures';
     `padding_share` is the share of the words' places that hold none. `teraflops_per_second` is what the model needs
     (`glamm.training.flops`), on one device; `mfu` is that over the device's peak, where that is known.
@@ -49,6 +51,7 @@ class Metrics(Callback):
         self._path, self._log, self._every_steps = path, log, every_steps
         self._rows: list[dict[str, Any]] = []
         self._bar: Progress | None = None
+        self._losses: list[dict[str, Tensor]] = []  # of the passes of this step
         self._waited = self._worked = 0.0
         self._samples = self._tokens = self._places = self._flops = 0
         self._batch_started = self._line_written = time.monotonic()
@@ -106,13 +109,16 @@ class Metrics(Callback):
             self._places += batch.input_ids.numel() * trainer.world_size
         if isinstance(batch, Batch) and isinstance(pl_module, JointModule):
             self._flops += training_flops(pl_module.model, load_of(batch, pl_module.model.config))
-        step = trainer.global_step
-        if not trainer.is_global_zero or not ends_a_step(trainer, batch_idx):
+        self._losses.append({name: value.detach() for name, value in outputs.items()})
+        if not ends_a_step(trainer, batch_idx):
             return
+        step, passes, self._losses = trainer.global_step, self._losses, []
         if self._bar:
             self._bar.update(self._bar.task_ids[0], completed=step)
         if step % self._every_steps == 0:
-            self._write(trainer, {name: float(value) for name, value in outputs.items()})
+            losses = mean_losses(passes, trainer)
+            if trainer.is_global_zero:
+                self._write(trainer, losses)
 
     def record(self, values: Mapping[str, float], step: int) -> None:
         """Write validation metrics."""
@@ -175,6 +181,23 @@ class Metrics(Callback):
         if self._bar:
             self._bar.stop()
             self._bar = None
+
+
+def mean_losses(
+    passes: Sequence[Mapping[str, Tensor]], trainer: lightning.Trainer
+) -> dict[str, float]:
+    """Losses of a step by name; all devices call it together.
+
+    Args:
+        passes: What `training_step` returned, as Lightning hands it on: `loss` as its share of the step.
+        trainer: Knows the other devices.
+    """
+    shares = {name: 1.0 if name == "loss" else 1 / len(passes) for name in passes[0]}
+    sums = torch.stack(
+        [share * sum(one[name].float() for one in passes) for name, share in shares.items()]
+    )
+    means = trainer.strategy.reduce(sums, reduce_op="mean")
+    return dict(zip(shares, means.tolist(), strict=True))
 
 
 def peak_memory_mib() -> int:

@@ -83,9 +83,10 @@ def test_two_processes_learn_what_one_does_in_two_passes(start_train, tmp_path, 
 
     assert [code for code, _ in ended] == [0, 0], ended
     tables = [read_metrics(tmp_path / name / "out/metrics.csv") for name in ("one", "two")]
-    losses = [[row["val_loss"] for row in table if "val_loss" in row] for table in tables]
-    assert len(losses[0]) == 2
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    for name, count in (("loss", 8), ("ce_loss", 8), ("val_loss", 2)):
+        one_by_one, together = ([row[name] for row in table if name in row] for table in tables)
+        assert len(one_by_one) == count
+        assert together == pytest.approx(one_by_one, rel=1e-4), name
     weights = [load_file(tmp_path / name / "out/model.safetensors") for name in ("one", "two")]
     assert weights[0].keys() == weights[1].keys()
     for name, value in weights[0].items():

@@ -129,7 +129,7 @@ def test_two_devices_share_what_one_would_train(shards):
     def batches(*, rank, world_size, batch_size):
         return TrainBatches(
             reader=reader,
-            mixture=Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_pass=8),
+            mixture=Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_step=8),
             maker=maker,
             pad_id=0,
             config=LoaderConfig(batch_size=batch_size),
