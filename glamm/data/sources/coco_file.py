@@ -1,11 +1,12 @@
 """Files in the manner of COCO: pictures, annotations and categories in three lists, tied by ids."""
 
 from collections import defaultdict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glamm.data.records import Rejection
+from glamm.data.records import Record, Rejection
 from glamm.data.sources import fields
 from glamm.data.sources.json_files import read_json
 from glamm.data.sources.places import confined, relative
@@ -64,6 +65,25 @@ def read_coco(root: Path, path: Path) -> CocoFile:
         if isinstance(name := category.get("name"), str)
     }
     return CocoFile(file, images, dict(annotations), categories, tuple(findings))
+
+
+def read_images(
+    content: CocoFile, read: Callable[[Key], Iterator[Record | Rejection]], *, name: str
+) -> Iterator[Record | Rejection]:
+    """What is read of each picture; one that cannot be read is rejected, the others go on.
+
+    Args:
+        content: Lists the pictures.
+        read: Reads one by its id; raises DataError.
+        name: Of the file or data set, in the places of rejections.
+    """
+    for number in content.images:
+        record = f"image {number}"
+        try:
+            yield from read(number)
+        except DataError as error:
+            place = f"{name}#{record}"
+            yield Rejection(content.file, record, error.reason, error.field, place=place)
 
 
 def _by_id(

@@ -5,13 +5,14 @@ Source: spec of GranD-f (c) and of region captioning (B.2.5).
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from glamm.data.records import Record, Rejection
 from glamm.data.sources import fields
 from glamm.data.sources.boxed import MIN_SIDE, Boxed, LeftOut, boxed
-from glamm.data.sources.coco_file import CocoFile, Key, read_coco
+from glamm.data.sources.coco_file import CocoFile, Key, read_coco, read_images
 from glamm.data.sources.pictures import find_picture, stated_size
 from glamm.data.sources.places import find_file
 from glamm.data.sources.segmentations import usable_box
@@ -68,13 +69,8 @@ class Flickr:
             return
         content = read_coco(root, path)
         yield from content.findings
-        for number in content.images:
-            record = f"image {number}"
-            place = f"{content.file}#{record}"
-            try:
-                yield from self._read_caption(root, split, content, number)
-            except DataError as error:
-                yield Rejection(content.file, record, error.reason, error.field, place=place)
+        read = partial(self._read_caption, root, split, content)
+        yield from read_images(content, read, name=content.file)
 
     def _read_caption(
         self, root: Path, split: str, content: CocoFile, number: Key

@@ -5,12 +5,13 @@ Source: spec of semantic segmentation (B.2.4); PACO-LVIS and Pascal-Part, whose 
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from glamm.data.records import Record, Rejection
 from glamm.data.sources import fields
-from glamm.data.sources.coco_file import CocoFile, Key, read_coco
+from glamm.data.sources.coco_file import CocoFile, Key, read_coco, read_images
 from glamm.data.sources.pictures import find_picture, stated_size
 from glamm.data.sources.places import find_file
 from glamm.data.sources.segmentations import segmentation, usable_box
@@ -54,13 +55,8 @@ class PartFiles:
             return
         content = read_coco(root, path)
         yield from content.findings
-        for number in content.images:
-            record = f"image {number}"
-            place = f"{self.name}#{record}"
-            try:
-                yield from self._read_image(root, split, content, number)
-            except DataError as error:
-                yield Rejection(content.file, record, error.reason, error.field, place=place)
+        read = partial(self._read_image, root, split, content)
+        yield from read_images(content, read, name=self.name)
 
     def _read_image(
         self, root: Path, split: str, content: CocoFile, number: Key

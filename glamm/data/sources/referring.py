@@ -6,12 +6,13 @@ Source: spec of referring segmentation (B.2.3); the `REFER` reader of the releas
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 from glamm.data.records import Record, Rejection
 from glamm.data.sources import fields
-from glamm.data.sources.coco_file import CocoFile, Key, read_coco
+from glamm.data.sources.coco_file import CocoFile, Key, read_coco, read_images
 from glamm.data.sources.json_files import read_json
 from glamm.data.sources.pictures import find_picture, stated_size
 from glamm.data.sources.places import confined, find_file, relative
@@ -110,24 +111,20 @@ class Referring:
         is_first = split == self.splits[0]
         yield from content.findings if is_first else ()
         yield from (one for one in findings if is_first or not one.is_whole)  # whole: told once
-        for number in content.images:
-            if number not in by_image:
-                continue
-            record = f"image {number}"
-            place = f"{self.folder}#{record}"
-            try:
-                yield from self._read_image(root, split, content, number, by_image[number])
-            except DataError as error:
-                yield Rejection(content.file, record, error.reason, error.field, place=place)
+        read = partial(self._read_image, root, split, content, by_image)
+        yield from read_images(content, read, name=self.folder)
 
     def _read_image(
         self,
         root: Path,
         split: str,
         content: CocoFile,
+        by_image: dict[Key, list[tuple[str, fields.Json]]],
         number: Key,
-        refs: list[tuple[str, fields.Json]],
     ) -> Iterator[Record | Rejection]:
+        refs = by_image.get(number)
+        if not refs:
+            return
         image = content.images[number]
         picture = find_picture(
             root, self.images, fields.text(image, "file_name"), size=stated_size(image)

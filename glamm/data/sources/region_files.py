@@ -5,13 +5,14 @@ Source: spec of region captioning (B.2.5); `RefCOCO`, `RefCOCOg` and `VisualGeno
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from glamm.data.records import Record, Rejection
 from glamm.data.sources import fields
 from glamm.data.sources.boxed import MIN_SIDE, Boxed, LeftOut, boxed
-from glamm.data.sources.coco_file import CocoFile, Key, read_coco
+from glamm.data.sources.coco_file import CocoFile, Key, read_coco, read_images
 from glamm.data.sources.pictures import find_picture, stated_size
 from glamm.data.sources.places import find_file
 from glamm.errors import DataError
@@ -51,14 +52,8 @@ class RegionFiles:
             return
         content = read_coco(root, path)
         yield from content.findings
-        for number in content.images:
-            place = f"{content.file}#image {number}"
-            try:
-                yield from self._read_image(root, split, content, number)
-            except DataError as error:
-                yield Rejection(
-                    content.file, f"image {number}", error.reason, error.field, place=place
-                )
+        read = partial(self._read_image, root, split, content)
+        yield from read_images(content, read, name=content.file)
 
     def _read_image(
         self, root: Path, split: str, content: CocoFile, number: Key
