@@ -194,7 +194,10 @@ def mean_losses(
     """
     shares = {name: 1.0 if name == "loss" else 1 / len(passes) for name in passes[0]}
     sums = torch.stack(
-        [share * sum(one[name].float() for one in passes) for name, share in shares.items()]
+        [
+            share * torch.stack([one[name].float() for one in passes]).sum()
+            for name, share in shares.items()
+        ]
     )
     means = trainer.strategy.reduce(sums, reduce_op="mean")
     return dict(zip(shares, means.tolist(), strict=True))
