@@ -2,7 +2,7 @@
 
 from typing import Literal, TypeAlias
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from glamm.config.base import Config
 from glamm.config.data import LoaderConfig
@@ -95,6 +95,8 @@ class TrainConfig(Config):
             `region_encoder.*`; null for all that neither `lora` nor `encoder_factor` holds still. Of stage joint.
         recompute_activations: Compute the language model's layers again in the backward pass instead of keeping what
             is inside them: a third more work in it, for memory. Of stage joint.
+        encoder_cache_mebibytes: Memory of each process for what image encoders that stand still made of pictures, so that
+            one that comes again is not encoded again; 0 keeps nothing. Not for strategies that shard weights.
         bce_weight: Of the masks' cross-entropy, null keeps the model's.
         dice_weight: Of the masks' overlap, null keeps the model's.
         checkpoint_steps: A killed run loses at most so many.
@@ -117,6 +119,7 @@ class TrainConfig(Config):
     lora: LoraConfig | None = None
     trainable: tuple[str, ...] | None = None
     recompute_activations: bool = False
+    encoder_cache_mebibytes: int = Field(default=0, ge=0)
     bce_weight: NonNegativeFloat | None = 4.0
     dice_weight: NonNegativeFloat | None = None
     checkpoint_steps: PositiveInt = 100
@@ -124,3 +127,13 @@ class TrainConfig(Config):
     optimizer: OptimizerConfig = OptimizerConfig()
     loader: LoaderConfig = LoaderConfig()
     validation: ValidationConfig = ValidationConfig()
+
+    @model_validator(mode="after")
+    def _caches_whole_encoders(self) -> "TrainConfig":
+        if self.encoder_cache_mebibytes and self.strategy in ("fsdp2", "deepspeed_3"):
+            # one device would skip an encoder whose shards the others ask it for
+            raise ValueError(
+                f"encoder_cache_mebibytes needs whole encoders on every device, {self.strategy} shards them: "
+                "set it to 0 or take ddp"
+            )
+        return self

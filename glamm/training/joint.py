@@ -13,6 +13,7 @@ from glamm.errors import ConfigError
 from glamm.models.glamm import GLaMM
 from glamm.models.language.lora import add_lora, is_adapter, name_without_adapter
 from glamm.structures.batch import Batch
+from glamm.training.frozen import remember_frozen_encoders
 from glamm.training.optimizer import ENCODERS, build_optimizer
 from glamm.training.stage import Ratio, StageModule
 from glamm.training.strategy import is_sharded, join_unused_parts, shard
@@ -26,7 +27,7 @@ class JointModule(StageModule):
         config: What is trained, at which rates.
 
     Raises:
-        ConfigError: A pattern of `trainable` matches no parameter.
+        ConfigError: A pattern of `trainable` matches no parameter, or encoders that are trained should be kept.
     """
 
     def __init__(self, model: GLaMM, *, config: TrainConfig) -> None:
@@ -40,6 +41,8 @@ class JointModule(StageModule):
         if config.optimizer.encoder_factor == 0:
             for name in ENCODERS:
                 model.get_submodule(name).requires_grad_(requires_grad=False)
+        if config.encoder_cache_mebibytes:
+            remember_frozen_encoders(model, max_bytes=config.encoder_cache_mebibytes << 20)
         if config.recompute_activations:
             model.language_model.activation_checkpointing_enable({"use_reentrant": False})
 
