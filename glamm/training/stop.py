@@ -24,6 +24,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self.is_stepping = False
+        self._ends_at_once = False
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopRequest":
@@ -50,7 +51,8 @@ class StopRequest:
         """
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-        if isinstance(error, KeyboardInterrupt) and self.received:
+        # native code that was running makes another error of the KeyboardInterrupt
+        if self._ends_at_once and error and not isinstance(error, InterruptedRun):
             raise self.interruption(
                 "nothing new was saved; the same command starts again"
             ) from None
@@ -66,6 +68,7 @@ class StopRequest:
         is_first = self.received is None
         self.received = signal.Signals(number)
         if not (self.is_stepping and is_first):
+            self._ends_at_once = True
             raise KeyboardInterrupt  # which no library takes for an error that it may swallow
         logger.warning(
             "%s: finishing this step and saving; once more ends at once", self.received.name

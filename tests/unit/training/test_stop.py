@@ -42,3 +42,23 @@ def test_handlers_are_given_back():
         pass
 
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+
+
+def test_interruption_that_native_code_turned_into_another_error_is_one():
+    """Reading a weight file while SIGTERM came ended with a ValueError of the library, and with status 1."""
+
+    def read_natively():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except KeyboardInterrupt:
+            raise ValueError("could not determine the shape") from None
+
+    with pytest.raises(InterruptedRun, match="SIGTERM") as caught, StopRequest():
+        read_natively()
+
+    assert caught.value.exit_code == 143
+
+
+def test_failure_without_a_signal_stays_what_it_is():
+    with pytest.raises(ValueError, match="shape"), StopRequest():
+        raise ValueError("shape")
