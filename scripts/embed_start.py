@@ -1,6 +1,6 @@
 """Store a model folder in half precision, with its log, as the start that comes with the package.
 
-python scripts/embed_start.py .runs/pretrain/joint-e glamm/training/assets/tiny-start
+python scripts/embed_start.py .runs/pretrain/joint-d glamm/training/assets/tiny-start
 """
 
 import json

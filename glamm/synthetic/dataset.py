@@ -24,7 +24,7 @@ from glamm.synthetic.pasted import paste_scene
 from glamm.synthetic.records import Record
 from glamm.synthetic.scene import Picture, Scene
 
-DRAWING = 2
+DRAWING = 3
 """Raised when the same seed comes to give other pictures or words, so that old and new are never mixed."""
 
 _CHUNK = 16  # scenes handed to a worker at once

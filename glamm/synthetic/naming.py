@@ -110,11 +110,15 @@ def _choices(look: Look) -> Iterator[tuple[str, ...]]:
 
 
 def _by_place(things: Sequence[Thing], index: int, *, side: int) -> Iterator[str]:
-    """Outermost or largest of its kind; where it has no kin, of all things."""
+    """Outermost or largest of its kind; where it has no kin, of all things.
+
+    It always says the noun: the release reads those attributes of GranD alone that name one of the object's labels, so
+    that "the thing on the far left" would be asked for in val and never be trained.
+    """
     thing = things[index]
     others = [other for other in things if other is not thing]
     kin = [other for other in others if other.look.noun == thing.look.noun]
-    noun, rivals = (thing.look.noun, kin) if kin else ("thing", others)
+    noun, rivals = thing.look.noun, kin or others
     if not rivals:
         return
     gap = _CLEAR_GAP * side
