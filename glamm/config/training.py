@@ -96,7 +96,8 @@ class TrainConfig(Config):
         recompute_activations: Compute the language model's layers again in the backward pass instead of keeping what
             is inside them: a third more work in it, for memory. Of stage joint.
         encoder_cache_mebibytes: Memory of each process for what image encoders that stand still made of pictures, so that
-            one that comes again is not encoded again; 0 keeps nothing. Not for strategies that shard weights.
+            one that comes again is not encoded again; 0 keeps nothing. Of stage joint; not for strategies that
+            shard weights.
         bce_weight: Of the masks' cross-entropy, null keeps the model's.
         dice_weight: Of the masks' overlap, null keeps the model's.
         checkpoint_steps: A killed run loses at most so many.

@@ -4,11 +4,13 @@ Worth its memory for small sets: at 7B a picture is 2 MB of SAM and 5 MB of CLIP
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import TypeVar
 
 import torch
 from jaxtyping import UInt8
-from torch import Tensor, nn
+from torch import Tensor
 
 from glamm.errors import ConfigError
 from glamm.inference.content_cache import ContentCache
@@ -16,6 +18,8 @@ from glamm.models.clip.encoder import GlobalImageEncoder, ImageFeatures
 from glamm.models.glamm import GLaMM
 from glamm.models.sam.grounding_encoder import GroundingEncoder
 from glamm.typing import Size
+
+T = TypeVar("T")
 
 
 def remember_frozen_encoders(model: GLaMM, *, max_bytes: int) -> ContentCache:
@@ -44,35 +48,25 @@ def remember_frozen_encoders(model: GLaMM, *, max_bytes: int) -> ContentCache:
             "train.encoder_cache_mebibytes: both image encoders are trained, so that what they see changes: "
             "hold them still with train.optimizer.encoder_factor=0, or set it to 0"
         )
+    # an instance's own forward keeps the module, and with it the names of its weights
     if is_frozen[model.global_encoder]:
-        _replace_forward(model.global_encoder, _remembering_global(model.global_encoder, cache))
+        model.global_encoder.forward = _remembering_global(model.global_encoder, cache)
     if is_frozen[model.grounding_encoder]:
-        _replace_forward(
-            model.grounding_encoder, _remembering_grounding(model.grounding_encoder, cache)
-        )
+        model.grounding_encoder.forward = _remembering_grounding(model.grounding_encoder, cache)
     return cache
-
-
-def _replace_forward(module: nn.Module, forward: Callable[..., object]) -> None:
-    """Keeps the module, and with it the names of its weights."""
-    module.forward = forward
 
 
 def _remembering_global(
     encoder: GlobalImageEncoder, cache: ContentCache
-) -> Callable[[Tensor], ImageFeatures]:
+) -> Callable[..., ImageFeatures]:
     look = encoder.forward
 
     @torch.no_grad()
     def forward(global_pixels: UInt8[Tensor, "images 3 height width"]) -> ImageFeatures:
-        seen: list[ImageFeatures] = []
-        for pixels in global_pixels:
-            key = ("global", _digest(pixels))
-            features = cache.get(key, ImageFeatures)
-            if features is None:
-                features = look(pixels[None])
-                cache.put(key, features)
-            seen.append(features)
+        seen = [
+            _recall(cache, ("global", _digest(one)), ImageFeatures, partial(look, one[None]))
+            for one in global_pixels
+        ]
         levels = zip(*(features.levels for features in seen), strict=True)
         return ImageFeatures(
             torch.cat([features.tokens for features in seen]),
@@ -82,26 +76,34 @@ def _remembering_global(
     return forward
 
 
-def _remembering_grounding(
-    encoder: GroundingEncoder, cache: ContentCache
-) -> Callable[[Tensor, tuple[Size, ...]], Tensor]:
+def _remembering_grounding(encoder: GroundingEncoder, cache: ContentCache) -> Callable[..., Tensor]:
     look = encoder.forward
 
     @torch.no_grad()
     def forward(
         grounding_pixels: UInt8[Tensor, "images 3 side side"], resized_sizes: tuple[Size, ...]
     ) -> Tensor:
-        seen: list[Tensor] = []
-        for pixels, size in zip(grounding_pixels, resized_sizes, strict=True):
-            key = ("grounding", size, _digest(pixels))
-            embedding = cache.get(key, Tensor)
-            if embedding is None:
-                embedding = look(pixels[None], (size,))
-                cache.put(key, embedding)
-            seen.append(embedding)
-        return torch.cat(seen)
+        return torch.cat(
+            [
+                _recall(
+                    cache,
+                    ("grounding", size, _digest(one)),
+                    Tensor,
+                    partial(look, one[None], (size,)),
+                )
+                for one, size in zip(grounding_pixels, resized_sizes, strict=True)
+            ]
+        )
 
     return forward
+
+
+def _recall(cache: ContentCache, key: Hashable, kind: type[T], look: Callable[[], T]) -> T:
+    value = cache.get(key, kind)
+    if value is None:
+        value = look()
+        cache.put(key, value)
+    return value
 
 
 def _digest(pixels: UInt8[Tensor, "3 height width"]) -> bytes:

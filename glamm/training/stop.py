@@ -55,7 +55,7 @@ class StopRequest:
         if self._ends_at_once and error and not isinstance(error, InterruptedRun):
             raise self.interruption(
                 "nothing new was saved; the same command starts again"
-            ) from None
+            ) from error
 
     def interruption(self, outcome: str) -> InterruptedRun:
         """The error that ends the run, with the exit code that shells expect of the signal."""

@@ -27,7 +27,7 @@ def test_full_weights_stay():
 
 @pytest.mark.skipif(
     importlib.util.find_spec("torchao") is None,
-    reason="torchao is an extra, with which every start takes longer: pip install 'glamm[quantize]'",
+    reason="torchao slows every start down: make test runs this file again with it",
 )
 @pytest.mark.parametrize(("kind", "tolerance"), [("int8", 0.02), ("int4", 0.25)])
 def test_rounded_weights_are_near(kind, tolerance):

