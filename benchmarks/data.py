@@ -249,7 +249,13 @@ def resume_seconds(folder: Path, *, num_samples: int = 10_000_000, per_row: int 
         write_many(folder, num_samples, per_row)
     start = time.perf_counter()
     reader = ShardReader(folder)
-    mixture = Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_step=160)
+    mixture = Mixture(
+        reader.streams,
+        MixtureConfig(),
+        seed=0,
+        samples_per_step=160,
+        length_window=LoaderConfig().length_window,
+    )
     plan = mixture.at(31_415)
     places = [mixture.streams[draw.stream].places[draw.index] for draw in plan.draws]
     seconds = time.perf_counter() - start

@@ -102,6 +102,9 @@ def _sample(name: str, image: ImageRef, objects: tuple[Obj, ...], *, first: int)
     )
 
 
+_MOST_WORDS = 60  # in a conversation, of the made-up index
+
+
 def write_many(folder: Path, num_samples: int, per_row: int, *, rows_per_file: int = 128) -> None:
     """Index and streams of many samples; of the shards only the names and sizes, which is all that is looked at."""
     folder.mkdir()
@@ -115,7 +118,7 @@ def write_many(folder: Path, num_samples: int, per_row: int, *, rows_per_file: i
                 value
                 for row in range(rows_per_file)
                 for index_in_row in range(number, per_row, len(names))
-                for value in (row, index_in_row)
+                for value in (row, index_in_row, (row * 7 + index_in_row) % _MOST_WORDS)
             ]
             for number, group in enumerate(names)
         }
