@@ -43,7 +43,7 @@ BACKGROUNDS ?= $(PHOTOS)/backgrounds
 
 demo-photos: $(READY) ## the same on pasted photographs; CUTOUTS=... BACKGROUNDS=... for your own
 	$(if $(filter $(PHOTOS)/%,$(CUTOUTS) $(BACKGROUNDS)),scripts/fetch-photos $(PHOTOS))
-	python -m flows.apart photos --set synth.cutouts=$(abspath $(CUTOUTS)) --set synth.backgrounds=$(abspath $(BACKGROUNDS))
+	python -m flows.isolated_run photos --set synth.cutouts=$(abspath $(CUTOUTS)) --set synth.backgrounds=$(abspath $(BACKGROUNDS))
 
 test: $(READY) ## every test of a machine without a GPU
 	python -m pytest -n 2 --dist loadgroup -m "not gpu" -q

@@ -31,12 +31,12 @@ from torch import Tensor
 
 from glamm.config.data import LoaderConfig, MixtureConfig
 from glamm.config.model import ModelConfig
-from glamm.data.collate import PictureMaker
-from glamm.data.datamodule import TrainBatches
-from glamm.data.images import decode
-from glamm.data.mixture import Mixture
-from glamm.data.shards import ShardReader
+from glamm.data.loading.collate import PictureMaker
+from glamm.data.loading.datamodule import TrainBatches
+from glamm.data.loading.sampler import Mixture
+from glamm.data.shards.reader import ShardReader
 from glamm.geometry import masks
+from glamm.geometry.image_files import decode
 from glamm.geometry.preprocess import global_pixels, grounding_pixels
 from glamm.structures.batch import Batch
 from glamm.structures.sample import Sample, objects_by_id

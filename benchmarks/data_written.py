@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from glamm.data.shard_parts import Chunk, IndexWriter, Part
-from glamm.data.shards import ShardWriter
+from glamm.data.shards.reader import ShardWriter
+from glamm.data.shards.writer import Chunk, IndexWriter, Part
 from glamm.geometry import masks
 from glamm.structures.sample import ImageRef, Obj, Sample, Span, SpanKind, Task, Turn
 

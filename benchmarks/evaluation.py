@@ -13,8 +13,8 @@ import cv2
 import numpy as np
 
 from glamm.evaluation.caption_scorers import Meteor, tokenise
-from glamm.evaluation.gcg_data import GcgPair, Prediction, TruthImage, TruthMask
-from glamm.evaluation.java import find_java
+from glamm.evaluation.gcg.schema import GcgPair, Prediction, TruthImage, TruthMask
+from glamm.evaluation.java_runtime import find_java
 from glamm.evaluation.metrics.average_precision import coco_stats_compat, coco_stats_fixed
 from glamm.evaluation.metrics.captions import score_captions
 from glamm.evaluation.metrics.mask_iou import image_miou_compat, overlaps

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from flows.processes import ProcessGroups
+from flows.stage_process import ProcessGroups
 from flows.workspace import dvc_command, stage_environment
 from glamm.errors import InterruptedRun
 

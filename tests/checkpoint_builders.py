@@ -4,8 +4,8 @@ import json
 
 import torch
 
-from glamm.checkpoints.adapters.official import to_official
-from glamm.checkpoints.release import release_config
+from glamm.checkpoints.name_maps.official import to_official
+from glamm.checkpoints.write_release import release_config
 from glamm.models.glamm import GLaMM
 from glamm.text.tokenizer import embedded_tokenizer
 

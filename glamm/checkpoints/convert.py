@@ -1,314 +1,175 @@
-"""Read a GLaMM in anybody's layout into a model, tensor by tensor: never more than one shard above the model itself."""
+"""A conversion from end to end: read, write, read back, compare."""
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from glamm.checkpoints.adapters.lora import LoraWeights, split_lora, strip_wrappers
-from glamm.checkpoints.adapters.official import is_derived, rope_theta_of, to_ours
-from glamm.checkpoints.adapters.parts import clip_to_ours, llama_to_ours, sam_to_ours
-from glamm.checkpoints.derive import (
-    derive_clip,
-    derive_grounding,
-    derive_language,
-    derive_mask_decoder,
-    derive_region,
-    new_region,
-    release_compat,
+from glamm.allocator import give_back_freed_memory
+from glamm.checkpoints.load_foreign import Loaded, Sources, load_sources, merged
+from glamm.checkpoints.model_card import write_card
+from glamm.checkpoints.store import file_sha256, load_model, save_model
+from glamm.checkpoints.write_release import (
+    ADAPTER_FOLDER,
+    CLIP_FOLDER,
+    DEFAULT_SHARD_BYTES,
+    write_adapter,
+    write_release,
 )
-from glamm.checkpoints.store import CONFIG_FILE, WEIGHTS_FILE, read_config
-from glamm.checkpoints.weight_files import WeightFiles, open_weights, read_config_json
-from glamm.config.model import ModelConfig, SpecialTokens
 from glamm.errors import CheckpointError
 from glamm.models.glamm import GLaMM
-from glamm.text.tokenizer import Tokenizer
-
-OUR_CONFIG = "glamm_config"
-"""Key of a release-style config.json under which our own configuration stands, where we wrote it."""
-
-_INITIALISED = ("image_projector.", "region_encoder.", "text_to_mask_projector.")
-"""Parts that no published model but a GLaMM has."""
-
-_MOST_NAMES = 20
+from glamm.structures.batch import Batch
+from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
-    """Where the parts of a model come from.
+class WrittenFile:
+    """A file of the result.
 
     Args:
-        main: Our folder, a folder or file of the release, or a LLaMA's folder.
-        clip: CLIP's folder, for weights without it.
-        sam: SAM's file, for weights without it.
-        lora: A peft folder.
-        config: Folder with config.json and the tokenizer, for a `main` that is a single file.
+        path: Where.
+        num_bytes: Its size.
+        sha256: Its checksum.
     """
 
-    main: Path
-    clip: Path | None = None
-    sam: Path | None = None
-    lora: Path | None = None
-    config: Path | None = None
+    path: Path
+    num_bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model with its past.
+class Conversion:
+    """What was done.
+
+    Args:
+        files: All weight files that were written.
+        num_parameters: Of the model.
+        dtype: Of its weights.
+        initialised: Tensors that are random because no file had them.
+        probe: Largest absolute value of what was compared, by name: a probe of zeros would prove nothing.
+    """
+
+    files: tuple[WrittenFile, ...]
+    num_parameters: int
+    dtype: str
+    initialised: tuple[str, ...]
+    probe: Mapping[str, float]
+
+
+def convert(
+    sources: Sources,
+    out: Path,
+    *,
+    to_release: bool = False,
+    merges_lora: bool = True,
+    dtype: torch.dtype | None = None,
+    can_initialise: bool = False,
+    shard_bytes: int = DEFAULT_SHARD_BYTES,
+) -> Conversion:
+    """Bring a model into our layout or the release's, and prove that it is the same model.
+
+    The result is read back: on a probe, logits and masks must be equal to the last bit.
+
+    Args:
+        sources: What to read.
+        out: A folder that is empty or not there.
+        to_release: Write the release's names instead of ours.
+        merges_lora: Add low-rank weights to the model; False writes them beside it, in `adapter`.
+        dtype: Of the result; None keeps the files'.
+        can_initialise: As in `load_sources`.
+        shard_bytes: As in `write_release`.
+
+    Raises:
+        CheckpointError: Something cannot be read, or is not the same when it is read back.
+        EnvironmentFault: The disk is full.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise CheckpointError(f"{out}: is not empty. Name a new folder.")
+    loaded = load_sources(sources, dtype=dtype, can_initialise=can_initialise)
+    if merges_lora:
+        loaded = merged(loaded)
+    before = probe(loaded.model)
+    files = _write(loaded, out, to_release=to_release, shard_bytes=shard_bytes)
+    done = Conversion(
+        files=tuple(WrittenFile(one, one.stat().st_size, file_sha256(one)) for one in files),
+        num_parameters=sum(one.numel() for one in loaded.model.parameters()),
+        dtype=str(next(loaded.model.parameters()).dtype).removeprefix("torch."),
+        initialised=loaded.initialised,
+        probe={name: float(value.abs().max()) for name, value in before.items()},
+    )
+    write_card(out, loaded.model.config, done, origin=[str(one) for one in loaded.files])
+    kind = next(loaded.model.parameters()).dtype
+    del loaded  # one model at a time
+    give_back_freed_memory()
+    _compare(before, probe(_read_back(out, to_release=to_release).to(kind)), out)
+    return done
+
+
+def _write(loaded: Loaded, out: Path, *, to_release: bool, shard_bytes: int) -> list[Path]:
+    if to_release:
+        files = write_release(loaded.model, loaded.tokenizer, out, shard_bytes=shard_bytes)
+    else:
+        lineage = {"converted_from": {str(one): file_sha256(one) for one in loaded.files}}
+        save_model(loaded.model, out, tokenizer_model=loaded.tokenizer.model, lineage=lineage)
+        files = [out / "model.safetensors"]
+    if loaded.lora is not None:
+        files.append(write_adapter(loaded.lora, out / ADAPTER_FOLDER))
+    return files
+
+
+def _read_back(out: Path, *, to_release: bool) -> GLaMM:
+    if to_release:
+        return load_sources(Sources(out, clip=out / CLIP_FOLDER)).model
+    return load_model(out)[0]
+
+
+@torch.inference_mode()
+def probe(model: GLaMM) -> dict[str, Tensor]:
+    """Run every part of a model on fixed random input.
 
     Args:
         model: In evaluation mode.
-        tokenizer: The model's.
-        lora: Low-rank weights that are not merged yet; None without.
-        initialised: Tensors that no file had and that are random.
-        files: What was read.
-    """
-
-    model: GLaMM
-    tokenizer: Tokenizer
-    lora: LoraWeights | None
-    initialised: tuple[str, ...]
-    files: tuple[Path, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Some files, and how their names are translated; None is left out on purpose."""
-
-    files: WeightFiles
-    translate: Callable[[str], str | None]
-
-    def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        for theirs, tensor in self.files.tensors():
-            name = self._named(theirs)
-            if name is not None:
-                yield name, tensor
-
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        named = ((self._named(theirs), shape) for theirs, shape in self.files.shapes().items())
-        return {name: shape for name, shape in named if name is not None}
-
-    def _named(self, theirs: str) -> str | None:
-        try:
-            return self.translate(theirs)
-        except CheckpointError as error:
-            raise CheckpointError(f"{self.files.source}: {error}") from error
-
-
-def load_sources(
-    sources: Sources, *, dtype: torch.dtype | None = None, can_initialise: bool = False
-) -> Loaded:
-    """Build the model that some files hold.
-
-    Args:
-        sources: The files.
-        dtype: Of the model; None keeps the files'.
-        can_initialise: Let the projector, the region encoder and the text-to-mask projector be random where nothing
-            holds them.
 
     Returns:
-        The model; LoRA weights stand beside it, unmerged.
-
-    Raises:
-        CheckpointError: A file is missing, damaged or would run code; tensors are missing or left over; the message
-            lists them.
+        Logits of a prompt with a region in it, and low-resolution masks of its last two states.
     """
-    parts = _parts(sources)
-    shapes: dict[str, tuple[int, ...]] = {}
-    for part in parts:
-        shapes |= part.shapes()
-    tokenizer = Tokenizer.from_folder(_folder(sources))
-    config = _configuration(sources, shapes, tokenizer, can_initialise=can_initialise)
-    model = _build(config, dtype or _dtype_of(parts[0]))
-    lora, loaded = _fill(model, parts)
-    missing = sorted(model.state_dict().keys() - loaded)
-    if missing and not (can_initialise and all(one.startswith(_INITIALISED) for one in missing)):
-        raise CheckpointError(f"{sources.main}: {_listed(missing)} missing{_hint(missing)}")
-    files = tuple(path for part in parts for path in part.files.paths)
-    settings = _lora_settings(sources.lora, lora)
-    return Loaded(model.eval(), tokenizer, settings, tuple(missing), files)
+    random = torch.Generator().manual_seed(0)
+    config = model.config
+    side, square = config.global_encoder.image_size, config.grounding_encoder.image_size
+    tokens = config.special_tokens
+    ids = torch.tensor([[tokens.bos, IMAGE_PLACEHOLDER_ID, tokens.bbox, 5, tokens.seg, tokens.eos]])
 
+    def pixels(size: int) -> Tensor:
+        return torch.randint(0, 256, (1, 3, size, size), dtype=torch.uint8, generator=random)
 
-def _parts(sources: Sources) -> list[_Part]:
-    if (sources.main / CONFIG_FILE).is_file() and "weights_sha256" in read_config_json(
-        sources.main
-    ):
-        ours = WeightFiles(sources.main, (sources.main / WEIGHTS_FILE,))
-        parts = [_Part(ours, lambda name: name)]
-    else:
-        main = open_weights(sources.main)
-        is_release = any("grounding_encoder." in name for name in main.shapes())
-        parts = [_Part(main, _release_to_ours if is_release else _wrapped(llama_to_ours))]
-    if sources.clip:
-        parts.append(_Part(open_weights(sources.clip), clip_to_ours))
-    if sources.sam:
-        parts.append(_Part(open_weights(sources.sam), sam_to_ours))
-    if sources.lora:
-        parts.append(_Part(open_weights(sources.lora), _release_to_ours))
-        others = sources.lora / "non_lora_trainables.bin"
-        if others.is_file():
-            parts.append(_Part(open_weights(others), _release_to_ours))
-    return parts
-
-
-def _wrapped(translate: Callable[[str], str | None]) -> Callable[[str], str | None]:
-    return lambda name: translate(strip_wrappers(name))
-
-
-def _release_to_ours(name: str) -> str | None:
-    plain = strip_wrappers(name)
-    return None if is_derived(plain) else to_ours(plain)
-
-
-def _folder(sources: Sources) -> Path:
-    """With config.json and the tokenizer."""
-    if sources.config:
-        return sources.config
-    return sources.main if sources.main.is_dir() else sources.main.parent
-
-
-def _configuration(
-    sources: Sources,
-    shapes: Mapping[str, tuple[int, ...]],
-    tokenizer: Tokenizer,
-    *,
-    can_initialise: bool,
-) -> ModelConfig:
-    values = read_config_json(_folder(sources))
-    if "weights_sha256" in values:
-        return read_config(sources.main).model
-    if OUR_CONFIG in values:
-        return ModelConfig.model_validate(values[OUR_CONFIG])
-    clip_folder = sources.clip
-    if clip_folder is None:
-        raise CheckpointError(
-            f"{sources.main}: holds no global image encoder: name the folder of its CLIP with --clip"
-        )
-    language = derive_language(
-        values, shapes, rope_theta=float(values.get("rope_theta") or _stored_theta(sources.main))
+    batch = Batch(
+        global_pixels=pixels(side),
+        grounding_pixels=pixels(square),
+        input_ids=ids,
+        labels=torch.full_like(ids, IGNORE_LABEL),
+        attention_mask=torch.ones_like(ids, dtype=torch.bool),
+        image_index=torch.zeros(1, dtype=torch.long),
+        boxes_xyxy_unit=(torch.tensor([[0.1, 0.2, 0.7, 0.9]]),),
+        masks=(),
+        resized_sizes=((square, square),),
+        original_sizes=((square, square),),
+        sample_ids=("probe",),
     )
-    size = max(language.vocab_size, len(tokenizer))
-    has_region = any(name.startswith("region_encoder.") for name in shapes)
-    clip = derive_clip(
-        read_config_json(clip_folder), select_layer=values.get("mm_vision_select_layer", -2)
-    )
-    if not any(name.startswith("grounding_encoder.") for name in shapes):
-        raise CheckpointError(
-            f"{sources.main}: holds no grounding encoder: name SAM's file with --sam"
-        )
-    if not has_region and not can_initialise:
-        raise CheckpointError(
-            f"{sources.main}: holds no region encoder. To train a new one, say --init-missing."
-        )
-    config = ModelConfig(
-        global_encoder=clip,
-        language_model=language.model_copy(update={"vocab_size": size}),
-        grounding_encoder=derive_grounding(shapes),
-        mask_decoder=derive_mask_decoder(shapes),
-        special_tokens=SpecialTokens.from_tokenizer(tokenizer),
-        region_encoder=derive_region(shapes) if has_region else new_region(clip),
-    )
-    return release_compat(config) if has_region else config
+    prompt = model.build_prompt(batch, model.encode_image(batch.global_pixels))
+    states = model.language_model.model(inputs_embeds=prompt.embeddings).last_hidden_state
+    embeddings = model.encode_grounding(pixels(square), ((square, square),))
+    masks = model.decode_seg_states(states[0, -2:], embeddings, torch.zeros(2, dtype=torch.long))
+    return {"logits": model.language_model.lm_head(states).float(), "masks": masks.float()}
 
 
-def _stored_theta(source: Path) -> float:
-    frequencies = {
-        name: tensor for name, tensor in open_weights(source).tensors() if name.endswith("inv_freq")
-    }
-    return rope_theta_of(frequencies, default=10_000.0)
-
-
-def _dtype_of(part: _Part) -> torch.dtype:
-    """Of the first floating tensor."""
-    for _, tensor in part.tensors():
-        if tensor.is_floating_point():
-            return tensor.dtype
-    raise CheckpointError(f"{part.files.source}: holds no floating tensor")
-
-
-def _build(config: ModelConfig, dtype: torch.dtype) -> GLaMM:
-    former = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        return GLaMM.from_config(config).to(dtype)
-    finally:
-        torch.set_default_dtype(former)
-
-
-@torch.no_grad()
-def _fill(model: GLaMM, parts: list[_Part]) -> tuple[dict[str, Tensor], set[str]]:
-    """Copy every tensor to its place; low-rank ones are given back."""
-    places = model.state_dict()
-    loaded: set[str] = set()
-    lora: dict[str, Tensor] = {}
-    unexpected: list[str] = []
-    for part in parts:
-        for name, tensor in part.tensors():
-            if split_lora(name):
-                lora[name] = tensor.clone()
-            elif name not in places:
-                unexpected.append(name)
-            else:
-                _copy(places[name], tensor, name, part.files.source)
-                loaded.add(name)
-        if unexpected:
+def _compare(before: Mapping[str, Tensor], after: Mapping[str, Tensor], out: Path) -> None:
+    for name, value in before.items():
+        if not value.isfinite().all():
+            raise CheckpointError(f"{out}: the {name} of the probe are not all finite numbers")
+        if not torch.equal(value, after[name]):
+            worst = float((value - after[name]).abs().max())
             raise CheckpointError(
-                f"{part.files.source}: {_listed(unexpected)} left over: the model has no place for them"
+                f"{out}: read back, the {name} of the probe differ by {worst:.2g}: do not use this folder"
             )
-    return lora, loaded
-
-
-def _copy(place: Tensor, tensor: Tensor, name: str, source: Path) -> None:
-    is_vocabulary = name.endswith(("embed_tokens.weight", "lm_head.weight"))
-    if is_vocabulary and tensor.dim() == 2 and len(tensor) < len(place):
-        # tokens that were added: around the mean of the old ones, as usual
-        place[: len(tensor)] = tensor
-        place[len(tensor) :] = tensor.float().mean(0).to(place.dtype)
-        return
-    if place.shape != tensor.shape:
-        raise CheckpointError(
-            f"{source}: {name} has the shape {tuple(tensor.shape)}, the model needs {tuple(place.shape)}"
-        )
-    if place.is_floating_point() != tensor.is_floating_point():
-        raise CheckpointError(f"{source}: {name} is {tensor.dtype}, the model needs {place.dtype}")
-    place.copy_(tensor)
-
-
-def _lora_settings(folder: Path | None, weights: Mapping[str, Tensor]) -> LoraWeights | None:
-    if not weights:
-        return None
-    settings: Mapping[str, Any] = {}
-    if folder and (folder / "adapter_config.json").is_file():
-        settings = read_config_json(folder, "adapter_config.json")
-    return LoraWeights(dict(weights), alpha=float(settings.get("lora_alpha", 16)))
-
-
-def merged(loaded: Loaded) -> Loaded:
-    """Add the low-rank weights to what they stand beside, in place.
-
-    Raises:
-        CheckpointError: One stands beside nothing, or has other sizes.
-    """
-    if loaded.lora is None:
-        return loaded
-    loaded.lora.merge_into(loaded.model)
-    return replace(loaded, lora=None)
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:_MOST_NAMES])
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return f"{len(names)} tensors ({shown}{more}) are"
-
-
-def _hint(missing: list[str]) -> str:
-    if any(name.startswith("global_encoder.") for name in missing):
-        return ": name the folder of CLIP with --clip"
-    if any(name.startswith(("grounding_encoder.", "mask_decoder.")) for name in missing):
-        return ": name SAM's file with --sam"
-    if all(name.startswith(_INITIALISED) for name in missing):
-        return ". To train new ones, say --init-missing."
-    return ""

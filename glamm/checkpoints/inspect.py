@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from glamm.checkpoints.conversion import probe
+from glamm.checkpoints.convert import probe
 from glamm.checkpoints.store import LINEAGE_FILE, WEIGHTS_FILE, load_model, read_config
 from glamm.checkpoints.weight_files import open_weights
 from glamm.config.model import ModelConfig

@@ -42,8 +42,8 @@ def convert(  # noqa: PLR0913 - a model may be in five places
     import torch  # noqa: PLC0415 - keeps `glamm --help` quick
     from rich.console import Console  # noqa: PLC0415
 
-    from glamm.checkpoints.conversion import convert as run  # noqa: PLC0415
-    from glamm.checkpoints.convert import Sources  # noqa: PLC0415
+    from glamm.checkpoints.convert import convert as run  # noqa: PLC0415
+    from glamm.checkpoints.load_foreign import Sources  # noqa: PLC0415
 
     done = run(
         Sources(source, clip=clip, sam=sam, lora=lora, config=config),

@@ -33,10 +33,10 @@ def read(
 
     from rich.console import Console  # noqa: PLC0415
 
-    from glamm.data.describe import describe  # noqa: PLC0415
-    from glamm.data.reading import read_splits  # noqa: PLC0415
-    from glamm.data.records import Rejection  # noqa: PLC0415
-    from glamm.data.sources.registry import get_source  # noqa: PLC0415
+    from glamm.data.inspection.as_read import describe  # noqa: PLC0415
+    from glamm.data.preparation.read_checked import read_splits  # noqa: PLC0415
+    from glamm.data.readers.registry import get_source  # noqa: PLC0415
+    from glamm.data.record import Rejection  # noqa: PLC0415
     from glamm.errors import DataError, RequestError  # noqa: PLC0415
 
     chosen = get_source(source)
@@ -88,9 +88,9 @@ def prepare(
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     from glamm.config.params import load_params  # noqa: PLC0415
-    from glamm.data.blocks import Block  # noqa: PLC0415
-    from glamm.data.prepare import QUARANTINE  # noqa: PLC0415
-    from glamm.data.prepare import prepare as run  # noqa: PLC0415
+    from glamm.data.preparation.incremental import Block  # noqa: PLC0415
+    from glamm.data.preparation.prepare import QUARANTINE  # noqa: PLC0415
+    from glamm.data.preparation.prepare import prepare as run  # noqa: PLC0415
 
     config = load_params(params, set_).prepare
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
@@ -142,7 +142,7 @@ def store(shards: Path, out: Path) -> None:
     """
     from rich.console import Console  # noqa: PLC0415
 
-    from glamm.data.annotations_store import write_store  # noqa: PLC0415
+    from glamm.data.inspection.parquet import write_store  # noqa: PLC0415
 
     written, kept = write_store(shards, out)
     Console(stderr=True, soft_wrap=True).print(f"{written} files written, {kept} kept: {out}")
@@ -158,7 +158,7 @@ def stats(shards: Path, *, out: Path | None = None) -> None:
     """
     from rich.console import Console  # noqa: PLC0415
 
-    from glamm.data.statistics import count_shards, plots_of, write_page  # noqa: PLC0415
+    from glamm.data.inspection.statistics import count_shards, plots_of, write_page  # noqa: PLC0415
 
     console = Console(soft_wrap=True, markup=False, highlight=False)
     counted = count_shards(shards)
@@ -190,7 +190,7 @@ def view(shards: Path, *, out: Path, split: str = "train", first: int = 0, count
     """
     from rich.console import Console  # noqa: PLC0415
 
-    from glamm.data.view import write_view  # noqa: PLC0415
+    from glamm.data.inspection.html_viewer import write_view  # noqa: PLC0415
 
     shown = write_view(shards, out, split=split, first=first, count=count)
     Console(stderr=True, soft_wrap=True).print(f"{shown} pictures: {out}")

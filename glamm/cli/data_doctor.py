@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 if TYPE_CHECKING:
-    from glamm.data.doctor import Findings
+    from glamm.data.inspection.inventory import Findings
 
 
 def doctor(
@@ -27,7 +27,7 @@ def doctor(
 
     from rich.console import Console  # noqa: PLC0415
 
-    from glamm.data.doctor import compare, examine  # noqa: PLC0415
+    from glamm.data.inspection.inventory import compare, examine  # noqa: PLC0415
     from glamm.errors import DataError  # noqa: PLC0415
 
     console = Console(soft_wrap=True, markup=False, highlight=False)

@@ -12,8 +12,8 @@ from glamm.allocator import tune_allocator
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from glamm.evaluation.gcg_report import GcgReport
-    from glamm.evaluation.gcg_run import Progress
+    from glamm.evaluation.gcg.evaluate_folder import Progress
+    from glamm.evaluation.gcg.report import GcgReport
 
 app = App(
     name="evaluate", help="The paper's numbers, from a model or from a folder of predictions."
@@ -62,8 +62,8 @@ def gcg(  # noqa: PLR0913 - two ways in: a folder of predictions, or a model and
 
     from glamm.config.params import load_params  # noqa: PLC0415
     from glamm.errors import ConfigError  # noqa: PLC0415
-    from glamm.evaluation.gcg_report import refuse_faults, write_json  # noqa: PLC0415
-    from glamm.evaluation.gcg_run import evaluate_folder  # noqa: PLC0415
+    from glamm.evaluation.gcg.evaluate_folder import evaluate_folder  # noqa: PLC0415
+    from glamm.evaluation.gcg.report import refuse_faults, write_json  # noqa: PLC0415
 
     overrides = [*set_]
     overrides += [f"evaluate.similarity={codec.dumps(similarity)}"] if similarity else []
@@ -82,7 +82,7 @@ def gcg(  # noqa: PLR0913 - two ways in: a folder of predictions, or a model and
         written = json
     elif model and data and out and not (predictions or ground_truth or json):
         tune_allocator()
-        from glamm.evaluation.gcg_model import REPORT_JSON, evaluate_model  # noqa: PLC0415 - torch
+        from glamm.evaluation.gcg.evaluate_model import REPORT_JSON, evaluate_model  # noqa: PLC0415 - torch
 
         with _shown(console) as progress:
             report = evaluate_model(model, data, split, out, config, progress=progress)
@@ -115,7 +115,7 @@ def referring(
     from rich.console import Console  # noqa: PLC0415 - keeps `glamm --help` quick
     from rich.table import Table  # noqa: PLC0415
 
-    from glamm.evaluation.gcg_report import write_json  # noqa: PLC0415
+    from glamm.evaluation.gcg.report import write_json  # noqa: PLC0415
     from glamm.evaluation.referring_model import evaluate_referring  # noqa: PLC0415 - torch
 
     if json is not None:
@@ -142,7 +142,7 @@ def _shown(console: "Console") -> Iterator["Progress"]:
     from rich.progress import MofNCompleteColumn  # noqa: PLC0415
     from rich.progress import Progress as Bar  # noqa: PLC0415
 
-    from glamm.evaluation.gcg_run import Progress  # noqa: PLC0415
+    from glamm.evaluation.gcg.evaluate_folder import Progress  # noqa: PLC0415
 
     columns = (*Bar.get_default_columns(), MofNCompleteColumn())
     with Bar(*columns, console=console, transient=True) as bar:
@@ -163,7 +163,7 @@ def _tell(report: "GcgReport", written: Path | None) -> None:
     from rich.table import Table  # noqa: PLC0415
 
     from glamm.evaluation.findings import count_findings  # noqa: PLC0415
-    from glamm.evaluation.gcg import FIVE  # noqa: PLC0415
+    from glamm.evaluation.gcg.score import FIVE  # noqa: PLC0415
 
     table = Table(f"{report.split}, times 100", *FIVE)
     for name, scores in (("compat", report.result.compat), ("fixed", report.result.fixed)):

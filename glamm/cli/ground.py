@@ -36,8 +36,8 @@ def ground(
     """
     from rich.console import Console  # noqa: PLC0415 - keeps `glamm --help` quick
 
-    from glamm.inference.images import read_image  # noqa: PLC0415
-    from glamm.inference.packing import pack_answer  # noqa: PLC0415
+    from glamm.inference.answer_json import pack_answer  # noqa: PLC0415
+    from glamm.inference.image_io import read_image  # noqa: PLC0415
 
     boxes = [_parse_box(text) for text in box]
     if out is not None:

@@ -31,7 +31,7 @@ def package(
     from rich.console import Console  # noqa: PLC0415 - keeps `glamm --help` quick
 
     from glamm.config.params import load_params  # noqa: PLC0415
-    from glamm.serving.package import package as build  # noqa: PLC0415
+    from glamm.serving.bento_build import package as build  # noqa: PLC0415
 
     packed = build(model, out, load_params(params, set_).package, reports=reports)
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False, emoji=False)

@@ -23,7 +23,7 @@ def serve(
     from rich.console import Console  # noqa: PLC0415
 
     from glamm.errors import EnvironmentFault  # noqa: PLC0415
-    from glamm.serving.process import last_lines, running_service  # noqa: PLC0415
+    from glamm.serving.bento_process import last_lines, running_service  # noqa: PLC0415
     from glamm.serving.target import choose_target  # noqa: PLC0415
 
     console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)

@@ -7,8 +7,8 @@ from cyclopts import App, Parameter
 
 from glamm.config.params import load_params
 from glamm.config.training import Stage
-from glamm.training.processes import OtherProcesses
-from glamm.training.stop import StopRequest
+from glamm.training.rank_launcher import OtherProcesses
+from glamm.training.signals import StopRequest
 
 app = App(name="train", help="Train a model on shards and write its folder.")
 

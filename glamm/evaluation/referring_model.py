@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from glamm.checkpoints.store import load_model
-from glamm.data.collate import PictureMaker, collate
-from glamm.data.shards import ShardReader
+from glamm.data.loading.collate import PictureMaker, collate
+from glamm.data.shards.reader import ShardReader
 from glamm.errors import DataError
 from glamm.evaluation.metrics.referring import (
     ReferringImage,

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from pycocotools import mask as coco
 
-from glamm.data.sources import fields
+from glamm.data.parsing import json_fields
 from glamm.errors import DataError
 from glamm.geometry.masks import check_runs, run_lengths
 from glamm.structures.sample import Mask
@@ -21,11 +21,11 @@ def read_rle(value: object) -> tuple[Mask, str | None]:
 
     Upstream: pycocotools decodes runs that are too short without a word, as background. Kept, and named.
     """
-    record = fields.mapping(value, "segmentation")
+    record = json_fields.mapping(value, "segmentation")
     extent = record.get("size")
     if not isinstance(extent, list) or len(cast("list[Any]", extent)) != 2:
         raise DataError("needs a size [height, width]", field="segmentation")
-    size = fields.size(extent[0], extent[1], "segmentation")
+    size = json_fields.size(extent[0], extent[1], "segmentation")
     counts = record.get("counts")
     if isinstance(counts, list):
         return _compressed(cast("list[Any]", counts), size)

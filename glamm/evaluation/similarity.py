@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 from jaxtyping import Float32
 
-from glamm.data.sources.json_files import read_json
+from glamm.data.parsing.json_stream import read_json
 from glamm.errors import ConfigError, DataError, EnvironmentFault
 
 _MAX_TOKENS = 512

@@ -7,7 +7,7 @@ from jaxtyping import Float32
 from PIL import Image
 
 from glamm.geometry.masks import encode
-from glamm.inference.images import Pixels
+from glamm.inference.image_io import Pixels
 from glamm.inference.overlay import draw_overlay
 from glamm.structures.answer import GroundedAnswer
 from glamm.structures.sample import Mask

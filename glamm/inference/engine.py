@@ -19,12 +19,11 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from glamm.errors import BusyError, RequestError
-from glamm.inference.content_cache import ContentCache
-from glamm.inference.few_rows import FewRowsLinear
-from glamm.inference.job import Job
-from glamm.inference.key_values import KeyValues, RunningRows
-from glamm.inference.pictures import PictureEncoders
+from glamm.inference.image_embeddings import PictureEncoders
+from glamm.inference.kv_cache import KeyValues, RunningRows
+from glamm.inference.onednn_linear import FewRowsLinear
 from glamm.inference.prompts import embed_prompt, prefix_key, prefix_length
+from glamm.inference.request_state import Job
 from glamm.inference.requests import (
     Event,
     Generation,
@@ -34,6 +33,7 @@ from glamm.inference.requests import (
     NewToken,
 )
 from glamm.inference.sampling import choose_token
+from glamm.lru_cache import ContentCache
 from glamm.models.glamm import GLaMM
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from glamm.config.model import ModelConfig
 from glamm.errors import CheckpointError
 from glamm.inference.answer import Answer
 from glamm.inference.engine import Engine, EngineOptions
-from glamm.inference.images import ImageSource
+from glamm.inference.image_io import ImageSource
 from glamm.inference.session import DEFAULT_MAX_NEW_TOKENS, Session
 from glamm.models.glamm import GLaMM
 from glamm.text.tokenizer import Tokenizer

@@ -17,8 +17,8 @@ from glamm.geometry.masks import to_box
 from glamm.geometry.preprocess import global_pixels, grounding_pixels
 from glamm.inference.answer import Answer
 from glamm.inference.engine import Engine
-from glamm.inference.images import ImageSource, Pixels, read_image
-from glamm.inference.job import Job
+from glamm.inference.image_io import ImageSource, Pixels, read_image
+from glamm.inference.request_state import Job
 from glamm.inference.requests import GenerationOptions, GenerationRequest, NewMask
 from glamm.structures.answer import Phrase
 from glamm.text.conversation import PROMPT_STYLES, build_prompt, check_question

@@ -8,7 +8,7 @@ from bentoml.validators import ContentType
 from pydantic import Field
 
 from glamm.config.base import Config
-from glamm.inference.packing import PackedAnswer
+from glamm.inference.answer_json import PackedAnswer
 
 MAX_QUESTION_CHARACTERS = 4000
 
@@ -16,7 +16,7 @@ MAX_QUESTION_CHARACTERS = 4000
 class GroundForm(IODescriptor):
     """The fields of a question, sent as multipart/form-data.
 
-    This is the documentation; `glamm.serving.form` reads the body. BentoML's own reader takes text for a web address
+    This is the documentation; `glamm.serving.multipart_form` reads the body. BentoML's own reader takes text for a web address
     and fetches it, takes a question such as `42` for a number, and answers 500 where a form is broken.
 
     Args:
@@ -31,7 +31,7 @@ class GroundForm(IODescriptor):
 
     @classmethod
     async def from_http_request(cls, request: object, serde: object) -> "GroundForm":
-        """Leave the body to `glamm.serving.form.read_form`."""
+        """Leave the body to `glamm.serving.multipart_form.read_form`."""
         del request, serde
         return cls.model_construct(image=Path(), question="", boxes=[])
 

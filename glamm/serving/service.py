@@ -10,18 +10,18 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from glamm.errors import BusyError, GlammError, RequestError
-from glamm.inference.packing import pack_answer
-from glamm.serving.answering import AnsweringThreads
+from glamm.inference.answer_json import pack_answer
 from glamm.serving.body_limit import BodyLimit
-from glamm.serving.form import Question, read_form
 from glamm.serving.manifest import Manifest
-from glamm.serving.places import PAGE, find_places
+from glamm.serving.model_location import PAGE, find_places
+from glamm.serving.multipart_form import Question, read_form
 from glamm.serving.schemas import (
     ErrorResponse,
     GroundForm,
     GroundResponse,
     TimingsModel,
 )
+from glamm.serving.worker_pool import AnsweringThreads
 
 MAX_RUNNING = 16
 """Questions that are answered together."""

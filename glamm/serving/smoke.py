@@ -12,10 +12,10 @@ from PIL import Image
 
 from glamm.errors import EnvironmentFault, RequestError
 from glamm.geometry.masks import to_pixels_stack
-from glamm.inference.images import read_image
+from glamm.inference.image_io import read_image
 from glamm.inference.overlay import draw_overlay
-from glamm.serving.package import bentoml_environment, run_bentoml
-from glamm.serving.process import RunningService, free_port, last_lines, running_service
+from glamm.serving.bento_build import bentoml_environment, run_bentoml
+from glamm.serving.bento_process import RunningService, free_port, last_lines, running_service
 from glamm.serving.schemas import GroundResponse
 from glamm.structures.sample import Mask
 

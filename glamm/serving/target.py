@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glamm.errors import CheckpointError
-from glamm.serving.package import bentoml_environment, find_source
-from glamm.serving.places import MODEL_VARIABLE
+from glamm.serving.bento_build import bentoml_environment, find_source
+from glamm.serving.model_location import MODEL_VARIABLE
 from glamm.serving.smoke import import_bento
 
 SERVICE = "glamm.serving.service:GLaMMService"

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from glamm.synthetic import grounds, horizons
-from glamm.synthetic.grounds import Ground, GroundPainter
-from glamm.synthetic.horizons import UpperPainter
+from glamm.synthetic import backdrops, ground_textures
+from glamm.synthetic.backdrops import UpperPainter
+from glamm.synthetic.ground_textures import Ground, GroundPainter
 from glamm.synthetic.scene import Decor, Picture, Setting
 
 
@@ -44,52 +44,52 @@ PLACES: tuple[_Place, ...] = (
     _place(
         "Indoor", "Living space", "in a living room",
         "Rooms like this one are where people rest, eat and meet. Small things on the floor are easily overlooked, and a child or a guest may trip over them.",
-        upper=horizons.room, lower=grounds.planks,
+        upper=backdrops.room, lower=ground_textures.planks,
     ),
     _place(
         "Indoor", "Work space", "on a desk",
         "Desks hold what is needed for the day's work. Order on them saves time, and drinks are best kept away from paper and machines.",
-        upper=horizons.office, lower=grounds.desk,
+        upper=backdrops.office, lower=ground_textures.desk,
     ),
     _place(
         "Indoor", "Public space", "in a hall",
         "Halls are passed by many people every day. Their floors are hard and easy to clean, but they become slippery when wet.",
-        upper=horizons.hall, lower=grounds.tiles,
+        upper=backdrops.hall, lower=ground_textures.tiles,
     ),
     _place(
         "Indoor", "Industrial space", "in a workshop",
         "Workshops are built for heavy use. Goods are put down where there is room, so ways have to be kept free and loads must stand firmly.",
-        upper=horizons.bricks, lower=grounds.smooth,
+        upper=backdrops.bricks, lower=ground_textures.smooth,
     ),
     _place(
         "Outdoor", "Urban landscape", "on a square in the town",
         "Squares have been places of trade and of meeting for centuries. What is left there for long is usually taken away by the town.",
-        upper=horizons.town, lower=grounds.tiles,
+        upper=backdrops.town, lower=ground_textures.tiles,
     ),
     _place(
         "Outdoor", "Rural landscape", "in a field",
         "Fields are tilled to grow grain and vegetables. Foreign things in the soil can damage the machines at harvest.",
-        upper=horizons.hills, lower=grounds.furrows,
+        upper=backdrops.hills, lower=ground_textures.furrows,
     ),
     _place(
         "Outdoor", "Natural landscape", "on the grass",
         "Meadows below mountains feed cattle in summer and draw walkers. The weather can change there within an hour.",
-        upper=horizons.mountains, lower=grounds.grass,
+        upper=backdrops.mountains, lower=ground_textures.grass,
     ),
     _place(
         "Transportation", "Road", "on a road",
         "Roads carry goods and people. Anything that lies on them is a danger to drivers and should be removed or marked at once.",
-        upper=horizons.hills, lower=grounds.road,
+        upper=backdrops.hills, lower=ground_textures.road,
     ),
     _place(
         "Transportation", "Port and harbor", "by the sea",
         "Shores with a landing place have long lived from trade and fishing. The tide may carry away what is put down too near the water.",
-        upper=horizons.sea, lower=grounds.sand,
+        upper=backdrops.sea, lower=ground_textures.sand,
     ),
     _place(
         "Sports and recreation", "Sporting venue", "on a sports field",
         "Sports fields are marked with lines that rule the game. Before a match starts, everything that does not belong there is carried off.",
-        upper=horizons.stand, lower=grounds.pitch,
+        upper=backdrops.stand, lower=ground_textures.pitch,
     ),
 )  # fmt: skip
 """The landmarks of GranD's taxonomy that are drawn."""

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from glamm.geometry import masks
-from glamm.synthetic.pixels import spread
+from glamm.synthetic.array_types import spread
 from glamm.synthetic.scene import Look, Picture, Thing
 
 MIN_VISIBLE = 0.4  # of a sprite's own pixels; below, nobody could tell what it is

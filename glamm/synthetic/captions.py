@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from glamm.synthetic.naming import mentions
+from glamm.synthetic.referring_expressions import mentions
 from glamm.synthetic.relations import WORDINGS, Relation, relation_between
 from glamm.synthetic.scene import Scene
 from glamm.synthetic.text import (

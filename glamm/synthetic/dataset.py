@@ -18,7 +18,7 @@ from glamm.config.synthetic import SynthConfig
 from glamm.synthetic import records
 from glamm.synthetic.drawn import draw_scene
 from glamm.synthetic.files import claim, write_json, write_pickle, write_whole
-from glamm.synthetic.library import Library, open_library
+from glamm.synthetic.image_pool import Library, open_library
 from glamm.synthetic.parallel import Runner, runner
 from glamm.synthetic.pasted import paste_scene
 from glamm.synthetic.records import Record

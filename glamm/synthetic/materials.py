@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from glamm.synthetic.pixels import Gray, Layer, filled, spread
+from glamm.synthetic.array_types import Gray, Layer, filled, spread
 from glamm.synthetic.shapes import Sheet
 
 Color = tuple[int, int, int]

@@ -6,9 +6,9 @@ from jaxtyping import Float32
 
 from glamm.errors import DataError
 from glamm.synthetic import canvas
+from glamm.synthetic.array_types import filled, spread
 from glamm.synthetic.canvas import Sprite
-from glamm.synthetic.library import Bgra, Pool, Source, small_background, small_cutout
-from glamm.synthetic.pixels import filled, spread
+from glamm.synthetic.image_pool import Bgra, Pool, Source, small_background, small_cutout
 from glamm.synthetic.placement import Placement, Spot, back_to_front, depth_at, sample_count
 from glamm.synthetic.scene import Picture, Scene
 

@@ -10,7 +10,7 @@ import numpy as np
 from glamm.geometry import masks
 from glamm.structures.sample import Mask
 from glamm.synthetic.captions import dense_caption, grounded_caption, short_captions
-from glamm.synthetic.naming import references
+from glamm.synthetic.referring_expressions import references
 from glamm.synthetic.scene import Scene, Thing
 from glamm.synthetic.shapes import SHAPES
 from glamm.synthetic.text import GroundedText

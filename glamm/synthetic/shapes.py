@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from glamm.synthetic.pixels import Gray
+from glamm.synthetic.array_types import Gray
 
 _SUBSAMPLES = 4  # per pixel and axis
 _MARGIN_PX = 2

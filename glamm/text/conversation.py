@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from glamm.errors import RequestError
-from glamm.structures.ids import IGNORE_LABEL
-from glamm.text.special_tokens import (
+from glamm.special_tokens import (
     ADDED_TOKENS,
     BEGIN,
     BOX,
@@ -15,6 +14,7 @@ from glamm.text.special_tokens import (
     IMAGE_START,
     UNKNOWN,
 )
+from glamm.structures.ids import IGNORE_LABEL
 from glamm.text.tokenizer import Tokenizer
 
 _RESERVED = (*ADDED_TOKENS, IMAGE, BEGIN, END, UNKNOWN)

@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from glamm.special_tokens import ADDED_TOKENS, BOX, PHRASE_END, PHRASE_START, SEG
 from glamm.structures.sample import Span, SpanKind
-from glamm.text.special_tokens import ADDED_TOKENS, BOX, PHRASE_END, PHRASE_START, SEG
 
 _TAGS = re.compile("(" + "|".join(map(re.escape, ADDED_TOKENS)) + ")")
 _BLANKS = re.compile(r"\s+")

@@ -2,10 +2,10 @@
 
 import random
 
+from glamm.special_tokens import BOX
 from glamm.structures.sample import Sample, SpanKind, Target, Task, Turn
 from glamm.text.conversation import Round
 from glamm.text.grounded import render_grounded
-from glamm.text.special_tokens import BOX
 from glamm.text.templates import (
     CAPTION_QUESTIONS,
     GROUNDED_CONVERSATION_QUESTIONS,

@@ -13,8 +13,8 @@ from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 
 from glamm.errors import CheckpointError
+from glamm.special_tokens import ADDED_TOKENS, BEGIN, END, IMAGE, UNKNOWN
 from glamm.structures.ids import IMAGE_PLACEHOLDER_ID
-from glamm.text.special_tokens import ADDED_TOKENS, BEGIN, END, IMAGE, UNKNOWN
 
 SENTENCEPIECE_FILE = "tokenizer.model"
 FAST_FILE = "tokenizer.json"

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from glamm.training.run_folder import RunFolder
-from glamm.training.stop import StopRequest
+from glamm.training.signals import StopRequest
 
 
 def ends_a_step(trainer: lightning.Trainer, batch_index: int) -> bool:

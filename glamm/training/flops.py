@@ -19,7 +19,7 @@ from glamm.config.model import (
 )
 from glamm.models.glamm import GLaMM
 from glamm.models.glamm.losses import predicting_positions
-from glamm.models.glamm.shared_start import find_shared_starts
+from glamm.models.glamm.prefix_packing import find_shared_starts
 from glamm.models.glamm.splice import find_image_span
 from glamm.structures.batch import Batch
 from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID

@@ -16,13 +16,13 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from glamm.config.training import TrainConfig
-from glamm.data.collate import read_pixels
-from glamm.data.shards import ShardReader
+from glamm.data.loading.collate import read_pixels
+from glamm.data.shards.reader import ShardReader
 from glamm.geometry.preprocess import global_pixels
 from glamm.models.glamm import GLaMM
+from glamm.training.base_module import Ratio, StageModule
 from glamm.training.optimizer import build_optimizer
-from glamm.training.stage import Ratio, StageModule
-from glamm.training.words import count_vocabulary, patch_targets
+from glamm.training.patch_labels import count_vocabulary, patch_targets
 
 _NUM_WORDS = 512
 _PICTURES_COUNTED = 4000

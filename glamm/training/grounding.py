@@ -14,16 +14,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from glamm.config.training import TrainConfig
-from glamm.data.collate import read_pixels
-from glamm.data.shards import ShardReader
+from glamm.data.loading.collate import read_pixels
+from glamm.data.shards.reader import ShardReader
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.geometry.preprocess import grounding_pixels
 from glamm.models.glamm import GLaMM
 from glamm.models.glamm.losses import mask_losses
 from glamm.models.sam.mask_decoder import restore_mask_logits
+from glamm.training.base_module import Ratio, StageModule
 from glamm.training.optimizer import build_optimizer
-from glamm.training.stage import Ratio, StageModule
 from glamm.typing import Size
 
 _MASKS_A_PICTURE = 4

@@ -13,9 +13,9 @@ from glamm.errors import ConfigError
 from glamm.models.glamm import GLaMM
 from glamm.models.language.lora import add_lora, is_adapter, name_without_adapter
 from glamm.structures.batch import Batch
-from glamm.training.frozen import remember_frozen_encoders
+from glamm.training.base_module import Ratio, StageModule
+from glamm.training.frozen_encoder_cache import remember_frozen_encoders
 from glamm.training.optimizer import ENCODERS, build_optimizer
-from glamm.training.stage import Ratio, StageModule
 from glamm.training.strategy import is_sharded, join_unused_parts, shard
 
 

@@ -18,11 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from glamm.structures.batch import Batch
+from glamm.training.base_module import StageModule
 from glamm.training.callbacks import ends_a_step
 from glamm.training.flops import load_of, peak_flops, training_flops
 from glamm.training.joint import JointModule
 from glamm.training.run_folder import unwritable
-from glamm.training.stage import StageModule
 
 logger = logging.getLogger(__name__)
 

@@ -16,23 +16,23 @@ from torch.utils.data import DataLoader
 
 from glamm.checkpoints.store import save_model
 from glamm.config.training import TrainConfig
-from glamm.data.datamodule import GLaMMDataModule, StepLoader
-from glamm.data.shards import ShardReader
+from glamm.data.loading.datamodule import GLaMMDataModule, StepLoader
+from glamm.data.shards.reader import ShardReader
 from glamm.models.glamm import GLaMM
 from glamm.models.language.lora import merge_lora
 from glamm.text.tokenizer import Tokenizer
 from glamm.tracking.lineage import gather_lineage, shard_checksums
 from glamm.tracking.runs import Run, start_run
+from glamm.training.base_module import FirstBatches, StageModule
 from glamm.training.callbacks import KeepCheckpoints, StopOnSignal
 from glamm.training.global_encoder import GlobalEncoderModule, PatchBatches, read_vocabulary
 from glamm.training.grounding import GroundingModule, PromptBatches
+from glamm.training.initialization import Start, make_start
 from glamm.training.joint import JointModule
 from glamm.training.metrics import Metrics, peak_memory_mib
-from glamm.training.processes import is_first_process
+from glamm.training.rank_launcher import is_first_process
 from glamm.training.run_folder import CheckpointFiles, RunFolder, fingerprint, unwritable
-from glamm.training.stage import FirstBatches, StageModule
-from glamm.training.start import Start, make_start
-from glamm.training.stop import StopRequest
+from glamm.training.signals import StopRequest
 from glamm.training.strategy import gather_weights, is_sharded, make_strategy, whole_model
 from glamm.training.validation import Validation
 
@@ -105,7 +105,7 @@ def train(
 ) -> Mapping[str, float]:
     """Train a model and write its folder.
 
-    For more than one device every process calls this, within `glamm.training.processes.OtherProcesses`.
+    For more than one device every process calls this, within `glamm.training.rank_launcher.OtherProcesses`.
 
     Args:
         shards: Written by `glamm data prepare`.

@@ -17,9 +17,9 @@ from glamm.structures.ids import IGNORE_LABEL
 from glamm.text.grounded import parse_grounded
 from glamm.text.tokenizer import Tokenizer
 from glamm.tracking.runs import Picture, Run
+from glamm.training.base_module import Ratio
 from glamm.training.callbacks import ends_a_step
 from glamm.training.joint import JointModule
-from glamm.training.stage import Ratio
 from glamm.training.strategy import is_sharded
 
 

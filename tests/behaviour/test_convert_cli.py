@@ -57,8 +57,8 @@ def test_memory_is_the_model_and_one_shard(tmp_path):
     program = r"""
 import re, sys
 from pathlib import Path
-from glamm.checkpoints.conversion import convert, probe
-from glamm.checkpoints.convert import Sources
+from glamm.checkpoints.convert import convert, probe
+from glamm.checkpoints.load_foreign import Sources
 from glamm.checkpoints.store import load_model
 def peak():  # of this program: getrusage would begin with the peak of whoever started it
     return int(re.search(r'VmHWM:\s+(\d+)', Path('/proc/self/status').read_text())[1])

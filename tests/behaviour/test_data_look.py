@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from glamm.config.data import PrepareConfig
-from glamm.data.prepare import prepare
+from glamm.data.preparation.prepare import prepare
 from tests.data_builders import human_annotated_root
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]

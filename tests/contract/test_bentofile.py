@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 from glamm.config.package import PackageConfig
-from glamm.serving.package import packed_code
+from glamm.serving.bento_build import packed_code
 from glamm.serving.service import GLaMMService
 
 ROOT = Path(__file__).parents[2]

@@ -11,10 +11,10 @@ from pycocotools import mask as coco
 
 from glamm.evaluation.caption_scorers import Meteor
 from glamm.evaluation.findings import Finding, FindingKind
-from glamm.evaluation.gcg import GcgResult, evaluate_gcg
-from glamm.evaluation.gcg_predictions import pair_with_predictions
-from glamm.evaluation.gcg_truth import read_truth
-from glamm.evaluation.java import find_java
+from glamm.evaluation.gcg.ground_truth import read_truth
+from glamm.evaluation.gcg.predictions import pair_with_predictions
+from glamm.evaluation.gcg.score import GcgResult, evaluate_gcg
+from glamm.evaluation.java_runtime import find_java
 from glamm.evaluation.metrics.referring import compare_image, score_compat, score_fixed
 from glamm.evaluation.similarity import open_similarity
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from glamm.checkpoints.adapters.official import into_official
+from glamm.checkpoints.name_maps.official import into_official
 from glamm.evaluation.conformance import read_set, run_case, run_conformance
 from glamm.evaluation.conformance.layout import read_json
 from glamm.evaluation.conformance.pixels import compute_pixels

@@ -10,8 +10,8 @@ from PIL import Image
 
 from glamm.config.package import PackageConfig
 from glamm.errors import CheckpointError, EnvironmentFault, RequestError
-from glamm.serving.package import PackedBento, bentoml_environment, package
-from glamm.serving.process import free_port, running_service
+from glamm.serving.bento_build import PackedBento, bentoml_environment, package
+from glamm.serving.bento_process import free_port, running_service
 from glamm.serving.smoke import smoke
 from glamm.serving.target import choose_target
 from tests.serving.taught import LINEAGE, QUESTION, WORDS, draw_picture

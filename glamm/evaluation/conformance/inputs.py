@@ -10,9 +10,9 @@ from torch import Tensor
 from glamm.errors import DataError
 from glamm.evaluation.conformance.layout import Case, ConformanceSet
 from glamm.inference.requests import GenerationRequest
+from glamm.special_tokens import END
 from glamm.structures.batch import Batch
 from glamm.structures.ids import IGNORE_LABEL
-from glamm.text.special_tokens import END
 
 _ANSWER_STARTS = "ASSISTANT:"
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from glamm.checkpoints import read_weights
-from glamm.checkpoints.adapters.official import rope_theta_of
+from glamm.checkpoints.name_maps.official import rope_theta_of
 from glamm.config.model import (
     CompatConfig,
     GlobalEncoderConfig,

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from glamm.checkpoints import read_weights
-from glamm.checkpoints.adapters.official import to_official, to_ours
+from glamm.checkpoints.name_maps.official import to_official, to_ours
 from glamm.errors import DataError
 from glamm.evaluation.conformance.compare import (
     RELATIVE_FLOOR,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glamm.checkpoints import load_weights, write_weights
-from glamm.checkpoints.adapters.official import from_official
+from glamm.checkpoints.name_maps.official import from_official
 from glamm.errors import DataError, EnvironmentFault
 from glamm.evaluation.conformance.compare import (
     Comparison,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from glamm.checkpoints.adapters.official import to_official
+from glamm.checkpoints.name_maps.official import to_official
 from glamm.evaluation.conformance.inputs import build_batch, encode_texts
 from glamm.evaluation.conformance.layout import Case, ConformanceSet
 from glamm.evaluation.conformance.probe import Recording, record

@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from scipy.optimize import linear_sum_assignment
 
-from glamm.evaluation.gcg_data import GcgPair
+from glamm.evaluation.gcg.schema import GcgPair
 from glamm.geometry.masks import area
 from glamm.structures.sample import Mask
 

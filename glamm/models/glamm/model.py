@@ -18,7 +18,7 @@ from glamm.models.clip.encoder import GlobalImageEncoder, ImageFeatures
 from glamm.models.clip.projector import ImageProjector
 from glamm.models.glamm.losses import mask_losses, predicting_positions, token_losses
 from glamm.models.glamm.output import GLaMMOutput
-from glamm.models.glamm.shared_start import find_shared_starts
+from glamm.models.glamm.prefix_packing import find_shared_starts
 from glamm.models.glamm.splice import check_counts, check_mask_sizes, find_image_span, place_regions
 from glamm.models.language.causal import LanguageModel, build_language_model
 from glamm.models.region.encoder import RegionEncoder

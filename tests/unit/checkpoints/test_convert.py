@@ -9,12 +9,12 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import CLIPVisionModel, LlamaConfig, LlamaForCausalLM
 
-from glamm.checkpoints.conversion import convert, probe
-from glamm.checkpoints.convert import Sources, load_sources
+from glamm.checkpoints.convert import convert, probe
 from glamm.checkpoints.inspect import describe, verify
-from glamm.checkpoints.release import write_release
+from glamm.checkpoints.load_foreign import Sources, load_sources
 from glamm.checkpoints.store import load_model
 from glamm.checkpoints.weight_files import open_weights
+from glamm.checkpoints.write_release import write_release
 from glamm.errors import CheckpointError
 from glamm.models.glamm import GLaMM
 from glamm.text.tokenizer import embedded_tokenizer
@@ -244,8 +244,8 @@ def published(size):
     [("b", 12, 12, (2, 5, 8, 11)), ("l", 24, 16, (5, 11, 17, 23)), ("h", 32, 16, (7, 15, 23, 31))],
 )
 def test_published_sams_are_understood(size, layers, heads, sees_all):
-    from glamm.checkpoints.adapters.parts import sam_to_ours  # noqa: PLC0415
-    from glamm.checkpoints.derive import derive_grounding, derive_mask_decoder  # noqa: PLC0415
+    from glamm.checkpoints.infer_config import derive_grounding, derive_mask_decoder  # noqa: PLC0415
+    from glamm.checkpoints.name_maps.parts import sam_to_ours  # noqa: PLC0415
     from glamm.models.sam.grounding_encoder import GroundingEncoder  # noqa: PLC0415
 
     shapes = {

@@ -4,7 +4,7 @@ import json
 import pytest
 import torch
 
-from glamm.checkpoints.adapters.official import (
+from glamm.checkpoints.name_maps.official import (
     from_official,
     into_official,
     is_derived,

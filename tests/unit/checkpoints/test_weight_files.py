@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from glamm.checkpoints.convert import Sources, load_sources
+from glamm.checkpoints.load_foreign import Sources, load_sources
 from glamm.checkpoints.weight_files import open_weights
 from glamm.errors import CheckpointError
 from tests.checkpoint_builders import official, write_folder

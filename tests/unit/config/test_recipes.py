@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from glamm.config.params import load_params
-from glamm.data.sources.registry import SOURCES
+from glamm.data.readers.registry import SOURCES
 
 RECIPES = sorted((Path(__file__).parents[3] / "recipes").glob("*.yaml"))
 OF_THE_RELEASE = [path for path in RECIPES if not path.stem.startswith("tiny")]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from glamm.evaluation.gcg_data import GcgPair, Prediction, TruthImage, TruthMask
+from glamm.evaluation.gcg.schema import GcgPair, Prediction, TruthImage, TruthMask
 from glamm.geometry.masks import area, encode
 from glamm.structures.sample import Mask
 

@@ -16,9 +16,9 @@ import pytest
 from glamm.cli import main
 from glamm.config.evaluation import EvaluateConfig
 from glamm.evaluation.findings import FindingKind
-from glamm.evaluation.gcg_predict import open_job, predict
-from glamm.evaluation.gcg_truth import read_truth
-from glamm.evaluation.java import find_java
+from glamm.evaluation.gcg.generate import open_job, predict
+from glamm.evaluation.gcg.ground_truth import read_truth
+from glamm.evaluation.java_runtime import find_java
 from glamm.geometry.masks import encode
 from glamm.inference.predictor import GroundedPredictor
 from tests.serving.taught import QUESTION, draw_picture, teach

@@ -5,7 +5,7 @@ import torch
 
 from glamm.config.data import PrepareConfig
 from glamm.config.synthetic import SynthConfig
-from glamm.data.prepare import prepare
+from glamm.data.preparation.prepare import prepare
 from glamm.errors import DataError
 from glamm.evaluation.referring_model import evaluate_referring
 from glamm.models.glamm import GLaMM

@@ -5,7 +5,7 @@ import pytest
 
 from glamm.geometry import masks
 from glamm.synthetic.captions import grounded_caption
-from glamm.synthetic.naming import mentions
+from glamm.synthetic.referring_expressions import mentions
 from glamm.synthetic.scene import Look, Scene, Thing
 from glamm.synthetic.text import Mention, assemble, with_article
 

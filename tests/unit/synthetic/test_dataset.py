@@ -11,8 +11,8 @@ import pytest
 from pycocotools import mask as coco
 
 from glamm.config.synthetic import SynthConfig
-from glamm.data.records import Rejection
-from glamm.data.sources import grand, granddf_ha_gcg, granddf_val_test, refcocog
+from glamm.data.readers import grand, granddf_ha_gcg, grandf_eval, refcocog
+from glamm.data.record import Rejection
 from glamm.errors import DataError
 from glamm.synthetic.dataset import write_dataset
 
@@ -75,7 +75,7 @@ def test_referring_expressions_are_about_the_pictures_of_val(root: Path) -> None
 
 def test_the_readers_take_everything(root: Path) -> None:
     for source, split, count in (
-        (grand, "train", 40), (granddf_ha_gcg, "train", 40), (granddf_val_test, "val", 6), (granddf_val_test, "test", 6),
+        (grand, "train", 40), (granddf_ha_gcg, "train", 40), (grandf_eval, "val", 6), (grandf_eval, "test", 6),
     ):  # fmt: skip
         found = list(source.read(root, split))
         assert not [item for item in found if isinstance(item, Rejection)]

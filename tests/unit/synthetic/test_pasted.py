@@ -13,7 +13,7 @@ from glamm.config.synthetic import SynthConfig
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.synthetic.dataset import write_dataset
-from glamm.synthetic.library import Library, open_library
+from glamm.synthetic.image_pool import Library, open_library
 from glamm.synthetic.pasted import paste_scene
 
 Digest = Callable[[Path], dict[str, bytes]]

@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glamm.errors import RequestError
+from glamm.special_tokens import ADDED_TOKENS
 from glamm.structures.ids import IGNORE_LABEL
 from glamm.text.conversation import (
     PROMPT_STYLES,
@@ -12,7 +13,6 @@ from glamm.text.conversation import (
     contains_reserved_word,
     encode_conversation,
 )
-from glamm.text.special_tokens import ADDED_TOKENS
 from glamm.text.tokenizer import embedded_tokenizer
 
 TOKENIZER = embedded_tokenizer()

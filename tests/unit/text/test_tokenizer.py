@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glamm.errors import CheckpointError
+from glamm.special_tokens import ADDED_TOKENS
 from glamm.structures.ids import IMAGE_PLACEHOLDER_ID
-from glamm.text.special_tokens import ADDED_TOKENS
 from glamm.text.tokenizer import Tokenizer, embedded_tokenizer
 
 TOKENIZER = embedded_tokenizer()

@@ -9,9 +9,9 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from glamm.config.model import SpecialTokens
 from glamm.errors import CheckpointError
+from glamm.special_tokens import ADDED_TOKENS
 from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
 from glamm.text.conversation import PROMPT_STYLES, Round, encode_conversation
-from glamm.text.special_tokens import ADDED_TOKENS
 from glamm.text.tokenizer import FastTokenizer, Tokenizer, control_names
 
 NAMES = control_names("<|im_start|>", "<|im_end|>", "<|endoftext|>")

@@ -6,8 +6,8 @@ from torch import nn
 
 from glamm.errors import CheckpointError, ConfigError
 from glamm.models.glamm import GLaMM
+from glamm.training.base_module import seed_pass
 from glamm.training.joint import JointModule
-from glamm.training.stage import seed_pass
 from tests.model_builders import CONFIG, build_batch
 from tests.training_builders import train_config
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from glamm.data.datamodule import GLaMMDataModule
-from glamm.data.shards import ShardReader
+from glamm.data.loading.datamodule import GLaMMDataModule
+from glamm.data.shards.reader import ShardReader
 from glamm.errors import DataError
 from glamm.training.global_encoder import GlobalEncoderModule, PatchBatches, read_vocabulary
 from glamm.training.grounding import GroundingModule, PromptBatches
+from glamm.training.initialization import make_start
 from glamm.training.joint import JointModule, mask_overlaps
-from glamm.training.start import make_start
 from tests.training_builders import train_config
 
 STEPS = 30

@@ -6,9 +6,9 @@ import pytest
 
 from glamm.errors import CheckpointError, DataError, EnvironmentFault
 from glamm.tracking.offline import read_run
+from glamm.training.initialization import make_start
 from glamm.training.metrics import read_metrics
 from glamm.training.run import train
-from glamm.training.start import make_start
 from tests.training_builders import save_micro, train_config
 
 pytestmark = pytest.mark.slow

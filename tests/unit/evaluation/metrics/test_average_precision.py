@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glamm.evaluation.gcg_data import GcgPair
+from glamm.evaluation.gcg.schema import GcgPair
 from glamm.evaluation.metrics.average_precision import (
     coco_stats_compat,
     coco_stats_fixed,

@@ -1,0 +1,1 @@
+"""What people look at: as read, inventory, statistics, pages, tables."""

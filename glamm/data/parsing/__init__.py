@@ -1,0 +1,1 @@
+"""Parsing that readers and the evaluator share: JSON, COCO, LMDB, pickles, paths."""

@@ -1,0 +1,1 @@
+"""From records to training shards: check, normalize, write block by block."""

@@ -1,0 +1,99 @@
+"""Captions of pictures in COCO's form: several a picture."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from glamm.data.parsing import json_fields
+from glamm.data.parsing.coco_json import CocoFile, Key
+from glamm.data.parsing.image_refs import find_picture, stated_size
+from glamm.data.record import Record, Rejection
+from glamm.errors import DataError
+from glamm.structures.sample import ImageRef, Sample, Task, Turn
+
+
+def read_captions(
+    root: Path,
+    content: CocoFile,
+    images: tuple[str, ...],
+    *,
+    name: str,
+    split: str,
+    home: str,
+) -> Iterator[Record | Rejection]:
+    """Yield the captions of every picture, a sample each.
+
+    Args:
+        root: Of the data set.
+        content: Its file.
+        images: Folders that pictures may be in.
+        name: Of the data set.
+        split: Of the samples.
+        home: How records name the file.
+    """
+    for number, image in content.images.items():
+        record = f"image {number}"
+        place = f"{home}#{record}"
+        findings: list[Rejection] = []
+        try:
+            picture = find_picture(
+                root, images, json_fields.text(image, "file_name"), size=stated_size(image)
+            )
+            captions, samples = captions_of(
+                content, number, picture, name=name, split=split, report=findings.append
+            )
+        except DataError as error:
+            yield Rejection(content.file, record, error.reason, error.field, place=place)
+            continue
+        yield from findings
+        if not captions:
+            yield Rejection(content.file, record, "has no caption", place=place)
+            continue
+        yield Record(place, content.file, samples, {"captions": captions})
+
+
+def captions_of(
+    content: CocoFile,
+    number: Key,
+    picture: ImageRef,
+    *,
+    name: str,
+    split: str,
+    report: Callable[[Rejection], None],
+) -> tuple[list[dict[str, Any]], tuple[Sample, ...]]:
+    """The captions of one picture, as JSON and as samples; `report` is told what is no caption."""
+    captions: list[dict[str, Any]] = []
+    for annotation in content.annotations.get(number, []):
+        found = _caption(annotation, content.file, number)
+        if isinstance(found, Rejection):
+            report(found)
+        else:
+            captions.append(found)
+    samples = tuple(
+        _sample(caption, picture, name=name, split=split, number=number) for caption in captions
+    )
+    return captions, samples
+
+
+def _caption(annotation: json_fields.Json, file: str, number: Key) -> dict[str, Any] | Rejection:
+    where = f"annotation {annotation['id']}.caption"
+    try:
+        text = json_fields.text(annotation, "caption").strip()
+    except DataError as error:
+        return Rejection(file, f"image {number}", error.reason, where, is_whole=False)
+    if not text:
+        return Rejection(file, f"image {number}", "has no words", where, is_whole=False)
+    return {"annotation_id": annotation["id"], "text": text}
+
+
+def _sample(
+    caption: dict[str, Any], picture: ImageRef, *, name: str, split: str, number: Key
+) -> Sample:
+    return Sample(
+        sample_id=f"{name}/{split}/{number}/{caption['annotation_id']}",
+        task=Task.IMAGE_CAPTIONING,
+        dataset=name,
+        split=split,
+        image=picture,
+        turns=(Turn("user", None), Turn("assistant", caption["text"])),
+    )

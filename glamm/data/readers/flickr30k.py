@@ -1,0 +1,162 @@
+"""Flickr30k's captions with boxes for their phrases, in MDETR's form: one picture row a caption.
+
+Source: spec of GranD-f (c) and of region captioning (B.2.5).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from glamm.data.inspection.shown import shown_object, shown_span
+from glamm.data.parsing import json_fields
+from glamm.data.parsing.box_filter import MIN_SIDE, Boxed, LeftOut, boxed
+from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
+from glamm.data.parsing.coco_segmentation import usable_box
+from glamm.data.parsing.dataset_paths import find_file
+from glamm.data.parsing.image_refs import find_picture, stated_size
+from glamm.data.parsing.phrase_spans import Range, checked_range, settle_spans
+from glamm.data.record import Record, Rejection
+from glamm.errors import DataError
+from glamm.structures.sample import Mask, Obj, Sample, Span, SpanKind, Task, Turn
+from glamm.typing import Size
+
+_MIN_WORDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _Phrase:
+    """A phrase's place with one of its objects, as the file has it and as it is trained."""
+
+    place: Range
+    further: list[Any]
+    seen: Obj
+    trained: Obj
+
+
+@dataclass(frozen=True, slots=True)
+class Flickr:
+    """Where captions with boxes are.
+
+    Args:
+        name: Of the data set.
+        task: What it teaches.
+        files: Paths that a split's file may have, by split.
+        images: Folders that pictures may be in.
+        mask_field: Where a mask is; None for boxes alone.
+        talk: Makes turns from a caption, its spans and its objects.
+    """
+
+    name: str
+    task: Task
+    files: dict[str, tuple[str, ...]]
+    images: tuple[str, ...]
+    mask_field: str | None
+    talk: Callable[[str, tuple[Span, ...]], tuple[Turn, ...]]
+
+    def is_in(self, root: Path) -> bool:
+        """Whether the data set is below a folder."""
+        return any(find_file(root, names) for names in self.files.values())
+
+    def read(self, root: Path, split: str) -> Iterator[Record | Rejection]:
+        """Yield a record a caption; annotations of one phrase are one span.
+
+        Upstream: only the first span of an annotation counts, here too; repeated spans corrupt the release's text.
+        """
+        path = find_file(root, self.files.get(split, ()))
+        if path is None:
+            return
+        content = read_coco(root, path)
+        yield from content.findings
+        read = partial(self._read_caption, root, split, content)
+        yield from read_images(content, read, name=content.file)
+
+    def _read_caption(
+        self, root: Path, split: str, content: CocoFile, number: Key
+    ) -> Iterator[Record | Rejection]:
+        image = content.images[number]
+        record = f"image {number}"
+        caption = json_fields.text(image, "caption")
+        picture = find_picture(
+            root, self.images, json_fields.text(image, "file_name"), size=stated_size(image)
+        )
+        if min(picture.size) < MIN_SIDE:
+            raise DataError(f"picture side below {MIN_SIDE} px")
+        if len(caption.split()) < _MIN_WORDS:
+            raise DataError(f"caption has fewer than {_MIN_WORDS} words")
+        phrases: list[_Phrase] = []
+        left_out: list[LeftOut] = []
+        for item in boxed(content.annotations.get(number, []), picture.size):
+            phrase = self._phrase(item, caption, picture.size)
+            if isinstance(phrase, _Phrase):
+                phrases.append(phrase)
+            else:
+                left_out.append(phrase)
+        for item in left_out:
+            yield item.rejection(content.file, record, f"{content.file}#{record}")
+        shown = _grouped(phrases)
+        kept, gone = settle_spans(span for span, _ in shown)
+        for span in gone:
+            reason = f"'{caption[span.start : span.end]}' overlaps a longer phrase"
+            yield Rejection(content.file, record, reason, "tokens_positive", is_whole=False)
+        sample = Sample(
+            sample_id=f"{self.name}/{split}/{number}",
+            task=self.task,
+            dataset=self.name,
+            split=split,
+            image=picture,
+            objects=tuple(phrase.trained for phrase in phrases),
+            turns=self.talk(caption, kept) if kept else (),
+        )
+        told: dict[str, Any] = {
+            "text": caption,
+            "objects": [shown_object(phrase.seen, {"bbox_source": "file"}) for phrase in phrases],
+            "spans": [
+                shown_span(caption, span) | ({"further_spans_in_file": further} if further else {})
+                for span, further in shown
+            ],
+            "annotations_left_out": [item.shown() for item in left_out],
+        }
+        yield Record(f"{content.file}#{record}", content.file, (sample,), told, hidden=("turns",))
+
+    def _phrase(self, item: Boxed | LeftOut, caption: str, size: Size) -> _Phrase | LeftOut:
+        if isinstance(item, LeftOut):
+            return item
+        try:
+            tokens = json_fields.items(item.annotation, "tokens_positive")
+            mask = self._mask(item.annotation, size)
+        except DataError as error:
+            return LeftOut(item.id, error.reason, error.field)
+        place = checked_range(tokens[0] if tokens else None, caption)
+        if place is None:
+            return LeftOut(item.id, "is no range of the caption", "tokens_positive")
+        box = usable_box(item.box, mask, size=size)
+        if box is None:
+            return LeftOut(item.id, "box outside the picture")
+        seen = Obj(id=item.id, box=item.box, mask=mask)
+        return _Phrase(place, tokens[1:], seen, replace(seen, box=box))
+
+    def _mask(self, annotation: json_fields.Json, size: Size) -> Mask | None:
+        if self.mask_field is None:
+            return None
+        mask = json_fields.rle(annotation.get(self.mask_field), self.mask_field)
+        if mask.size != size:
+            raise DataError(
+                f"mask is {mask.size}, the picture {size} (height, width)", field=self.mask_field
+            )
+        return mask
+
+
+def _grouped(phrases: list[_Phrase]) -> list[tuple[Span, list[Any]]]:
+    """Phrases of one place are one span, in the order of the text."""
+    groups: dict[Range, list[_Phrase]] = {}
+    for phrase in phrases:
+        groups.setdefault(phrase.place, []).append(phrase)
+    return [
+        (
+            Span(*place, SpanKind.SEG, tuple(phrase.seen.id for phrase in group)),
+            [span for phrase in group for span in phrase.further],
+        )
+        for place, group in sorted(groups.items())
+    ]

@@ -1,0 +1,1 @@
+"""The files that training reads: their codec, writer and reader."""

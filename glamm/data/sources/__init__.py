@@ -1,1 +1,0 @@
-"""One data set a file, each a reader that yields samples."""

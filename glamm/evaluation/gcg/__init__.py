@@ -1,0 +1,1 @@
+"""Grounded conversation generation: the paper's five numbers."""

@@ -1,0 +1,235 @@
+from dataclasses import fields
+
+import pytest
+import torch
+from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from glamm.config.data import LoaderConfig, MixtureConfig
+from glamm.config.model import ModelConfig
+from glamm.data.loading.collate import PictureMaker
+from glamm.data.loading.datamodule import GLaMMDataModule, Scenes, TrainBatches
+from glamm.data.loading.sampler import Mixture
+from glamm.data.shards.reader import ShardReader, ShardWriter
+from glamm.data.task_groups import GROUP_OF_TASK
+from glamm.structures.sample import Task
+from glamm.text.tokenizer import embedded_tokenizer
+from tests.data_builders import OBJECTS, SIZE, row
+
+TOKENIZER = embedded_tokenizer()
+CONFIG = ModelConfig.tiny(vocab_size=len(TOKENIZER))
+NAMES = {
+    "talk": "gcg",
+    "second": "gcg",
+    "refer": "refseg",
+    "region": "region_caption",
+    "caption": "caption",
+}
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shards")
+    for split, seeds in (("train", range(12)), ("val", range(20, 25))):
+        writer = ShardWriter(folder / split, shard_bytes=20_000)
+        for seed in seeds:
+            writer.add(row(seed), row(seed)[0].image.data)
+        writer.close()
+    return folder
+
+
+def module(shards, *, steps_per_epoch=10, accumulation=1, seed=0, length_window=4, **config):
+    return GLaMMDataModule(
+        shards,
+        model_config=CONFIG,
+        tokenizer=TOKENIZER,
+        config=LoaderConfig(batch_size=3, length_window=length_window, **config),
+        seed=seed,
+        steps_per_epoch=steps_per_epoch,
+        accumulation=accumulation,
+    )
+
+
+def same(one, two):
+    assert one.sample_ids == two.sample_ids
+    for item in fields(one):
+        if item.name == "sample_ids":
+            continue
+        torch.testing.assert_close(getattr(one, item.name), getattr(two, item.name), rtol=0, atol=0)
+    return True
+
+
+def group(batch):
+    [found] = {GROUP_OF_TASK[Task(NAMES[name.rpartition("/")[2]])] for name in batch.sample_ids}
+    return found
+
+
+def ids(loader):
+    return [batch.sample_ids for batch in loader]
+
+
+def test_batch_has_one_kind_of_conversation(shards):
+    kinds = [group(batch) for batch in module(shards, steps_per_epoch=60).train_dataloader()]
+
+    assert len(set(kinds)) == 4
+
+
+@pytest.mark.slow
+def test_batches_do_not_depend_on_the_number_of_workers(shards):
+    alone = list(module(shards, num_workers=0).train_dataloader())
+    helped = list(module(shards, num_workers=2).train_dataloader())
+
+    assert len(alone) == len(helped) == 10
+    assert all(same(one, two) for one, two in zip(alone, helped, strict=True))
+
+
+@pytest.mark.parametrize("stop", [1, 4, 10, 13])
+def test_loader_goes_on_where_its_state_was_saved(shards, stop):
+    whole = module(shards).train_dataloader()
+    expected = [*ids(whole), *ids(whole), *ids(whole)]
+    first = module(shards).train_dataloader()
+    seen = []
+    while len(seen) < stop:
+        for batch in first:
+            seen.append(batch.sample_ids)
+            if len(seen) == stop:
+                state = first.state_dict()
+                break
+
+    second = module(shards).train_dataloader()
+    second.load_state_dict(state)
+    while len(seen) < 30:
+        seen += ids(second)
+
+    assert seen == expected
+
+
+def test_epochs_of_the_run_differ(shards):
+    loader = module(shards).train_dataloader()
+
+    assert ids(loader) != ids(loader)
+
+
+def test_passes_of_a_step_train_the_same_kind(shards):
+    kinds = [
+        group(batch)
+        for batch in module(shards, steps_per_epoch=30, accumulation=4).train_dataloader()
+    ]
+
+    assert len(kinds) == 120
+    steps = [kinds[first : first + 4] for first in range(0, 120, 4)]
+    assert all(len(set(step)) == 1 for step in steps)
+    assert len({step[0] for step in steps}) == 4
+
+
+def test_two_devices_share_what_one_would_train(shards):
+    reader = ShardReader(shards / "train")
+    maker = PictureMaker(model_config=CONFIG, tokenizer=TOKENIZER, seed=0, flip_probability=0.0)
+
+    def batches(*, rank, world_size, batch_size):
+        return TrainBatches(
+            reader=reader,
+            mixture=Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_step=8),
+            maker=maker,
+            pad_id=0,
+            config=LoaderConfig(batch_size=batch_size),
+            accumulation=1,
+            rank=rank,
+            world_size=world_size,
+        )
+
+    one = batches(rank=0, world_size=1, batch_size=8)
+    two = [batches(rank=rank, world_size=2, batch_size=4) for rank in range(2)]
+
+    for step in range(10):
+        shared = [two[rank][step] for rank in range(2)]
+        assert one[step].sample_ids == sum((batch.sample_ids for batch in shared), ())
+        assert group(shared[0]) == group(shared[1])
+
+
+def test_picture_brings_further_conversations_of_its_kind(shards):
+    only = MixtureConfig(referring_segmentation=0, region_captioning=0, image_captioning=0)
+
+    batch = next(iter(module(shards, mixture=only, conversations_per_image=2).train_dataloader()))
+
+    assert batch.image_index.tolist() == [0, 0, 1, 1, 2, 2]
+    assert len(batch.global_pixels) == 3
+
+
+def test_validation_is_every_grounded_conversation_once(shards):
+    loader = module(shards).val_dataloader()
+
+    names = [name for batch in loader for name in batch.sample_ids]
+
+    assert len(loader) == 4
+    assert len(names) == len(set(names)) == 10
+    assert names == [
+        name for batch in module(shards, seed=0).val_dataloader() for name in batch.sample_ids
+    ]
+
+
+def test_validation_without_a_split_is_empty(shards, tmp_path):
+    (tmp_path / "train").symlink_to(shards / "train")
+
+    assert list(module(tmp_path).val_dataloader()) == []
+
+
+def test_scenes_are_pictures_with_their_objects(shards):
+    scenes = Scenes(shards, split="val")
+
+    pixels, sample = scenes[2]
+
+    assert len(scenes) == 5
+    assert pixels.shape == (*SIZE, 3)
+    assert sample.objects == OBJECTS
+
+
+class Recorder(LightningModule):
+    """Writes down what it trains on."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(()))
+        self.seen = []
+
+    def transfer_batch_to_device(self, batch, *_):
+        return batch
+
+    def training_step(self, batch, _):
+        self.seen.append(batch.sample_ids)
+        return self.weight**2
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+def fit(shards, folder, *, max_steps, checkpoint=None):
+    recorder = Recorder()
+    trainer = Trainer(
+        max_steps=max_steps,
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+        callbacks=[
+            ModelCheckpoint(folder, every_n_train_steps=1, save_top_k=-1, filename="{step}")
+        ],
+    )
+    trainer.fit(recorder, datamodule=module(shards, steps_per_epoch=5), ckpt_path=checkpoint)
+    return recorder.seen
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore:.*isinstance.treespec:FutureWarning")
+@pytest.mark.parametrize("stop", [3, 5, 7], ids=["within an epoch", "at its end", "in the second"])
+def test_trainer_resumes_with_the_next_batch(shards, tmp_path, stop):
+    whole = fit(shards, tmp_path / "whole", max_steps=12)
+
+    before = fit(shards, tmp_path / "part", max_steps=stop)
+    after = fit(
+        shards, tmp_path / "part", max_steps=12, checkpoint=tmp_path / f"part/step={stop}.ckpt"
+    )
+
+    assert len(whole) == 12
+    assert before + after == whole

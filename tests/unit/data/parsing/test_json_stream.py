@@ -1,0 +1,95 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glamm.data.parsing import json_stream
+from glamm.data.parsing.json_stream import read_json, stream_list
+from glamm.errors import DataError
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    values=st.lists(VALUES, max_size=6),
+    indent=st.sampled_from([None, 1]),
+    ascii_=st.booleans(),
+    block=st.integers(1, 9),
+)
+def test_stream_is_the_same_as_reading_all(tmp_path_factory, values, indent, ascii_, block):
+    path = tmp_path_factory.mktemp("json") / "list.json"
+    path.write_text(json.dumps(values, indent=indent, ensure_ascii=ascii_), encoding="utf-8")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_stream, "_BLOCK", block)
+        assert list(stream_list(path)) == values
+
+
+@given(cut=st.floats(0, 0.999), block=st.integers(1, 40))
+def test_stream_of_a_cut_file_ends_with_an_error(tmp_path_factory, cut, block):
+    path = tmp_path_factory.mktemp("json") / "list.json"
+    text = json.dumps([{"a": 1, "b": "text"}] * 3)
+    path.write_text(text[: int(cut * len(text))])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_stream, "_BLOCK", block)
+        with pytest.raises(DataError, match=r"is not the expected JSON"):
+            list(stream_list(path))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "must be a list"),
+        (b'{"a": 1}', "must be a list"),
+        (b"[1 2]", r"expected ',' or '\]' after a record at line 1 \(character 3\)"),
+        (b"[1]\n[2]", r"more after the end of the list at line 2 \(character 4\)"),
+        (b'[1,\n2,\n{"a" 3}]', r"line 3 \(character 12\)"),
+        (b"[" + b"1" * 5000 + b"]", "Exceeds the limit"),
+        (b"[" * 100_000, "nested too deeply|Expecting value"),
+    ],
+    ids=["empty", "object", "no comma", "two lists", "no colon", "long number", "deep"],
+)
+def test_broken_list_is_named_with_its_position(tmp_path, content, message):
+    path = tmp_path / "list.json"
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match=message) as caught:
+        list(stream_list(path))
+
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"a": ', r"line 1, column 7 \(character 6\)"),
+        (b"1" * 5000, "Exceeds the limit"),
+        (b"\xff", "line 1, column 1"),
+        (b"[" * 100_000, "nested too deeply"),
+    ],
+    ids=["cut", "long number", "no utf-8", "deep"],
+)
+def test_broken_file_is_named_with_its_position(tmp_path, content, message):
+    path = tmp_path / "file.json"
+    path.write_bytes(content)
+
+    with pytest.raises(DataError, match=message):
+        read_json(path)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"none.json: cannot be read"):
+        read_json(tmp_path / "none.json")
+
+
+def test_bytes_that_are_no_text_spoil_only_their_own_words(tmp_path):
+    path = tmp_path / "list.json"
+    path.write_bytes(b'["caf\xe9", "tea"]')
+
+    assert list(stream_list(path)) == read_json(path) == ["caf\udce9", "tea"]

@@ -1,0 +1,53 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from glamm.data.parsing.phrase_spans import locate, settle_spans
+from glamm.structures.sample import Span, SpanKind
+
+
+@pytest.mark.parametrize(
+    ("phrase", "hint", "taken", "place"),
+    [
+        ("a cube", None, (), (0, 6)),
+        ("A CUBE", [11, 17], (), (11, 17)),
+        ("a cube", [3, 9], (), (0, 6)),
+        ("a cube", None, [(0, 6)], (11, 17)),
+        ("cub", None, (), (2, 5)),
+        ("ball", None, (), (26, 30)),
+        ("a dog", None, (), None),
+        ("", None, (), None),
+    ],
+    ids=[
+        "first",
+        "by its offsets",
+        "wrong offsets",
+        "next free",
+        "part of a word",
+        "whole word",
+        "absent",
+        "empty",
+    ],
+)
+def test_phrase_is_found(phrase, hint, taken, place):
+    assert locate("A cube and a cube, balls, ball", phrase, hint=hint, taken=taken) == place
+
+
+def test_offsets_count_code_points_whatever_lower_case_does():
+    assert locate("İİ café \N{GRINNING FACE} cube", "CUBE") == (10, 14)
+
+
+RANGES = st.tuples(st.integers(0, 20), st.integers(1, 6)).map(lambda pair: (pair[0], sum(pair)))
+
+
+@given(ranges=st.lists(RANGES, max_size=8))
+def test_settled_spans_are_sorted_disjoint_and_lose_nothing_unsaid(ranges):
+    spans = [Span(start, end, SpanKind.SEG, (index,)) for index, (start, end) in enumerate(ranges)]
+
+    kept, gone = settle_spans(spans)
+
+    assert all(one.end <= two.start for one, two in pairwise(kept))
+    ids = sorted(number for span in (*kept, *gone) for number in span.object_ids)
+    assert ids == list(range(len(ranges)))

@@ -1,0 +1,55 @@
+from dataclasses import replace
+
+import pytest
+
+from glamm.data.preparation.check import Checked, check
+from glamm.data.record import Record
+from glamm.structures.sample import Target
+from tests.data_builders import grounded, jpeg, referring
+
+
+@pytest.fixture
+def on_disk(tmp_path):
+    """Put a sample's picture where a reader would have found it."""
+
+    def put(sample):
+        path = tmp_path / sample.image.key
+        path.write_bytes(jpeg())
+        return replace(sample, image=replace(sample.image, path=str(path), data=None))
+
+    return put
+
+
+def test_bad_target_goes_and_the_others_stay(on_disk):
+    sample = on_disk(referring())
+    targets = (*sample.targets, Target("the [SEG]", sample.targets[0].object_ids), Target(" ", ()))
+
+    checked = check(Record("a.json#1", "a.json", (replace(sample, targets=targets),)))
+
+    assert isinstance(checked, Checked)
+    assert checked.record.samples[0].targets == sample.targets
+    assert [item.field for item in checked.rejections] == [
+        f"targets[{len(sample.targets)}]",
+        f"targets[{len(sample.targets) + 1}]",
+    ]
+
+
+def test_record_without_a_good_target_is_left_out(on_disk):
+    sample = on_disk(referring())
+
+    rejections = check(
+        Record("a.json#1", "a.json", (replace(sample, targets=(Target("<p>", ()),)),))
+    )
+
+    assert isinstance(rejections, tuple)
+    assert rejections[-1].is_whole
+    assert rejections[-1].place == "a.json#1"
+
+
+def test_record_that_teaches_nothing_is_passed_on_to_be_shown(on_disk):
+    record = Record("a.json#1", "a.json", (replace(on_disk(grounded()), turns=()),))
+
+    checked = check(record)
+
+    assert isinstance(checked, Checked)
+    assert not checked.record.teaches

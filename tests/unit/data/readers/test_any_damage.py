@@ -1,0 +1,111 @@
+"""Whatever is changed in a data set's files, its reader yields good records and named rejections, or one DataError."""
+
+import copy
+import json
+import pickle  # noqa: TID251 - rewrites the references of RefCOCO
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from glamm.data.inspection.as_read import describe
+from glamm.data.preparation.check import Checked
+from glamm.data.preparation.read_checked import read_splits
+from glamm.data.preparation.validate import find_faults
+from glamm.data.readers.registry import SOURCES
+from glamm.data.record import Rejection
+from tests.data_builders import FORMATS
+from tests.own_data import OWN
+
+NAMES = sorted({path.name for path in FORMATS.iterdir()} | OWN.keys())
+JUNK = st.sampled_from([
+    None, True, 0, -1, 10**30, 1.5, float("nan"), float("inf"), -1e308, 1e9, "", "x", "\ud800", "a" * 500,
+    "../../etc/passwd", "/etc/passwd", "a\0b", "<image>", "[SEG]", [], [[]], [None], {}, {"a": 1}, [1, 2, 3, 4],
+    [[1, 2], [3, 4]], [[1, 2, 3]], {"size": [1, 1], "counts": "x"}, {"size": [2, 2], "counts": [4]},
+    {"size": [10**9, 10**9], "counts": ""}, [[0, 0, 1e7, 1e7, 5, 5]], [[1, 1] * 3], [-1],
+])  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def data_set(request, tmp_path_factory):
+    """A copy that may be changed, and what its files were."""
+    root = tmp_path_factory.mktemp("set")
+    if request.param in OWN:
+        OWN[request.param](root)
+    else:
+        shutil.copytree(FORMATS / request.param / "root", root, dirs_exist_ok=True)
+    kinds = {".json", ".p", ".jsonl", ".xml", ".png", ".mdb", ".txt"}
+    files = sorted(path for path in root.rglob("*") if path.suffix in kinds)
+    return request.param, root, {path: path.read_bytes() for path in files}
+
+
+def places(value, path=()):
+    """Where something can be put instead."""
+    if path:
+        yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()  # fmt: skip
+    for key, part in inner:
+        yield from places(part, (*path, key))
+
+
+def changed(value, data):
+    """A value with one of its parts replaced, gone or said twice."""
+    value = copy.deepcopy(value)
+    *path, last = data.draw(st.sampled_from(list(places(value)) or [()])) or [None]
+    owner = value
+    for key in path:
+        owner = owner[key]
+    if last is None:
+        return data.draw(JUNK)
+    kind = data.draw(st.sampled_from(["replace", "replace", "drop", "repeat"]))
+    if kind == "drop":
+        del owner[last]
+    elif kind == "repeat" and isinstance(owner, list):
+        owner.append(copy.deepcopy(owner[last]))
+    else:
+        owner[last] = data.draw(JUNK)
+    return value
+
+
+def damaged(path: Path, content: bytes, data) -> bytes:
+    if data.draw(st.booleans()):
+        if path.suffix == ".json":
+            return json.dumps(changed(json.loads(content), data)).encode()
+        if path.suffix == ".p":
+            return pickle.dumps(changed(pickle.loads(content), data), 2)  # noqa: S301 - our own
+        if path.suffix == ".jsonl":
+            lines = [json.loads(line) for line in content.splitlines()]
+            return "\n".join(map(json.dumps, changed(lines, data))).encode()
+    edits = st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), max_size=20)
+    spoilt = bytearray(content)
+    for place, value in data.draw(edits):
+        spoilt[place] = value
+    return bytes(spoilt[: data.draw(st.integers(0, len(spoilt)))])
+
+
+@settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(data=st.data())
+def test_damage_costs_records_and_nothing_else(data_set, data):
+    name, root, files = data_set
+    path = data.draw(st.sampled_from(sorted(files)))
+    source = SOURCES[name]
+    path.write_bytes(damaged(path, files[path], data))
+    try:
+        source.is_in(root)
+        found = list(read_splits(source, root))
+        tables, faults = source.beside(root)
+        told = json.dumps(describe(source, root, [*found, *faults]) | tables, ensure_ascii=False)
+    finally:
+        path.write_bytes(files[path])
+
+    assert told
+    for item in found:
+        assert isinstance(item, Checked | Rejection)
+        if isinstance(item, Rejection):
+            assert str(item).encode()
+            assert item.reason
+            assert item.file
+        elif item.record.teaches:
+            assert not [fault for sample in item.record.samples for fault in find_faults(sample)]

@@ -1,0 +1,276 @@
+"""The release's layouts in miniature, with what their maker knows to be in them."""
+
+import json
+import shutil
+
+import pytest
+
+from glamm.data.inspection.as_read import describe
+from glamm.data.preparation.check import Checked
+from glamm.data.preparation.read_checked import read_checked
+from glamm.data.readers.registry import SOURCES, find_sources
+from glamm.data.record import Rejection
+from glamm.errors import DataError
+from glamm.geometry.image_files import decode
+from tests.data_builders import BAD_FORMATS, FORMATS
+
+OFFICIAL = sorted(path.name for path in FORMATS.iterdir())
+
+
+def test_every_layout_of_the_release_has_its_miniature():
+    assert set(OFFICIAL) <= set(SOURCES)
+    assert len(OFFICIAL) == 23
+
+
+def read(name, root):
+    return describe(SOURCES[name], root, read_checked(SOURCES[name], root))
+
+
+def differences(expected, found, place=""):
+    """Everything in `expected` that is not the same in `found`; probes are the maker's own points."""
+    if isinstance(expected, dict):
+        missing = [f"{place}.{key} is missing" for key in expected if key not in found]
+        return missing + [
+            line
+            for key in expected.keys() & found.keys() - {"probes_x_y_r_g_b"}
+            for line in differences(expected[key], found[key], f"{place}.{key}")
+        ]
+    if isinstance(expected, list):
+        if len(expected) != len(found):
+            return [f"{place} has {len(found)} things, not {len(expected)}"]
+        pairs = enumerate(zip(expected, found, strict=True))
+        return [line for i, pair in pairs for line in differences(*pair, f"{place}[{i}]")]
+    same = abs(expected - found) < 1e-4 if isinstance(expected, float) else expected == found
+    return [] if same else [f"{place} is {found}, not {expected}"]
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_reader_finds_what_the_maker_put_in(name):
+    root = FORMATS / name / "root"
+    expected = json.loads((FORMATS / name / "expected.json").read_text())
+
+    found = read(name, root)
+
+    assert differences(expected["samples"], found["samples"]) == []
+    assert differences(expected["dropped"], found["dropped"]) == []
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_pictures_are_delivered_in_the_frame_of_the_annotations(name):
+    root = FORMATS / name / "root"
+    expected = json.loads((FORMATS / name / "expected.json").read_text())
+    found = [item for item in read_checked(SOURCES[name], root) if isinstance(item, Checked)]
+
+    for sample, item in zip(expected["samples"], found, strict=True):
+        image = item.record.samples[0].image
+        pixels = decode(item.picture, size=image.size)
+        for x, y, *colour in sample["image"]["probes_x_y_r_g_b"]:
+            assert abs(pixels[y, x].astype(int) - colour).max() <= 6, image.key
+
+
+@pytest.mark.parametrize(
+    ("name", "documented", "in_the_code"),
+    [
+        ("granddf_ha_gcg", "GranDf_HA_images/train", "GranDf/GranDf_HA_images/train"),
+        ("granddf_val_test", "GranDf_HA_images/val_test", "GranDf/GranDf_HA_images/val_test"),
+        ("grand", "GranD/annotations", "GranD_Data/annotations"),
+        ("coco_stuff", "coco_stuff/train2017", "Semantic_Segm/cocostuff/train2017"),
+        ("mapillary", "mapillary", "Semantic_Segm/mapillary"),
+        ("paco_lvis", "paco_lvis", "Semantic_Segm/paco_lvis"),
+        ("paco_lvis", "coco_2017", "Semantic_Segm/coco_2017"),
+        ("pascal_part", "pascal_part", "Semantic_Segm/pascal_part"),
+        ("refcoco", "coco_2014/train2014", "Refer_Segm/coco_2014/train2014"),
+        ("grefcoco", "coco_2014/train2014", "Refer_Segm/coco_2014/train2014"),
+        ("refcoco_region", "coco_2014/train2014", "RefCoco_Reg/coco_2014"),
+        ("flickr30k_region", "RefCoco_Reg/mdetr_annotations", "flikcr_30k/mdetr_annotations"),
+        ("flickr30k_region", "flikcr_30k/train", "flikcr_30k/flickr30k-images"),
+    ],
+)
+def test_both_places_of_files_are_accepted(tmp_path, name, documented, in_the_code):
+    shutil.copytree(FORMATS / name / "root", tmp_path, dirs_exist_ok=True)
+    (tmp_path / in_the_code).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / documented).rename(tmp_path / in_the_code)
+
+    there, here = read(name, FORMATS / name / "root"), read(name, tmp_path)
+
+    for one, other in zip(there["samples"], here["samples"], strict=True):
+        for key in {"objects", "targets", "regions", "spans"} & one.keys():
+            assert one[key] == other[key]
+
+
+def test_files_in_a_folder_named_after_a_split_belong_to_it(tmp_path):
+    shutil.copytree(FORMATS / "grand/root", tmp_path, dirs_exist_ok=True)
+    (tmp_path / "GranD/annotations/val").mkdir()
+    (tmp_path / "GranD/annotations/sa_8503.json").rename(
+        tmp_path / "GranD/annotations/val/sa_8503.json"
+    )
+
+    splits = {
+        item.record.samples[0].image.key: item.record.samples[0].split
+        for item in read_checked(SOURCES["grand"], tmp_path)
+        if isinstance(item, Checked)
+    }
+
+    assert splits.pop("sa_8503.jpg") == "val"
+    assert set(splits.values()) == {"train"}
+    assert len(splits) == 4
+
+
+def test_grand_picture_teaches_every_kind_of_conversation():
+    found = [
+        item
+        for item in read_checked(SOURCES["grand"], FORMATS / "grand/root")
+        if isinstance(item, Checked)
+    ]
+
+    samples = {sample.sample_id: sample for sample in found[0].record.samples}
+
+    assert [name.rpartition("/")[2] for name in samples] == [
+        "dense", "short0", "short1", "caption0", "caption1", "refer", "region",
+    ]  # fmt: skip
+    assert [target.text for target in samples["grand/train/sa_8501/refer"].targets] == [
+        "a blue diamond on a soft background",
+        "shiny diamond",
+        "a green triangle seen from the side",
+    ]
+
+
+def test_grand_is_read_from_its_tables_where_there_are_no_files(tmp_path):
+    shutil.copytree(FORMATS / "grand/root", tmp_path, dirs_exist_ok=True)
+    expected = json.loads((FORMATS / "grand/expected.json").read_text())
+
+    shutil.rmtree(tmp_path / "GranD")
+    found = read("grand", tmp_path)["samples"]
+
+    assert [(s["image"]["file"][-11:], s["split"]) for s in found] == [
+        ("sa_8501.jpg", "train"),
+        ("sa_8502.jpg", "train"),
+        ("sa_8503.jpg", "train"),
+        ("sa_8504.jpg", "val"),
+        ("sa_8505.jpg", "val"),
+    ]
+    for one, other in zip(expected["samples"][:4], found, strict=False):
+        assert other["objects"] == [o for o in one["objects"] if not o["floating"]]
+        assert other["short"] == one["short"]
+
+
+def test_grand_without_its_table_of_objects_takes_them_from_captions_and_expressions(tmp_path):
+    shutil.copytree(FORMATS / "grand/root", tmp_path, dirs_exist_ok=True)
+    expected = json.loads((FORMATS / "grand/expected.json").read_text())
+
+    shutil.rmtree(tmp_path / "GranD")
+    shutil.rmtree(tmp_path / "GranD_Data/Grand_Object_Level_lmdb")
+    found = read("grand", tmp_path)["samples"]
+
+    assert [s["short"] for s in found] == [s["short"] for s in expected["samples"][:4]]
+    assert found[0]["objects"][0]["attributes"] == [
+        "a blue diamond on a soft background",
+        "shiny diamond",
+    ]
+
+
+def test_tables_of_grand_are_shown_as_they_are():
+    expected = json.loads((FORMATS / "grand/expected.json").read_text())
+
+    told, faults = SOURCES["grand"].beside(FORMATS / "grand/root")
+
+    assert faults == []
+    assert told["tables"] == expected["tables"]
+    lost = expected["images_lost_by_the_preparation_steps"]
+    assert told["images_lost_by_the_preparation_steps"] == lost
+
+
+def test_damaged_table_is_named_and_the_others_are_read(tmp_path):
+    shutil.copytree(FORMATS / "grand/root", tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "GranD_Data/Grand_Caption_Grounding_lmdb/data.mdb"
+    path.write_bytes(path.read_bytes()[:5000])
+
+    told, faults = SOURCES["grand"].beside(tmp_path)
+
+    assert [fault.file for fault in faults] == ["GranD_Data/Grand_Caption_Grounding_lmdb/data.mdb"]
+    assert len(told["tables"]["expressions"]) == 4
+
+
+def test_finder_names_what_is_there(tmp_path):
+    for name in ("grand", "granddf_val_test"):
+        shutil.copytree(FORMATS / name / "root", tmp_path, dirs_exist_ok=True)
+
+    assert [source.name for source in find_sources(tmp_path)] == ["grand", "granddf_val_test"]
+
+
+def bad_case(name):
+    case = json.loads((BAD_FORMATS / name / "case.json").read_text())
+    return case, BAD_FORMATS / name / "root"
+
+
+WITH_SURVIVORS = [
+    path.name
+    for path in sorted(BAD_FORMATS.iterdir())
+    if json.loads((path / "case.json").read_text())["survivors"]
+]
+
+
+def is_same(survivor, sample):
+    """Whether what must come out of a record did."""
+    said = json.dumps(sample, ensure_ascii=False)
+    checks = {
+        "text": lambda text: text in said,
+        "spans": lambda number: len(sample["spans"]) == number,
+        "objects": lambda number: len(sample["objects"]) == number,
+        "mask_area": lambda area: [o["mask_area"] for o in sample["objects"]] == [area],
+        "bbox_xyxy": lambda box: [r["bbox_xyxy"] for r in sample["regions"]] == [box],
+        "areas": lambda areas: {t["text"]: t["area"] for t in sample["targets"]} == areas,
+    }
+    return all(checks[key](value) for key, value in survivor.items() if key in checks)
+
+
+@pytest.mark.parametrize("name", WITH_SURVIVORS)
+def test_broken_record_is_named_and_the_others_survive(name):
+    case, root = bad_case(name)
+
+    items = list(read_checked(SOURCES[case["layout"]], root))
+
+    samples = describe(SOURCES[case["layout"]], root, items)["samples"]
+    by_picture = {sample["image"]["file"].rpartition("/")[2]: sample for sample in samples}
+    for survivor in case["survivors"]:
+        assert is_same(survivor, by_picture[survivor["image"]])
+    said = [str(item) for item in items if isinstance(item, Rejection)]
+    said += [
+        line for item in items if isinstance(item, Checked) for line in map(str, item.rejections)
+    ]
+    if name != "huge_caption":  # its data are right; the batch leaves it out
+        for fault in case["broken"]:
+            assert any(fault["file"] in line and "record" in line for line in said), fault
+
+
+def test_pickle_that_would_run_something_is_refused_by_name(tmp_path, monkeypatch):
+    case, root = bad_case("malicious_pickle")
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(DataError, match=r"refs\(unc\).p: asks for io.open"):
+        read(case["layout"], root)
+
+    assert not (tmp_path / case["marker_file"]).exists()
+
+
+def test_what_a_grand_file_still_has_is_kept():
+    case, root = bad_case("grand_missing_fields")
+
+    found = read("grand", root)
+
+    broken = next(s for s in found["samples"] if s["record"] == case["broken"][0]["file"])
+    assert [thing["id"] for thing in broken["objects"]] == [0]
+    assert len(broken["short"]) == 2
+    named = [(entry["record"], entry["field"]) for entry in found["findings"]]
+    assert (case["broken"][0]["file"], "objects[1].bbox") in named
+    assert (case["broken"][0]["file"], "dense_caption") in named
+
+
+def test_cut_file_is_an_error_with_its_position():
+    case, root = bad_case("truncated_json")
+
+    with pytest.raises(
+        DataError,
+        match=r"GranDf_HA_GCG_train.json: is not the expected JSON: .* at line 1 \(character",
+    ):
+        read(case["layout"], root)

@@ -1,0 +1,100 @@
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glamm.geometry.image_files import decode, read_header
+from tests.data_builders import jpeg
+
+QUADRANTS = np.kron(
+    np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 0]]], dtype=np.uint8),
+    np.ones((8, 12, 1), dtype=np.uint8),
+)
+
+
+def encoded(image, kind, **options):
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def turned(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(
+        Image.fromarray(QUADRANTS), "JPEG", quality=100, subsampling=0, exif=exif.tobytes()
+    )
+
+
+def test_pixels_stay_as_stored_when_the_annotations_have_the_stored_size():
+    assert abs(decode(turned(6), size=(16, 24)).astype(int) - QUADRANTS).max() < 8
+
+
+def test_pixels_are_turned_when_only_the_turned_size_fits():
+    expected = np.rot90(QUADRANTS, k=-1)
+
+    assert abs(decode(turned(6), size=(24, 16)).astype(int) - expected).max() < 8
+
+
+def test_picture_of_another_size_is_refused():
+    with pytest.raises(
+        ValueError, match=r"the picture is 16 x 24 .*, the annotations are for 10 x 10"
+    ):
+        decode(turned(1), size=(10, 10))
+
+
+def test_alpha_is_dropped_and_gray_repeated():
+    alpha = np.dstack([QUADRANTS, np.zeros(QUADRANTS.shape[:2], np.uint8)])
+    gray = np.arange(16 * 24, dtype=np.uint8).reshape(16, 24)
+    deep = (gray.astype(np.uint16) << 8) + 7
+
+    assert (decode(encoded(Image.fromarray(alpha), "PNG"), size=(16, 24)) == QUADRANTS).all()
+    assert (decode(encoded(Image.fromarray(gray), "PNG"), size=(16, 24)) == gray[:, :, None]).all()
+    assert (decode(encoded(Image.fromarray(deep), "PNG"), size=(16, 24)) == gray[:, :, None]).all()
+
+
+@pytest.mark.parametrize("part", [0, 0.1, 0.5, 0.95])
+def test_cut_picture_is_refused(part):
+    data = jpeg((64, 64))
+
+    with pytest.raises(ValueError, match=r"cannot be decoded|no picture"):
+        decode(data[: int(part * len(data))], size=(64, 64))
+
+
+def test_claim_of_too_many_pixels_is_refused_by_the_header(tmp_path):
+    def chunk(name, body):
+        return (
+            struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        )
+
+    for side in (10_000, 60_000):
+        path = tmp_path / f"{side}.png"
+        header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+        path.write_bytes(
+            b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
+        )
+
+        with pytest.raises(ValueError, match="claims"):
+            read_header(path)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"not a picture", b"\xff\xd8\xff"], ids=["empty", "text", "three bytes"]
+)
+def test_file_that_is_no_picture_is_refused(tmp_path, content):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(content)
+
+    with pytest.raises(ValueError, match="no picture"):
+        read_header(path)
+
+
+def test_header_names_the_format(tmp_path):
+    path = tmp_path / "x.jpg"
+    path.write_bytes(encoded(Image.fromarray(QUADRANTS), "PNG"))
+
+    assert read_header(path).pixel_format == "png_named_jpg"
+    assert read_header(path).size == (16, 24)

@@ -1,0 +1,118 @@
+"""Other processes are started as this one was, and end with it; here they are small programs."""
+
+import os
+import sys
+import time
+
+import psutil
+import pytest
+
+from glamm.errors import EnvironmentFault, InterruptedRun
+from glamm.training.rank_launcher import OtherProcesses, is_first_process
+
+WAIT = "import os; os.read(0, 1)"
+
+
+@pytest.fixture
+def run_as(monkeypatch):
+    """Let this process look as if a program had been given with -c."""
+    for name in ("LOCAL_RANK", "GLAMM_CHILD_PROCESS"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(program):
+        monkeypatch.setattr(sys, "orig_argv", ["python", "-c", program])
+
+    return run
+
+
+def children():
+    return psutil.Process().children()
+
+
+def test_one_device_starts_nothing(run_as):
+    before = children()
+
+    with OtherProcesses(1):
+        assert children() == before
+        assert "LOCAL_RANK" not in os.environ
+
+
+def test_every_further_device_gets_a_process_that_knows_its_number(run_as, tmp_path):
+    run_as(
+        f"import os; open(os.path.join({str(tmp_path)!r}, os.environ['LOCAL_RANK']), 'w').write("
+        "os.environ['WORLD_SIZE'])"
+    )
+
+    with OtherProcesses(3):
+        assert is_first_process()
+        assert os.environ["MASTER_ADDR"] == "127.0.0.1"
+
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"1": "3", "2": "3"}
+    assert "LOCAL_RANK" not in os.environ
+
+
+def test_processes_of_a_launcher_start_nothing(run_as, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    before = children()
+
+    with OtherProcesses(2):
+        assert children() == before
+        assert not is_first_process()
+
+
+def test_error_here_ends_the_others(run_as):
+    run_as(WAIT)
+    before = children()
+
+    with pytest.raises(ZeroDivisionError), OtherProcesses(3):
+        _ = (len(children()) - len(before) - 2) / 0
+
+    assert children() == before
+
+
+def test_failure_there_is_shown_instead_of_the_broken_link(run_as, capsys):
+    run_as("import sys; sys.stderr.write('error: the shard is damaged\\n'); sys.exit(3)")
+
+    with pytest.raises(SystemExit) as caught, OtherProcesses(2):
+        raise RuntimeError("Connection closed by peer")
+
+    assert caught.value.code == 3
+    assert capsys.readouterr().err == "error: the shard is damaged\n"
+
+
+def test_killed_process_is_named(run_as):
+    run_as("import os; os.kill(os.getpid(), 9)")
+
+    reason = "process 2 of 2 ended with SIGKILL"
+    with pytest.raises(EnvironmentFault, match=reason), OtherProcesses(2):
+        raise RuntimeError("Connection closed by peer")
+
+
+def test_interrupted_run_lets_the_others_finish(run_as, tmp_path):
+    run_as(f"import time; time.sleep(0.3); open({str(tmp_path / 'done')!r}, 'w')")
+
+    with pytest.raises(InterruptedRun), OtherProcesses(2):
+        raise InterruptedRun("SIGTERM")
+
+    assert (tmp_path / "done").exists()
+
+
+def test_other_process_ends_when_this_one_vanishes(run_as, tmp_path):
+    program = (
+        "import os, time\n"
+        "from glamm.training.rank_launcher import OtherProcesses\n"
+        "with OtherProcesses(2):\n"
+        f"    open({str(tmp_path / 'started')!r}, 'w').close()\n"
+        "    time.sleep(60)\n"
+    )
+    run_as(program)
+
+    with OtherProcesses(2) as others:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "started").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        (child,) = others._children
+        child.stdin.close()  # what the end of this process does
+
+        assert child.wait(timeout=10) == 1
