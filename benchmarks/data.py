@@ -1,12 +1,12 @@
-"""Our reader of training data against a release-style one, in turn, in one process, on the same pictures.
+"""Our reader of training data against a release-style one, in turn, in one process, on the same images.
 
-The release opens and decodes a picture again for every conversation about it, decodes the masks of everything that is
+The release opens and decodes an image again for every conversation about it, decodes the masks of everything that is
 annotated on it, and brings it as floats, normalised and padded, to both encoders' sizes, each conversation with its
 own copy. Written on our own modules, so that nothing but the algorithm differs: tokens, masks and the pixels that
 the encoders see must be equal. Ours hands bytes to the device, where the encoders normalise them; the works with
 `_floats` are the same with that done on the processor and counted as well.
 
-`reader` has GranD's shape: pictures of 1500 x 2250, 74 regions and two grounded captions a picture. `reader_photo` has
+`reader` has GranD's shape: images of 1500 x 2250, 74 regions and two grounded captions an image. `reader_photo` has
 photographs of 480 x 640 with 12 objects and two captions. `resume` is the time to stand at a step in the middle of ten
 million samples.
 
@@ -31,7 +31,7 @@ from torch import Tensor
 
 from glamm.config.data import LoaderConfig, MixtureConfig
 from glamm.config.model import ModelConfig
-from glamm.data.loading.collate import PictureMaker
+from glamm.data.loading.collate import SamplePreprocessor
 from glamm.data.loading.datamodule import TrainBatches
 from glamm.data.loading.sampler import Mixture
 from glamm.data.shards.reader import ShardReader
@@ -51,8 +51,8 @@ SAM_MEAN, SAM_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 SHAPES = {
-    "reader": Shape((1500, 2250), objects=74, pictures=8, batch_size=4),
-    "reader_photo": Shape((480, 640), objects=12, pictures=32, batch_size=8),
+    "reader": Shape((1500, 2250), objects=74, images=8, batch_size=4),
+    "reader_photo": Shape((480, 640), objects=12, images=32, batch_size=8),
 }
 
 
@@ -108,7 +108,7 @@ def _ratios(
     finish: Callable[[Batch], object],
 ) -> dict[str, float]:
     """Time of the release's reader over ours for one pass over the data, again and again."""
-    numbers = range(shape.pictures // shape.batch_size)
+    numbers = range(shape.images // shape.batch_size)
     ids = [batches[number].sample_ids for number in numbers]
 
     def release() -> None:
@@ -142,7 +142,9 @@ def open_batches(folder: Path, config: ModelConfig, shape: Shape) -> TrainBatche
     return TrainBatches(
         reader=reader,
         mixture=Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_step=shape.batch_size),
-        maker=PictureMaker(model_config=config, tokenizer=TOKENIZER, seed=0, flip_probability=0.0),
+        maker=SamplePreprocessor(
+            model_config=config, tokenizer=TOKENIZER, seed=0, flip_probability=0.0
+        ),
         pad_id=0,
         config=loader,
         accumulation=1,
@@ -195,8 +197,8 @@ def _clip(pixels: np.ndarray, config: ModelConfig) -> Tensor:
 def _sam(pixels: np.ndarray, config: ModelConfig) -> Tensor:
     side = config.grounding_encoder.image_size
     square, (height, width) = grounding_pixels(pixels, side=side)
-    picture = torch.from_numpy(square[:, :height, :width]).float()
-    normalised = _normalised(picture, SAM_MEAN, SAM_STD)
+    image = torch.from_numpy(square[:, :height, :width]).float()
+    normalised = _normalised(image, SAM_MEAN, SAM_STD)
     return torch.nn.functional.pad(normalised, (0, side - width, 0, side - height))
 
 
@@ -210,15 +212,15 @@ def _as_bytes(batch: Batch) -> Batch:
 
 
 def _as_floats(batch: Batch) -> tuple[Tensor, Tensor]:
-    """What the encoders make of a batch's bytes, once a picture."""
+    """What the encoders make of a batch's bytes, once an image."""
     grounding = batch.grounding_pixels
     if grounding is None:
-        raise SystemExit("the batch has no pictures for masks")
+        raise SystemExit("the batch has no images for masks")
     clip = _normalised(batch.global_pixels.float() / 255, CLIP_MEAN, CLIP_STD)
     sam = torch.zeros(grounding.shape)
     for square, pixels, (height, width) in zip(sam, grounding, batch.resized_sizes, strict=True):
-        picture = pixels[:, :height, :width].float()
-        square[:, :height, :width] = _normalised(picture, SAM_MEAN, SAM_STD)
+        image = pixels[:, :height, :width].float()
+        square[:, :height, :width] = _normalised(image, SAM_MEAN, SAM_STD)
     return clip, sam
 
 

@@ -1,4 +1,4 @@
-"""What `benchmarks/data.py` reads: made-up pictures with blobs, as files and as shards."""
+"""What `benchmarks/data.py` reads: made-up images with blobs, as files and as shards."""
 
 import io
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from glamm.structures.sample import ImageRef, Obj, Sample, Span, SpanKind, Task,
 TOLD = 3
 """Objects that a conversation means."""
 CONVERSATIONS = 2
-"""About one picture."""
+"""About one image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,27 +23,27 @@ class Shape:
     """What a data set is like.
 
     Args:
-        size: (height, width) of its pictures.
+        size: (height, width) of its images.
         objects: Annotated on each.
-        pictures: How many are read in a pass.
-        batch_size: Pictures of a batch.
+        images: How many are read in a pass.
+        batch_size: Images of a batch.
     """
 
     size: tuple[int, int]
     objects: int
-    pictures: int
+    images: int
     batch_size: int
 
 
 def write_data(folder: Path, shape: Shape) -> dict[str, Sample]:
-    """Write pictures, and the same as shards; returns all samples by id, as a loader keeps them in memory."""
+    """Write images, and the same as shards; returns all samples by id, as a loader keeps them in memory."""
     writer = ShardWriter(folder / "train", shard_bytes=1 << 24)
     random = np.random.default_rng(0)
     known: dict[str, Sample] = {}
-    for number in range(shape.pictures):
-        picture = _jpeg(shape.size, random)
+    for number in range(shape.images):
+        encoded = _jpeg(shape.size, random)
         path = folder / f"{number}.jpg"
-        path.write_bytes(picture)
+        path.write_bytes(encoded)
         objects = tuple(_object(index, shape.size, random) for index in range(shape.objects))
         image = ImageRef(key=path.name, size=shape.size, path=str(path))
         row = tuple(
@@ -51,13 +51,13 @@ def write_data(folder: Path, shape: Shape) -> dict[str, Sample]:
             for talk in range(CONVERSATIONS)
         )
         known |= {sample.sample_id: sample for sample in row}
-        writer.add(row, picture)
+        writer.add(row, encoded)
     writer.close()
     return known
 
 
 def _jpeg(size: tuple[int, int], random: np.random.Generator) -> bytes:
-    """A picture with smooth parts and edges, about as large as a photograph's file."""
+    """An image with smooth parts and edges, about as large as a photograph's file."""
     coarse = random.integers(0, 256, (12, 16, 3), dtype=np.uint8)
     smooth = Image.fromarray(coarse).resize((size[1], size[0]), Image.Resampling.BICUBIC)
     grain = random.normal(0, 8, (*size, 3))
@@ -98,7 +98,7 @@ def _sample(name: str, image: ImageRef, objects: tuple[Obj, ...], *, first: int)
         split="train",
         image=image,
         objects=objects,
-        turns=(Turn("user", "What is in the picture?"), Turn("assistant", text, spans)),
+        turns=(Turn("user", "What is in the image?"), Turn("assistant", text, spans)),
     )
 
 

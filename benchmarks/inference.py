@@ -198,7 +198,7 @@ def _release(model: GLaMM, request: GenerationRequest, num_tokens: int) -> Answe
 def request_of(
     model: GLaMM, *, seed: int = 0, question: int = 0, has_region: bool = False
 ) -> GenerationRequest:
-    """A prompt that takes PROMPT_POSITIONS, picture included, or as near as `tiny` allows."""
+    """A prompt that takes PROMPT_POSITIONS, image included, or as near as `tiny` allows."""
     config = model.config
     length = max(48, PROMPT_POSITIONS - config.global_encoder.num_tokens)
     text = torch.randint(

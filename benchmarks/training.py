@@ -1,11 +1,11 @@
 """A training step against the release's algorithm, in turn, in one process, on the same weights and the same batch.
 
 The release runs the global encoder, the projector and the region encoder once a conversation, keeps the states of all
-layers, sends all positions through the head and through the projection to masks, and SAM picture by picture. Written
+layers, sends all positions through the head and through the projection to masks, and SAM image by image. Written
 on our own modules, so that nothing but the algorithm differs. What is trained is the release's: adapters, embeddings,
 head, region encoder, projection to masks and mask decoder. Losses and all gradients must be equal.
 
-`mask_side_256` is another comparison: our own step with masks as large as SA-1B's pictures, over the same with
+`mask_side_256` is another comparison: our own step with masks as large as SA-1B's images, over the same with
 `loader.mask_side=256`. There the gradients differ a little; the cosine between them is printed.
 
 python benchmarks/training.py [--size small] [--threads 1] [--repeats 3] [--works training_step] [--json FILE]
@@ -111,7 +111,7 @@ def _both(model: GLaMM, batch: Batch) -> float:
 
 
 def _large_and_small_masks(model: GLaMM, batch: Batch) -> float:
-    """Time of our step with masks of the pictures' size over that with small ones."""
+    """Time of our step with masks of the images' size over that with small ones."""
     size = longest_side_size(batch.original_sizes[0], side=MASK_SIDE)
     masks = tuple(
         torch.from_numpy(np.stack([resize(mask, size) for mask in stack.numpy()]))
@@ -197,7 +197,7 @@ def release_loss(model: GLaMM, batch: Batch) -> Tensor:
 def build_batch(
     config: ModelConfig, *, masks_per_row: int, boxes_per_row: int, pixels: Size = ORIGINAL_SIZE
 ) -> Batch:
-    """Conversations about random pictures, as long as the release's: system text, picture, question, answer."""
+    """Conversations about random images, as long as the release's: system text, image, question, answer."""
     special, random = config.special_tokens, torch.Generator().manual_seed(0)
     num_rows = NUM_IMAGES * CONVERSATIONS_PER_IMAGE
     side, grounding = config.global_encoder.image_size, config.grounding_encoder.image_size

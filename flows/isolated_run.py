@@ -1,8 +1,8 @@
 """The pipeline with other parameters, in a working tree of its own and without a server: `python -m flows.isolated_run NAME`.
 
-    python -m flows.isolated_run photos --set synth.cutouts=/pictures/things --set synth.backgrounds=/pictures/places
+    python -m flows.isolated_run photos --set synth.cutouts=/images/things --set synth.backgrounds=/images/places
 
-The tree stays in .runs/worktrees/NAME, so that its pictures can be looked at; the results are kept as the DVC
+The tree stays in .runs/worktrees/NAME, so that its images can be looked at; the results are kept as the DVC
 experiment NAME. The checkout's own data, models and reports stay as they are.
 """
 

@@ -15,7 +15,7 @@ class GlammError(Exception):
 
 
 class RequestError(GlammError):
-    """The asker must act: an unreadable picture, a box outside it, a prompt that is too long."""
+    """The asker must act: an unreadable image, a box outside it, a prompt that is too long."""
 
 
 class ConfigError(GlammError):

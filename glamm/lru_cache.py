@@ -1,4 +1,4 @@
-"""What was computed about a picture, kept for the next question: bounded in bytes, the longest unused goes first."""
+"""What was computed about an image, kept for the next question: bounded in bytes, the longest unused goes first."""
 
 from collections import OrderedDict
 from collections.abc import Hashable

@@ -12,7 +12,7 @@ ADDED_TOKENS = (IMAGE_START, IMAGE_END, BOX, POINT, SEG, PHRASE_START, PHRASE_EN
 """Appended to the vocabulary in this order, the release's; <point> is never used but keeps its place."""
 
 IMAGE = "<image>"
-"""Placeholder of the picture in a prompt; never a token."""
+"""Placeholder of the image in a prompt; never a token."""
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 """The control tokens of LLaMA's vocabulary; unknown serves as padding."""

@@ -2,9 +2,9 @@
 
 Axis names in jaxtyping annotations:
 
-* ``images``  pictures of a batch          * ``rows``     conversations of a batch (several may share an image)
+* ``images``  images of a batch          * ``rows``     conversations of a batch (several may share an image)
 * ``length``  tokens of a row as typed     * ``positions``  tokens after the image placeholder was expanded
-* ``tokens``  image tokens of one picture  * ``hidden``   width of the language model
+* ``tokens``  image tokens of one image  * ``hidden``   width of the language model
 * ``masks``   objects or [SEG] tokens      * ``height width``  pixels of the original image
 * ``boxes``   region prompts of a row      * ``side``     the padded square that SAM sees
 """

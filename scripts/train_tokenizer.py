@@ -31,7 +31,7 @@ half hammer hand hat he head heart heavy helicopter her high hill his hole home 
 jacket jar juice jug key keyboard kite kitchen knife ladder lake lamp land large leaf leather left leg lemon less letter light lily lime line lion
 lizard log long lot low machine made man many map mask meat melon metal middle mirror money monkey moon more moth mountain mouse mouth mug mushroom
 nail narrow near neck nest new next night nine no nose not number nut ocean of off old olive on one onion open or orange other out outside oval
-oven over owl paint pair palm pan panda paper park parrot part path pea peach peacock peanut pear pen pencil penguin people pepper person piano picture piece
+oven over owl paint pair palm pan panda paper park parrot part path pea peach peacock peanut pear pen pencil penguin people pepper person piano image piece
 pig pillow pin pine pineapple pink pipe pizza plane plant plastic plate plum point pole pond pool pot potato pumpkin purple pyramid rabbit radio
 railway rain raspberry rat red ribbon rice right ring ripe river road robot rock roof room root rope rose rough round rubber sail salad sand sandwich
 saw scissors scooter sea seal seat see seed set seven shadow shark she sheep shell ship shirt shoe shop short side sign silver single sink sit six skin

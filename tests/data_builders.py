@@ -50,7 +50,7 @@ OBJECTS = (obj(0, 2, 3, 10, 12), obj(1, 8, 8, 20, 20), obj(5, 25, 0, 32, 4))
 
 
 def image(seed: int = 0) -> ImageRef:
-    return ImageRef(key=f"picture{seed}.jpg", size=SIZE, data=jpeg(seed=seed))
+    return ImageRef(key=f"image{seed}.jpg", size=SIZE, data=jpeg(seed=seed))
 
 
 def grounded(name: str = "talk", *, seed: int = 0, **more) -> Sample:

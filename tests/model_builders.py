@@ -25,8 +25,8 @@ def build_model(config: ModelConfig = CONFIG, *, seed: int = 0) -> GLaMM:
     return GLaMM.from_config(config).eval()
 
 
-def pictures(count: int, *, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random pixels for both encoders; the first pictures are the same whatever the count."""
+def random_images(count: int, *, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random pixels for both encoders; the first images are the same whatever the count."""
     generator = torch.Generator().manual_seed(seed)
     shape = (count, 2, 3, 128, 128)
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
@@ -45,8 +45,8 @@ def build_batch(
 
     Args:
         rows: Tokens after the image.
-        image_index: Picture of each row.
-        num_masks: Masks of each picture; None for a batch without grounding.
+        image_index: Image of each row.
+        num_masks: Masks of each image; None for a batch without grounding.
         boxes: Regions of rows that have some.
         prompt_length: Tokens at the start that are not supervised.
     """
@@ -58,7 +58,7 @@ def build_batch(
     is_token = torch.arange(length) < torch.tensor([[len(row) + 2] for row in rows])
     labels = ids.where(is_token, IGNORE_LABEL)
     labels[:, :prompt_length] = IGNORE_LABEL
-    global_pixels, grounding_pixels = pictures(images)
+    global_pixels, grounding_pixels = random_images(images)
     generator = torch.Generator().manual_seed(2)
     return Batch(
         global_pixels=global_pixels,
@@ -85,7 +85,7 @@ def build_request(
     tokens: list[int], *, boxes: list[list[float]] | None = None
 ) -> GenerationRequest:
     """A request whose prompt is `bos, image, *tokens`."""
-    global_pixels, grounding_pixels = pictures(1)
+    global_pixels, grounding_pixels = random_images(1)
     return GenerationRequest(
         global_pixels=global_pixels[0],
         grounding_pixels=grounding_pixels[0],

@@ -9,7 +9,7 @@ SQUARE = [2, 2, 12, 2, 12, 12, 2, 12]
 TRIANGLE = [20, 2, 30, 2, 30, 18]
 
 
-def _pictures(folder: Path, number: int = 3) -> None:
+def _images(folder: Path, number: int = 3) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(number):
         (folder / f"{index}.jpg").write_bytes(jpeg(seed=index))
@@ -22,8 +22,8 @@ def _write(path: Path, value: object) -> Path:
 
 
 def coco_root(root: Path) -> Path:
-    """Three pictures: two with instances, captions for all."""
-    _pictures(root / "images")
+    """Three images: two with instances, captions for all."""
+    _images(root / "images")
     images = [
         {"id": index, "file_name": f"{index}.jpg", "height": SIZE[0], "width": SIZE[1]}
         for index in range(3)
@@ -35,7 +35,7 @@ def coco_root(root: Path) -> Path:
     ]  # fmt: skip
     categories = [{"id": 1, "name": "cup"}, {"id": 2, "name": "spoon"}]
     captions = [
-        {"id": index, "image_id": index, "caption": f"Picture {index}. "} for index in range(3)
+        {"id": index, "image_id": index, "caption": f"Image {index}. "} for index in range(3)
     ]
     _write(
         root / "annotations/instances_train.json",
@@ -46,8 +46,8 @@ def coco_root(root: Path) -> Path:
 
 
 def labelme_root(root: Path) -> Path:
-    """Three files beside their pictures; two shapes of one group are one thing."""
-    _pictures(root)
+    """Three files beside their images; two shapes of one group are one thing."""
+    _images(root)
     pairs = [[x, y] for x, y in zip(SQUARE[::2], SQUARE[1::2], strict=True)]
     shapes = [
         {"label": "cup", "points": pairs, "group_id": 1, "shape_type": "polygon"},
@@ -76,8 +76,8 @@ CVAT_SHAPES = """
 
 
 def cvat_root(root: Path) -> Path:
-    """Two pictures for training, one for validation."""
-    _pictures(root / "images")
+    """Two images for training, one for validation."""
+    _images(root / "images")
     rows = "".join(
         f'<image id="{index}" name="{index}.jpg" width="{SIZE[1]}" height="{SIZE[0]}"'
         f"{' subset=' + chr(34) + 'Validation' + chr(34) if index == 2 else ''}>{CVAT_SHAPES}</image>"
@@ -95,7 +95,7 @@ def jsonl_lines() -> list[dict[str, object]]:
         {"id": 2, "segmentation": [TRIANGLE], "bbox": [20, 2, 30, 18]},
     ]
     boxes = [{"id": 1, "bbox": [2, 2, 12, 12]}, {"id": 2, "bbox": [20, 2, 30, 18]}]
-    picture = {"file": "0.jpg", "height": SIZE[0], "width": SIZE[1]}
+    image = {"file": "0.jpg", "height": SIZE[0], "width": SIZE[1]}
     said = "A cup and a spoon."
     spans = [
         {"start": 0, "end": 5, "object_ids": [1]},
@@ -103,9 +103,9 @@ def jsonl_lines() -> list[dict[str, object]]:
     ]
     asked = {"role": "user", "text": None}
     return [
-        {"task": "gcg", "image": picture, "objects": objects,
+        {"task": "gcg", "image": image, "objects": objects,
          "turns": [asked, {"role": "assistant", "text": said, "spans": spans}]},
-        {"task": "refseg", "image": picture, "objects": objects,
+        {"task": "refseg", "image": image, "objects": objects,
          "targets": [{"text": "the cup", "object_ids": [1]}, {"text": "a plate", "object_ids": []}]},
         {"task": "region_caption", "image": {"file": "1.jpg"}, "objects": boxes,
          "targets": [{"text": "a cup", "object_ids": [1]}]},
@@ -122,7 +122,7 @@ def jsonl_lines() -> list[dict[str, object]]:
 
 def jsonl_root(root: Path) -> Path:
     """All lines for training."""
-    _pictures(root / "images")
+    _images(root / "images")
     text = "".join(json.dumps(line) + "\n" for line in jsonl_lines())
     (root / "train.jsonl").write_text(text, encoding="utf-8")
     return root

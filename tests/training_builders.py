@@ -82,7 +82,7 @@ def train_config(**values) -> TrainConfig:
         "devices": 1,
         "log_steps": 1,
         "loader": {"batch_size": 2},
-        "validation": {"num_batches": 1, "num_pictures": 2, "every_steps": 1000},
+        "validation": {"num_batches": 1, "num_images": 2, "every_steps": 1000},
         "optimizer": {"warmup_steps": 2},
     }
     return TrainConfig.model_validate(quick | values)

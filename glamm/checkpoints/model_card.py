@@ -28,7 +28,7 @@ def write_card(
     lines = [
         "# GLaMM",
         "",
-        "Talks about a picture and gives a segmentation mask for every phrase that it grounds.",
+        "Talks about an image and gives a segmentation mask for every phrase that it grounds.",
         "",
         "| | |",
         "|---|---|",

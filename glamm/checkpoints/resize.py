@@ -1,6 +1,6 @@
 """Another resolution for a trained model: position embeddings are stretched, everything else stays.
 
-What is usual when a vision transformer is fine-tuned on larger pictures.
+What is usual when a vision transformer is fine-tuned on larger images.
 """
 
 import torch
@@ -19,7 +19,7 @@ _SAM_RELATIVE = ("rel_pos_h", "rel_pos_w")
 def resized(
     model: GLaMM, *, global_size: int | None = None, grounding_size: int | None = None
 ) -> GLaMM:
-    """Give a model pictures of another size to see.
+    """Give a model images of another size to see.
 
     Args:
         model: Stays as it is; the new one shares the tensors that need no change.

@@ -96,7 +96,7 @@ def prepare(
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     columns = (
         TextColumn(
-            "{task.completed} pictures, {task.fields[left_out]} left out, "
+            "{task.completed} images, {task.fields[left_out]} left out, "
             "{task.fields[written]} shards written, {task.fields[kept]} kept"
         ),
         BarColumn(),
@@ -126,7 +126,7 @@ def prepare(
     for split, datasets in manifest["counts"].items():
         for dataset, counts in datasets.items():
             samples = ", ".join(f"{number} {name}" for name, number in counts["samples"].items())
-            console.print(f"{split}: {dataset}: {counts['pictures']} pictures ({samples})")
+            console.print(f"{split}: {dataset}: {counts['images']} images ({samples})")
     console.print(f"{shards[False]} shards written, {shards[True]} kept from before")
     if left_out:
         console.print(f"{left_out} things were left out; all of them are in {out / QUARANTINE}")
@@ -138,7 +138,7 @@ def store(shards: Path, out: Path) -> None:
 
     Args:
         shards: Folder that `glamm data prepare` wrote.
-        out: Gets a file a shard and a row a picture, in a folder a split; what is still right is kept.
+        out: Gets a file a shard and a row an image, in a folder a split; what is still right is kept.
     """
     from rich.console import Console  # noqa: PLC0415
 
@@ -165,7 +165,7 @@ def stats(shards: Path, *, out: Path | None = None) -> None:
     for (split, dataset), one in counted.items():
         samples = ", ".join(f"{number} {task}" for task, number in one.samples.items())
         console.print(
-            f"{split}: {dataset}: {one.pictures} pictures, {one.objects} objects, {one.masks} masks, "
+            f"{split}: {dataset}: {one.images} images, {one.objects} objects, {one.masks} masks, "
             f"{one.phrases} phrases, {one.words} words ({samples})"
         )
         for title, bars in plots_of(one).items():
@@ -179,18 +179,18 @@ def stats(shards: Path, *, out: Path | None = None) -> None:
 
 @app.command
 def view(shards: Path, *, out: Path, split: str = "train", first: int = 0, count: int = 50) -> None:
-    """Write a page to look at: pictures with masks, texts with spans in the colours of their masks.
+    """Write a page to look at: images with masks, texts with spans in the colours of their masks.
 
     Args:
         shards: Folder that `glamm data prepare` wrote.
         out: HTML file to write; it needs no other.
         split: train, val or test.
         first: Row to begin with.
-        count: Most pictures.
+        count: Most images.
     """
     from rich.console import Console  # noqa: PLC0415
 
     from glamm.data.inspection.html_viewer import write_view  # noqa: PLC0415
 
     shown = write_view(shards, out, split=split, first=first, count=count)
-    Console(stderr=True, soft_wrap=True).print(f"{shown} pictures: {out}")
+    Console(stderr=True, soft_wrap=True).print(f"{shown} images: {out}")

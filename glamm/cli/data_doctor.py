@@ -54,7 +54,7 @@ def doctor(
 
 
 def _lines(found: "Findings") -> Iterator[str]:
-    line = f"  {found.split}: {found.records} records, {found.pictures} pictures"
+    line = f"  {found.split}: {found.records} records, {found.images} images"
     if found.published:
         about = "about " if found.published["is_rounded"] else ""
         verdict = "as published" if found.published["agrees"] else "DIFFERS"

@@ -47,7 +47,7 @@ def gcg(  # noqa: PLR0913 - two ways in: a folder of predictions, or a model and
         ground_truth: The folder of the official files, or a data root.
         json: File for the numbers and all details.
         model: A model folder.
-        data: A data root with GranDf/annotations/val_test and the pictures.
+        data: A data root with GranDf/annotations/val_test and the images.
         out: Folder for report.json, report.md, overlays and the answers.
         similarity: How phrases are compared: a JSON table, or the name or folder of a BERT; the installed sentence
             encoder unless given.
@@ -130,7 +130,7 @@ def referring(
         table.add_row(name, f"{100 * scores.giou:.1f}", f"{100 * scores.ciou:.1f}")
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
-    console.print(f"{report.num_expressions} expressions of {report.num_images} pictures")
+    console.print(f"{report.num_expressions} expressions of {report.num_images} images")
     if json is not None:
         write_json(json, report.as_json())
         console.print(str(json), markup=False)

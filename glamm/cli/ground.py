@@ -1,4 +1,4 @@
-"""`glamm ground`: ask a model about a picture."""
+"""`glamm ground`: ask a model about an image."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from glamm.inference.answer import Answer
 
-app = App(name="ground", help="Ask a model about a picture: words, and a mask for each phrase.")
+app = App(name="ground", help="Ask a model about an image: words, and a mask for each phrase.")
 
 
 @app.default
@@ -27,11 +27,11 @@ def ground(
     """Answer in words, with a table of what was grounded.
 
     Args:
-        image: A picture file.
+        image: An image file.
         question: Plain words; `<bbox>` may stand where each box is meant.
         model: A model folder.
-        box: x1,y1,x2,y2 in pixels of the upright picture, any number of times.
-        out: Picture to write, with the masks drawn on it; PNG or JPEG by its name.
+        box: x1,y1,x2,y2 in pixels of the upright image, any number of times.
+        out: Image to write, with the masks drawn on it; PNG or JPEG by its name.
         json: Print the answer as JSON, masks as COCO run-length codes.
     """
     from rich.console import Console  # noqa: PLC0415 - keeps `glamm --help` quick
@@ -78,7 +78,7 @@ def _parse_box(text: str) -> tuple[float, ...]:
 
 
 def _check_name(out: Path) -> None:
-    """Make sure that the picture can be written before the model works for it."""
+    """Make sure that the image can be written before the model works for it."""
     from PIL import Image  # noqa: PLC0415
 
     from glamm.errors import RequestError  # noqa: PLC0415

@@ -50,11 +50,11 @@ def smoke(
     question: str = GROUNDED_CONVERSATION_QUESTIONS[0],
     out: Path = Path("build/smoke"),
 ) -> None:
-    """Start a Bento from nothing but its file and ask it about a picture.
+    """Start a Bento from nothing but its file and ask it about an image.
 
     Args:
         bento: The file that `glamm package` wrote.
-        image: A picture.
+        image: An image.
         question: What to ask about it.
         out: Folder that gets answer.json and overlay.png.
     """

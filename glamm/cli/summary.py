@@ -8,9 +8,7 @@ from cyclopts import App
 
 from glamm.errors import DataError
 
-app = App(
-    name="summary", help="Show the numbers of the last evaluation and where its pictures are."
-)
+app = App(name="summary", help="Show the numbers of the last evaluation and where its images are.")
 
 _REPORTS = Path("data") / "reports"
 _MODEL = Path("data") / "models" / "glamm-tiny"
@@ -19,7 +17,7 @@ _NUMBERS = ("METEOR", "CIDEr", "AP50", "mIoU", "Recall")
 
 @app.default
 def summary() -> None:
-    """Show the numbers of the last evaluation, where its pictures are, and how to open the page."""
+    """Show the numbers of the last evaluation, where its images are, and how to open the page."""
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
@@ -39,11 +37,11 @@ def summary() -> None:
         f"cIoU {100 * referring['fixed']['ciou']:.1f} of {referring['num_expressions']} expressions"
     )
     console.print(f"evaluation   {_REPORTS / 'val' / 'report.md'}")
-    pictures = sorted((_REPORTS / "smoke").glob("*.png")) + sorted(
+    images = sorted((_REPORTS / "smoke").glob("*.png")) + sorted(
         (_REPORTS / "val" / "overlays").glob("*.png")
     )
-    if pictures:
-        console.print(f"picture      {pictures[0]}")
+    if images:
+        console.print(f"image      {images[0]}")
     answers = sorted((_REPORTS / "smoke").glob("*.json"))
     if answers:
         console.print(f'the Bento    "{_read(answers[0])["text"]}"')

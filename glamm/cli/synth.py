@@ -21,13 +21,13 @@ def synth(
     backgrounds: Path | None = None,
     workers: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
 ) -> None:
-    """Write GranD and GranD-f files with pictures; go on where an interrupted run stopped.
+    """Write GranD and GranD-f files with images; go on where an interrupted run stopped.
 
     Args:
         out: A new or empty folder, or one that the same parameters began.
         params: A params file; `params.yaml` of the working directory unless given.
         set_: `synth.key=value`, any number of times.
-        cutouts: A folder of RGBA pictures, each with a .txt of the same name or a speaking file name; they are
+        cutouts: A folder of RGBA images, each with a .txt of the same name or a speaking file name; they are
             pasted on the backgrounds instead of drawing.
         backgrounds: A folder of photographs.
         workers: Processes; the files do not depend on it. All cores unless given.

@@ -58,14 +58,14 @@ class LoaderConfig(Config):
     """How batches are made.
 
     Args:
-        batch_size: Pictures in one forward pass on one device.
-        conversations_per_image: Most conversations of the step's kind that a picture brings along.
+        batch_size: Images in one forward pass on one device.
+        conversations_per_image: Most conversations of the step's kind that an image brings along.
         length_window: Steps of one kind of conversation whose samples are sorted by length and dealt to them again,
             so that rows of a batch are of like length. With 1, only a step's own are sorted to its devices and passes.
         mask_side: Longest side, in pixels, of the masks that the loss is taken on; larger ones are scaled down, which
-            is cheaper. None: the pictures' own sizes, as the release.
+            is cheaper. None: the images' own sizes, as the release.
         num_workers: Processes that make batches; the batches do not depend on it.
-        flip_probability: How often a picture is mirrored. Pictures whose words say left or right never are.
+        flip_probability: How often an image is mirrored. Images whose words say left or right never are.
     """
 
     batch_size: PositiveInt = 16

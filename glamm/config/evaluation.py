@@ -22,7 +22,7 @@ class EvaluateConfig(Config):
         similarity: How phrases are compared: a JSON table, the folder or name of a BERT, or null for the sentence
             encoder that is installed with this package.
         limit: Images of the split that are asked; null takes all. Numbers of a part cannot be compared.
-        num_pictures: Images drawn for the report, spread evenly over the split.
+        num_images: Images drawn for the report, spread evenly over the split.
     """
 
     question: str | None = None
@@ -31,4 +31,4 @@ class EvaluateConfig(Config):
     weights: WeightsKind = "full"
     similarity: str | None = None
     limit: PositiveInt | None = None
-    num_pictures: NonNegativeInt = 8
+    num_images: NonNegativeInt = 8

@@ -92,7 +92,7 @@ class GlobalEncoderConfig(Config):
 
     @property
     def num_tokens(self) -> int:
-        """Image tokens of one picture."""
+        """Image tokens of one image."""
         return self.grid_size**2
 
 
@@ -190,9 +190,9 @@ class GroundingEncoderConfig(Config):
 
     Args:
         image_size: Side of the padded square, in pixels.
-        global_attention_layers: Layers that attend to the whole picture; the others attend in windows.
+        global_attention_layers: Layers that attend to the whole image; the others attend in windows.
         window_size: Side of a window, in patches.
-        out_channels: Channels of the picture's embedding, of prompts and of the mask decoder.
+        out_channels: Channels of the image's embedding, of prompts and of the mask decoder.
     """
 
     image_size: PositiveInt = 1024
@@ -234,14 +234,14 @@ class CompatConfig(Config):
     """Where the release surprises; the defaults are what a new training wants.
 
     Args:
-        roi_base_size: Pixels that a box of the whole picture spans when regions are sampled. None takes the image's
+        roi_base_size: Pixels that a box of the whole image spans when regions are sampled. None takes the image's
             size.
-        crops_global_image: Show the global encoder a centre crop instead of the whole picture.
+        crops_global_image: Show the global encoder a centre crop instead of the whole image.
         rounds_regions_to_bf16: Round the region encoder's input to bfloat16.
         drops_surplus_masks: Ignore masks without a [SEG] instead of refusing the batch.
 
-    Upstream: the base is 224 with pictures of 336, which samples the top left two thirds; the crop meets boxes that
-        are parts of the whole picture; float32 models are rounded, too; masks beyond the [SEG] tokens vanish. No
+    Upstream: the base is 224 with images of 336, which samples the top left two thirds; the crop meets boxes that
+        are parts of the whole image; float32 models are rounded, too; masks beyond the [SEG] tokens vanish. No
         switch is needed for what is kept always (the state before [SEG], boxes in order of occurrence) nor for the
         unknown token, which is padding as well: rows are masked by their length here, so that one in a text is read.
     """

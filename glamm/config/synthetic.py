@@ -12,14 +12,14 @@ class SynthConfig(Config):
 
     Args:
         seed: The same seed gives the same bytes.
-        image_size: Side of the square pictures in pixels.
-        num_grand: Densely annotated pictures for pretraining (GranD).
+        image_size: Side of the square images in pixels.
+        num_grand: Densely annotated images for pretraining (GranD).
         num_train: Grounded captions to train on (GranD-f).
         num_val: Grounded captions to choose a model by.
         num_test: Grounded captions to judge a model by.
-        max_objects: Most things in one picture; each picture holds 1 to this many.
+        max_objects: Most things in one image; each image holds 1 to this many.
         jpeg_quality: 1 to 100.
-        cutouts: A folder of RGBA pictures to paste; None draws shapes instead.
+        cutouts: A folder of RGBA images to paste; None draws shapes instead.
         backgrounds: A folder of photographs to paste on; given exactly when `cutouts` is.
         drawn_share: Part of the scenes that is drawn although there is something to paste, 0 to 1.
     """

@@ -43,12 +43,12 @@ class ValidationConfig(Config):
     Args:
         every_steps: How often.
         num_batches: How many batches of the validation split.
-        num_pictures: How many of their pictures are logged with masks.
+        num_images: How many of their images are logged with masks.
     """
 
     every_steps: PositiveInt = 100
     num_batches: PositiveInt = 4
-    num_pictures: int = Field(default=6, ge=0)
+    num_images: int = Field(default=6, ge=0)
 
 
 class LoraConfig(Config):
@@ -95,7 +95,7 @@ class TrainConfig(Config):
             `region_encoder.*`; null for all that neither `lora` nor `encoder_factor` holds still. Of stage joint.
         recompute_activations: Compute the language model's layers again in the backward pass instead of keeping what
             is inside them: a third more work in it, for memory. Of stage joint.
-        encoder_cache_mebibytes: Memory of each process for what image encoders that stand still made of pictures, so that
+        encoder_cache_mebibytes: Memory of each process for what image encoders that stand still made of images, so that
             one that comes again is not encoded again; 0 keeps nothing. Of stage joint; not for strategies that
             shard weights.
         bce_weight: Of the masks' cross-entropy, null keeps the model's.

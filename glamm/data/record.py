@@ -11,12 +11,12 @@ _MOST_SHOWN = 400  # characters of a file's words in a report
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One place in a data set's files and everything that it teaches about one picture.
+    """One place in a data set's files and everything that it teaches about one image.
 
     Args:
         place: Where it is: a file relative to the root, with `#index` or an id.
         file: The annotation file, relative to the root.
-        samples: At least one; all have the same picture and the same objects. One without turns and without targets
+        samples: At least one; all have the same image and the same objects. One without turns and without targets
             stands for a record that was understood and teaches nothing.
         remarks: What the layout says beyond the samples, or otherwise, as JSON; shown by `glamm data read`.
         hidden: Entries that the layout's description does not have.

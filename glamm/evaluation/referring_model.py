@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from glamm.checkpoints.store import load_model
-from glamm.data.loading.collate import PictureMaker, collate
+from glamm.data.loading.collate import SamplePreprocessor, collate
 from glamm.data.shards.reader import ShardReader
 from glamm.errors import DataError
 from glamm.evaluation.metrics.referring import (
@@ -31,9 +31,9 @@ class ReferringReport:
     """Both modes.
 
     Args:
-        compat: Up to three expressions of a picture, drawn at random, in one conversation; the release's sums.
-        fixed: Every expression of every picture, in a conversation of its own.
-        num_images: Pictures with expressions.
+        compat: Up to three expressions of an image, drawn at random, in one conversation; the release's sums.
+        fixed: Every expression of every image, in a conversation of its own.
+        num_images: Images with expressions.
         num_expressions: That `fixed` counts.
     """
 
@@ -61,7 +61,7 @@ def evaluate_referring(
         model_folder: Of the model.
         shards: Written by `glamm data prepare`.
         split: With referring expressions.
-        begin: Told how many pictures there are.
+        begin: Told how many images there are.
         advance: Called after each.
 
     Raises:
@@ -70,7 +70,9 @@ def evaluate_referring(
     """
     model, config = load_model(model_folder)
     tokenizer = Tokenizer.from_folder(model_folder)
-    maker = PictureMaker(model_config=config, tokenizer=tokenizer, seed=0, flip_probability=0.0)
+    maker = SamplePreprocessor(
+        model_config=config, tokenizer=tokenizer, seed=0, flip_probability=0.0
+    )
     reader = ShardReader(shards / split)
     begin(len(reader))
     compat: list[ReferringImage] = []
@@ -98,12 +100,12 @@ def _samples(reader: ShardReader, advance: Callable[[], None]) -> Iterator[Sampl
 
 
 @torch.inference_mode()
-def _segment(model: GLaMM, maker: PictureMaker, samples: Sequence[Sample]) -> ReferringImage:
-    """Compare all masks of conversations about one picture."""
-    picture = maker.make(samples, epoch=0)
-    if picture is None:
+def _segment(model: GLaMM, maker: SamplePreprocessor, samples: Sequence[Sample]) -> ReferringImage:
+    """Compare all masks of conversations about one image."""
+    image = maker.make(samples, epoch=0)
+    if image is None:
         raise DataError("its expressions do not fit into the model", record=samples[0].sample_id)
-    batch = collate([picture], pad_id=model.config.special_tokens.pad)
+    batch = collate([image], pad_id=model.config.special_tokens.pad)
     masks = model(batch).mask_logits[0]
     predicted = [(logits > 0).numpy() for logits in masks]
     targets = [target.numpy().astype("uint8") for target in batch.masks[0]]

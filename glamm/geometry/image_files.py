@@ -1,4 +1,4 @@
-"""Pictures as bytes, as a header and as pixels in the frame that the annotations use."""
+"""Images as bytes, as a header and as pixels in the frame that the annotations use."""
 
 import io
 import warnings
@@ -12,7 +12,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from glamm.typing import Size
 
 MAX_PIXELS = 80_000_000
-"""Larger pictures are refused by their header: nobody photographs them, and a few bytes can claim them."""
+"""Larger images are refused by their header: nobody photographs them, and a few bytes can claim them."""
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 _ORIENTATION_TAG = 0x0112
@@ -22,7 +22,7 @@ _UNREADABLE = (OSError, UnidentifiedImageError, SyntaxError, ValueError, EOFErro
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What a picture's first bytes say.
+    """What an image's first bytes say.
 
     Args:
         size: (height, width) of the stored pixels.
@@ -41,28 +41,28 @@ class ImageHeader:
         return (width, height) if self.orientation in _QUARTER_TURNS else self.size
 
     def has_frame(self, size: Size) -> bool:
-        """Whether the picture has this (height, width), as stored or as turned."""
+        """Whether the image has this (height, width), as stored or as turned."""
         return size in {self.size, self.turned_size}
 
 
 def read_header(path: Path) -> ImageHeader:
-    """Look at a picture without decoding it.
+    """Look at an image without decoding it.
 
     Raises:
-        ValueError: It is no picture, or claims more than MAX_PIXELS.
+        ValueError: It is no image, or claims more than MAX_PIXELS.
     """
     try:
         with path.open("rb") as file:
             return _header(_open(file), suffix=path.suffix.lower())
     except FileNotFoundError as error:
-        raise ValueError("the picture is missing") from error
+        raise ValueError("the image is missing") from error
 
 
 def decode(data: bytes, *, size: Size) -> UInt8[np.ndarray, "height width 3"]:
-    """Decode a picture in the frame of its annotations.
+    """Decode an image in the frame of its annotations.
 
     Args:
-        data: The encoded picture.
+        data: The encoded image.
         size: (height, width) that the annotations state. Where the stored pixels have it they are taken as stored;
             where only the pixels turned by EXIF have it, they are turned.
 
@@ -70,7 +70,7 @@ def decode(data: bytes, *, size: Size) -> UInt8[np.ndarray, "height width 3"]:
         RGB; alpha is dropped, not blended, and gray is repeated.
 
     Raises:
-        ValueError: The picture cannot be decoded or has another size.
+        ValueError: The image cannot be decoded or has another size.
 
     Upstream: the release turns pixels by EXIF and leaves masks alone.
     """
@@ -78,7 +78,7 @@ def decode(data: bytes, *, size: Size) -> UInt8[np.ndarray, "height width 3"]:
     header = _header(image, suffix="")
     if not header.has_frame(size):
         raise ValueError(
-            f"the picture is {_shown(header.size)}, the annotations are for {_shown(size)}"
+            f"the image is {_shown(header.size)}, the annotations are for {_shown(size)}"
         )
     try:
         if header.size != size:
@@ -87,7 +87,7 @@ def decode(data: bytes, *, size: Size) -> UInt8[np.ndarray, "height width 3"]:
             image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
         return np.array(image.convert("RGB"))
     except _UNREADABLE as error:
-        raise ValueError(f"the picture cannot be decoded: {error}") from error
+        raise ValueError(f"the image cannot be decoded: {error}") from error
 
 
 def _open(file: io.BufferedReader | io.BytesIO) -> Image.Image:
@@ -97,14 +97,14 @@ def _open(file: io.BufferedReader | io.BytesIO) -> Image.Image:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(file, formats=_FORMATS)
     except Image.DecompressionBombError as error:
-        raise ValueError(f"the picture claims too many pixels: {error}") from error
+        raise ValueError(f"the image claims too many pixels: {error}") from error
     except _UNREADABLE as error:
         raise ValueError(
-            "the file is no picture that can be read (JPEG, PNG, WebP, BMP, TIFF)"
+            "the file is no image that can be read (JPEG, PNG, WebP, BMP, TIFF)"
         ) from error
     if image.width * image.height > MAX_PIXELS:
         raise ValueError(
-            f"the picture claims {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} are read"
+            f"the image claims {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} are read"
         )
     return image
 

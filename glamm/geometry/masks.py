@@ -138,8 +138,8 @@ def resize(pixels: Bool[np.ndarray, "_ _"], size: Size) -> Bool[np.ndarray, "hei
     """Scale a mask: a pixel is set where at least half of its area was."""
     if pixels.shape == tuple(size):
         return pixels
-    picture = Image.fromarray(pixels.astype(np.uint8) * 255)
-    return np.asarray(picture.resize((size[1], size[0]), Image.Resampling.BOX)) >= 128
+    image = Image.fromarray(pixels.astype(np.uint8) * 255)
+    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BOX)) >= 128
 
 
 def iou_matrix(

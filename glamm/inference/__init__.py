@@ -1,1 +1,1 @@
-"""Answers: generation, the predictor, pictures of what it found."""
+"""Answers: generation, the predictor, images of what it found."""

@@ -1,4 +1,4 @@
-"""An answer together with the picture that it is about, so that it can be drawn."""
+"""An answer together with the image that it is about, so that it can be drawn."""
 
 from dataclasses import dataclass, field
 
@@ -15,7 +15,7 @@ from glamm.structures.sample import Mask
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer(GroundedAnswer):
-    """A grounded answer that knows its picture.
+    """A grounded answer that knows its image.
 
     Args:
         image: RGB, upright; masks and boxes are in its pixels.
@@ -30,6 +30,6 @@ class Answer(GroundedAnswer):
         return [encode(mask) for mask in self.masks]
 
     def overlay(self) -> Image.Image:
-        """Draw the masks on the picture and the words below it, each phrase in the colour of its mask."""
+        """Draw the masks on the image and the words below it, each phrase in the colour of its mask."""
         words = [phrase.text for phrase in self.phrases]
         return Image.fromarray(draw_overlay(self.image, self.masks, words, self.text))

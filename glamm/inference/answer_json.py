@@ -32,7 +32,7 @@ class PackedMask(Config):
     """A COCO compressed run-length mask, as `pycocotools.mask.decode` takes it.
 
     Args:
-        size: (height, width) of the picture.
+        size: (height, width) of the image.
         counts: The runs, column by column, starting with background.
     """
 
@@ -47,7 +47,7 @@ class PackedAnswer(Config):
         text: Plain words.
         phrases: In the order of the words; none when nothing was grounded.
         masks: One a phrase.
-        image_size: (height, width) of the upright picture; masks and boxes are in its pixels.
+        image_size: (height, width) of the upright image; masks and boxes are in its pixels.
         finish_reason: "stop" when the model ended by itself, "length" when the token limit did.
     """
 

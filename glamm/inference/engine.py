@@ -2,7 +2,7 @@
 
 - The prompt is read once; then one token at a time with the keys and values of what came before.
 - All running answers take their step together; requests join and leave between two steps.
-- A picture is encoded once, and the prompt up to and including it is read once, however many questions follow.
+- An image is encoded once, and the prompt up to and including it is read once, however many questions follow.
 - The grounding encoder runs when a [SEG] came; all masks that are due are decoded in one run.
 """
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from glamm.errors import BusyError, RequestError
-from glamm.inference.image_embeddings import PictureEncoders
+from glamm.inference.image_embeddings import ImageEmbeddingCache
 from glamm.inference.kv_cache import KeyValues, RunningRows
 from glamm.inference.onednn_linear import FewRowsLinear
 from glamm.inference.prompts import embed_prompt, prefix_key, prefix_length
@@ -47,7 +47,7 @@ class EngineOptions:
         max_rows: Answers that run together.
         max_waiting: Requests that may wait for a place.
         max_admitted: Prompts read between two steps; more fill the batch sooner, fewer keep running answers flowing.
-        cache_bytes: Of everything kept about pictures.
+        cache_bytes: Of everything kept about images.
         grounds_early: Start the grounding encoder with the prompt instead of with the first [SEG]; on a GPU it then
             runs beside the language model.
         compiles_decode: Give every step the same shapes and compile it; pays on a GPU, after a slow start.
@@ -76,7 +76,7 @@ class Engine:
         self.model = model
         self.options = options or EngineOptions()
         self.cache = ContentCache(max_bytes=self.options.cache_bytes)
-        self._pictures = PictureEncoders(
+        self._images = ImageEmbeddingCache(
             model, self.cache, grounds_early=self.options.grounds_early
         )
         self._waiting = deque[Job]()
@@ -153,7 +153,7 @@ class Engine:
         limit = self.model.config.language_model.max_positions
         if length >= limit:
             raise RequestError(
-                f"the prompt takes {length} of the model's {limit} positions, picture included: shorten it"
+                f"the prompt takes {length} of the model's {limit} positions, image included: shorten it"
             )
         return min(options.max_new_tokens, limit - length)
 
@@ -201,7 +201,7 @@ class Engine:
         if not jobs:
             return
         try:
-            self._pictures.see(jobs)
+            self._images.see(jobs)
         except Exception as error:  # noqa: BLE001 - the running answers have nothing to do with it
             for job in jobs:
                 job.fail(error)
@@ -215,7 +215,7 @@ class Engine:
     def _prefill(self, job: Job) -> None:
         """Read the prompt and take the first token from its last state."""
         if job.features is None:
-            raise RuntimeError("the picture was not encoded")
+            raise RuntimeError("the image was not encoded")
         embeddings = embed_prompt(self.model, job.request, job.features)
         job.features = None
         key = prefix_key(self.model, job.request)
@@ -313,7 +313,7 @@ class Engine:
             if len(job.seg_states) > len(job.masks) and not job.is_cancelled
         ]
         if due:
-            self._pictures.ground(due)
+            self._images.ground(due)
             places = {image: place for place, image in enumerate({job.image: job for job in due})}
             by_image = {job.image: job.embedding for job in due}
             embeddings = torch.stack([one for one in by_image.values() if one is not None])

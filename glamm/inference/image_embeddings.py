@@ -1,4 +1,4 @@
-"""Pictures on their way through the encoders: each is encoded once, several at a time, and kept."""
+"""Images on their way through the encoders: each is encoded once, several at a time, and kept."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,12 +15,12 @@ from glamm.models.glamm import GLaMM
 T = TypeVar("T")
 
 
-class PictureEncoders:
+class ImageEmbeddingCache:
     """Both image encoders of a model, with a memory.
 
     Args:
         model: In evaluation mode.
-        cache: Keeps what was seen, by the picture's key.
+        cache: Keeps what was seen, by the image's key.
         grounds_early: Start the grounding encoder together with the global one, on a GPU beside what follows.
     """
 
@@ -30,7 +30,7 @@ class PictureEncoders:
         self._side_stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
     def see(self, jobs: Sequence[Job]) -> None:
-        """Run the global encoder over the pictures that it has not seen, all at once.
+        """Run the global encoder over the images that it has not seen, all at once.
 
         Args:
             jobs: Get their `features`.
@@ -59,7 +59,7 @@ class PictureEncoders:
                 self._encode_grounding(jobs)
 
     def ground(self, jobs: Sequence[Job]) -> None:
-        """Run the grounding encoder over the pictures that it has not seen, or wait for it.
+        """Run the grounding encoder over the images that it has not seen, or wait for it.
 
         Args:
             jobs: Get their `embedding`.
@@ -69,7 +69,7 @@ class PictureEncoders:
             torch.cuda.current_stream(self._side_stream.device).wait_stream(self._side_stream)
 
     def _encode_grounding(self, jobs: Sequence[Job]) -> None:
-        """Run the grounding encoder over the pictures that it has not seen, all at once."""
+        """Run the grounding encoder over the images that it has not seen, all at once."""
         missing: dict[object, list[Job]] = {}
         for job in jobs:
             if job.embedding is None:

@@ -1,4 +1,4 @@
-"""Draw masks on a picture and write the answer below it, each phrase in the colour of its mask."""
+"""Draw masks on an image and write the answer below it, each phrase in the colour of its mask."""
 
 import colorsys
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from glamm.typing import Size
 
 Colour = tuple[int, int, int]
 
-_MIN_WIDTH = 560  # narrower pictures are enlarged, so that the words below them can be read
+_MIN_WIDTH = 560  # narrower images are enlarged, so that the words below them can be read
 _MAX_ENLARGEMENT = 4
 _NARROWEST = 240
 _TINT = 0.42
@@ -59,16 +59,16 @@ def draw_overlay(
         text: The whole answer.
 
     Returns:
-        RGB; a small picture is enlarged, and a panel with the words is added below.
+        RGB; a small image is enlarged, and a panel with the words is added below.
 
     Raises:
         ValueError: The numbers of masks and phrases differ.
     """
     if len(masks) != len(phrases):
         raise ValueError(f"{len(masks)} masks cannot be named by {len(phrases)} phrases")
-    picture = _widen(_draw_masks(image, masks))
-    panel = _draw_panel(_words(text, phrases), width=picture.shape[1])
-    return np.concatenate([picture, panel])
+    pixels = _widen(_draw_masks(image, masks))
+    panel = _draw_panel(_words(text, phrases), width=pixels.shape[1])
+    return np.concatenate([pixels, panel])
 
 
 def draw_beside(
@@ -108,11 +108,11 @@ def _draw_masks(
 
 
 def _widen(
-    picture: UInt8[np.ndarray, "height width 3"],
+    pixels: UInt8[np.ndarray, "height width 3"],
 ) -> UInt8[np.ndarray, "height width_out 3"]:
-    """Leave room beside a very narrow picture, so that a word fits below it."""
-    room = max(0, _NARROWEST - picture.shape[1])
-    return np.pad(picture, ((0, 0), (0, room), (0, 0)), constant_values=255)
+    """Leave room beside a very narrow image, so that a word fits below it."""
+    room = max(0, _NARROWEST - pixels.shape[1])
+    return np.pad(pixels, ((0, 0), (0, room), (0, 0)), constant_values=255)
 
 
 def _smooth(
@@ -137,8 +137,8 @@ def _number(
     factor: int,
 ) -> UInt8[np.ndarray, "height_out width_out 3"]:
     """Write each mask's number at the point of it that is farthest from its edge."""
-    picture = Image.fromarray(canvas)
-    draw = ImageDraw.Draw(picture)
+    pixels = Image.fromarray(canvas)
+    draw = ImageDraw.Draw(pixels)
     font = _font(max(13, round(canvas.shape[1] / 45)))
     radius = font.size * 0.72
     for index, mask in enumerate(masks):
@@ -154,7 +154,7 @@ def _number(
             width=2,
         )
         draw.text((x, y), str(index + 1), font=font, fill="white", anchor="mm")
-    return np.asarray(picture)
+    return np.asarray(pixels)
 
 
 def _words(text: str, phrases: Sequence[str]) -> list[list[_Word]]:

@@ -1,4 +1,4 @@
-"""Ask a trained model about a picture: the front door of the library."""
+"""Ask a trained model about an image: the front door of the library."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,14 +17,14 @@ from glamm.text.tokenizer import Tokenizer
 
 
 class GroundedPredictor:
-    """Answers questions about pictures in words and masks.
+    """Answers questions about images in words and masks.
 
     May be asked from many threads; their questions are answered together.
 
     Args:
         model: In evaluation mode.
         tokenizer: The one that it was trained with.
-        options: How much is done at once, and how much is kept about pictures.
+        options: How much is done at once, and how much is kept about images.
 
     Raises:
         CheckpointError: Model and tokenizer have different vocabularies.
@@ -65,13 +65,13 @@ class GroundedPredictor:
         return self.model.config
 
     def open(self, image: ImageSource) -> Session:
-        """Begin to ask about a picture.
+        """Begin to ask about an image.
 
         Args:
-            image: A path, the bytes of a file, a PIL picture, or RGB as uint8 (height, width, 3).
+            image: A path, the bytes of a file, a PIL image, or RGB as uint8 (height, width, 3).
 
         Raises:
-            RequestError: The picture cannot be read.
+            RequestError: The image cannot be read.
         """
         return Session(self.engine, self.tokenizer, image)
 
@@ -83,10 +83,10 @@ class GroundedPredictor:
         boxes: Sequence[Sequence[float | int]] = (),
         max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
     ) -> Answer:
-        """Ask one question about a picture; `open` and `Session.ask` tell more.
+        """Ask one question about an image; `open` and `Session.ask` tell more.
 
         Raises:
-            RequestError: The picture cannot be read, a box lies outside it, the question is empty or too long, or
+            RequestError: The image cannot be read, a box lies outside it, the question is empty or too long, or
                 the masks would not fit in the memory.
             BusyError: Too many questions wait.
         """

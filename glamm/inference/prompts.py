@@ -16,7 +16,7 @@ from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
 def embed_prompt(
     model: GLaMM, request: GenerationRequest, features: ImageFeatures
 ) -> Float[Tensor, "1 positions hidden"]:
-    """Put the picture and the regions into the prompt."""
+    """Put the image and the regions into the prompt."""
     ids = request.input_ids[None]
     batch = Batch(
         global_pixels=request.global_pixels[None],
@@ -35,13 +35,13 @@ def embed_prompt(
 
 
 def prefix_length(model: GLaMM, request: GenerationRequest) -> int:
-    """Positions up to and including the picture."""
+    """Positions up to and including the image."""
     placeholder = int((request.input_ids == IMAGE_PLACEHOLDER_ID).nonzero()[0])
     return placeholder + model.config.global_encoder.num_tokens
 
 
 def prefix_key(model: GLaMM, request: GenerationRequest) -> tuple[Hashable, ...] | None:
-    """What the prompt up to and including the picture depends on; None when it must not be used again."""
+    """What the prompt up to and including the image depends on; None when it must not be used again."""
     ids = request.input_ids.tolist()
     before = tuple(ids[: ids.index(IMAGE_PLACEHOLDER_ID)])
     if request.image_key is None or model.config.special_tokens.bbox in before:

@@ -13,16 +13,16 @@ from glamm.typing import Size
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One question about one picture, preprocessed.
+    """One question about one image, preprocessed.
 
     Args:
         global_pixels: For the global encoder, RGB, before normalisation.
         grounding_pixels: For the grounding encoder, RGB, before normalisation, top left in its square.
-        resized_size: (height, width) of the picture inside that square.
-        original_size: (height, width) of the picture as the user has it.
+        resized_size: (height, width) of the image inside that square.
+        original_size: (height, width) of the image as the user has it.
         input_ids: The prompt, with one IMAGE_PLACEHOLDER_ID.
         boxes_xyxy_unit: One box a `<bbox>` token, in order, xyxy in [0, 1].
-        image_key: Hash of all pixels: what was computed about a picture is used again for the same key. None keeps
+        image_key: Hash of all pixels: what was computed about an image is used again for the same key. None keeps
             nothing.
     """
 
@@ -106,8 +106,8 @@ class Generation:
 
     Args:
         token_ids: The new ids; the end token stays among them if it came.
-        mask_logits: One picture a [SEG] among `token_ids`, on the padded square at four times the grounding encoder's
-            grid, as the mask decoder gave it; `GLaMM.restore_masks` brings it to the picture's size.
+        mask_logits: One image a [SEG] among `token_ids`, on the padded square at four times the grounding encoder's
+            grid, as the mask decoder gave it; `GLaMM.restore_masks` brings it to the image's size.
         finish_reason: "stop" when the end token or a stop condition came, "length" when the limit did, "cancelled".
         counters: What it cost.
     """

@@ -1,4 +1,4 @@
-"""Questions about one picture, answered whole or as the words come."""
+"""Questions about one image, answered whole or as the words come."""
 
 import hashlib
 import math
@@ -51,7 +51,7 @@ class GroundedPhrase:
     Args:
         index: Its place among the answer's phrases.
         phrase: Where it stands in the words.
-        mask: At the picture's size.
+        mask: At the image's size.
     """
 
     index: int
@@ -60,15 +60,15 @@ class GroundedPhrase:
 
 
 class Session:
-    """Questions about one picture: what was computed for one is used again for the next.
+    """Questions about one image: what was computed for one is used again for the next.
 
     Args:
         engine: Answers.
         tokenizer: The model's.
-        image: The picture.
+        image: The image.
 
     Raises:
-        RequestError: The picture cannot be read.
+        RequestError: The image cannot be read.
     """
 
     def __init__(self, engine: Engine, tokenizer: Tokenizer, image: ImageSource) -> None:
@@ -92,7 +92,7 @@ class Session:
 
     @property
     def image_size(self) -> Size:
-        """(height, width) of the upright picture."""
+        """(height, width) of the upright image."""
         return self.image.shape[0], self.image.shape[1]
 
     def ask(
@@ -106,11 +106,11 @@ class Session:
         top_p: float = 1.0,
         seed: int = 0,
     ) -> Answer:
-        """Ask about the picture.
+        """Ask about the image.
 
         Args:
             question: Plain words; `<bbox>` may stand where each box is meant.
-            boxes: Regions that the question is about: x1, y1, x2, y2 in pixels of the upright picture.
+            boxes: Regions that the question is about: x1, y1, x2, y2 in pixels of the upright image.
             max_new_tokens: When to stop a model that does not stop by itself; at least 1.
             stop: The answer ends where one of these comes up in its words, and keeps it.
             temperature: 0 takes the most probable words; higher draws from all.
@@ -121,7 +121,7 @@ class Session:
             Words, phrases and one mask a phrase. No phrase at all means that nothing was grounded.
 
         Raises:
-            RequestError: A box lies outside the picture, the question is empty or too long, a number is out of range,
+            RequestError: A box lies outside the image, the question is empty or too long, a number is out of range,
                 or the masks would not fit in the memory.
             BusyError: Too many questions wait.
         """
@@ -226,7 +226,7 @@ class Session:
         limit = config.language_model.max_positions
         if num_positions >= limit:
             raise RequestError(
-                f"the question takes {num_positions} of the model's {limit} positions, picture included, and leaves no "
+                f"the question takes {num_positions} of the model's {limit} positions, image included, and leaves no "
                 "room for an answer: shorten it"
             )
         return ids
@@ -237,7 +237,7 @@ class Session:
         if count * size[0] * size[1] > MAX_MASK_PIXELS:
             raise RequestError(
                 f"the answer has {count} masks of {size[1]} x {size[0]} pixels, together more than {MAX_MASK_PIXELS:,}: "
-                "send a smaller picture"
+                "send a smaller image"
             )
         words = parse_grounded(self._tokenizer.decode(generation.token_ids))
         masks = np.zeros((count, *size), dtype=bool)
@@ -262,7 +262,7 @@ class Session:
     def _phrase(
         self, text: str, place: tuple[int, int], logits: Tensor
     ) -> tuple[Phrase, Bool[np.ndarray, "height width"]]:
-        """Bring one mask to the picture's size.
+        """Bring one mask to the image's size.
 
         In two steps as `restore_masks`, but logits of 50 million pixels are held for one mask and not for all.
         """
@@ -317,7 +317,7 @@ def _checked_box(box: Sequence[float | int], number: int, *, size: Size) -> Box:
     """Make sure that a region is one.
 
     Raises:
-        RequestError: Not four finite numbers, no area, or outside the picture.
+        RequestError: Not four finite numbers, no area, or outside the image.
     """
     if len(box) != 4:
         raise RequestError(f"box {number} has {len(box)} numbers, it needs 4: x1, y1, x2, y2")
@@ -331,6 +331,6 @@ def _checked_box(box: Sequence[float | int], number: int, *, size: Size) -> Box:
         )
     if not is_inside((x1, y1, x2, y2), size=size):
         raise RequestError(
-            f"box {number} ({shown}) reaches outside the picture, which is {size[1]} x {size[0]} pixels"
+            f"box {number} ({shown}) reaches outside the image, which is {size[1]} x {size[0]} pixels"
         )
     return x1, y1, x2, y2

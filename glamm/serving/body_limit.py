@@ -28,7 +28,7 @@ class BodyLimit:
         body = await self._read(scope, receive)
         if body is None:
             error = (
-                f"the request is larger than {self._max_bytes // 2**20} MiB: send a smaller picture"
+                f"the request is larger than {self._max_bytes // 2**20} MiB: send a smaller image"
             )
             refusal = JSONResponse({"error": error}, 413, headers={"connection": "close"})
             await refusal(scope, receive, send)

@@ -22,7 +22,7 @@ class Question:
     """What a person asks.
 
     Args:
-        image: Content of the picture file, unread.
+        image: Content of the image file, unread.
         text: The words.
         boxes: Regions in pixels, each four numbers, otherwise unchecked.
     """
@@ -111,7 +111,7 @@ def _read_boxes(text: str) -> tuple[Box, ...]:
         ) from error
     if not isinstance(value, list):
         raise RequestError(
-            "boxes must be a list of boxes, each [x1, y1, x2, y2] in pixels of the picture"
+            "boxes must be a list of boxes, each [x1, y1, x2, y2] in pixels of the image"
         )
     boxes = cast("list[object]", value)
     return tuple(_read_box(box, number) for number, box in enumerate(boxes, start=1))

@@ -20,9 +20,9 @@ class GroundForm(IODescriptor):
     and fetches it, takes a question such as `42` for a number, and answers 500 where a form is broken.
 
     Args:
-        image: A picture file: JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF or PPM.
+        image: An image file: JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF or PPM.
         question: Plain words; `<bbox>` may stand where each box is meant.
-        boxes: JSON, a list of [x1, y1, x2, y2] in pixels of the upright picture.
+        boxes: JSON, a list of [x1, y1, x2, y2] in pixels of the upright image.
     """
 
     image: Annotated[Path, ContentType("image/*")]
@@ -41,7 +41,7 @@ class TimingsModel(Config):
 
     Args:
         waiting: For other questions to end.
-        answering: Reading the picture, the model, and packing the masks.
+        answering: Reading the image, the model, and packing the masks.
     """
 
     waiting: float

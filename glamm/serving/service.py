@@ -1,4 +1,4 @@
-"""The BentoML service: pictures and questions in, words and masks out."""
+"""The BentoML service: images and questions in, words and masks out."""
 
 import functools
 import time
@@ -49,7 +49,7 @@ _pages = Starlette(routes=[Route("/", _show_page), Route("/lineage", _show_linea
 
 
 class GroundingService:
-    """Talk about a picture and get, for every grounded phrase, a segmentation mask."""
+    """Talk about an image and get, for every grounded phrase, a segmentation mask."""
 
     def __init__(self) -> None:
         import torch  # noqa: PLC0415 - `bentoml build` need not wait for torch and transformers
@@ -70,7 +70,7 @@ class GroundingService:
         output_spec=GroundResponse,  # pyright: ignore[reportArgumentType] - it also takes plain pydantic models
     )
     async def ground(self, ctx: bentoml.Context, **_documented: object) -> Response:
-        """Ask about a picture: an image file, a question and, if wanted, boxes."""
+        """Ask about an image: an image file, a question and, if wanted, boxes."""
         try:
             question = await read_form(ctx.request)
             asked_at = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Proves a built Bento: starts it from nothing but its file and asks it about a picture."""
+"""Proves a built Bento: starts it from nothing but its file and asks it about an image."""
 
 import logging
 import tempfile
@@ -45,12 +45,12 @@ def smoke(bento: Path, *, image: Path, question: str, out: Path) -> SmokeResult:
 
     Args:
         bento: A file that `glamm package` wrote.
-        image: A picture to ask about.
+        image: An image to ask about.
         question: What to ask.
         out: Folder for answer.json and overlay.png.
 
     Raises:
-        RequestError: The picture or the Bento cannot be read.
+        RequestError: The image or the Bento cannot be read.
         EnvironmentFault: The service does not start or does not answer; the message has its last lines.
     """
     pixels = read_image(image)

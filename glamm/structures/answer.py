@@ -53,7 +53,7 @@ class GroundedAnswer:
     Args:
         text: Plain words, without special tokens.
         phrases: One a mask, in the order of the words. A [SEG] without words has an empty range.
-        masks: One boolean picture a phrase, at the size of the image that was sent.
+        masks: One boolean image a phrase, at the size of the image that was sent.
         image_size: (height, width) of that image.
         token_ids: The generated ids, the end token included if it came.
         finish_reason: "stop" when the model ended by itself, "length" when the token limit did.

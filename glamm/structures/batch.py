@@ -1,6 +1,6 @@
 """What crosses from the data to the model, with shapes and value ranges.
 
-Rows are conversations; several rows may be about one picture, which is encoded once.
+Rows are conversations; several rows may be about one image, which is encoded once.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -25,19 +25,19 @@ class Batch:
     """One step's input.
 
     Args:
-        global_pixels: uint8 pictures for the global image encoder, RGB, before normalisation.
-        grounding_pixels: uint8 pictures for the grounding encoder, RGB, before normalisation; each fills the top left
+        global_pixels: uint8 images for the global image encoder, RGB, before normalisation.
+        grounding_pixels: uint8 images for the grounding encoder, RGB, before normalisation; each fills the top left
             `resized_sizes[i]` of its square, the rest is padding (any value: the encoder zeroes it after
             normalisation). None when no row of the batch needs a mask.
         input_ids: Tokens with one IMAGE_PLACEHOLDER_ID a row, padded on the right.
         labels: `input_ids` where the token is supervised, IGNORE_LABEL elsewhere.
         attention_mask: False on padding.
-        image_index: Which picture each row is about; sorted, so that rows of a picture stand together.
+        image_index: Which image each row is about; sorted, so that rows of an image stand together.
         boxes_xyxy_unit: Region prompts of each row in the order of its `<bbox>` tokens, xyxy in [0, 1].
-        masks: Targets of each picture in the order of the [SEG] tokens of its rows, at `original_sizes`. Empty
+        masks: Targets of each image in the order of the [SEG] tokens of its rows, at `original_sizes`. Empty
             when `grounding_pixels` is None.
-        resized_sizes: (height, width) of each picture inside the grounding square.
-        original_sizes: (height, width) of each picture as the user has it, or smaller where masks of that size would
+        resized_sizes: (height, width) of each image inside the grounding square.
+        original_sizes: (height, width) of each image as the user has it, or smaller where masks of that size would
             cost too much.
         sample_ids: Name of each row, for error messages and logs.
     """

@@ -4,4 +4,4 @@ IGNORE_LABEL = -100
 """Label of a position that is not supervised."""
 
 IMAGE_PLACEHOLDER_ID = -200
-"""Stands in `input_ids` where the picture's tokens will be; never in a vocabulary."""
+"""Stands in `input_ids` where the image's tokens will be; never in a vocabulary."""

@@ -119,14 +119,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """Where the picture is, or the picture itself.
+    """Where the image is, or the image itself.
 
     Args:
         key: The file name, unique in its data set.
         size: (height, width) in pixels, in the frame that the annotations use.
         path: A file on disk, or None when `data` holds the bytes.
-        data: The encoded picture (JPEG or PNG); filled in training shards only.
-        license: Under which terms the picture may be used.
+        data: The encoded image (JPEG or PNG); filled in training shards only.
+        license: Under which terms the image may be used.
     """
 
     key: str
@@ -148,7 +148,7 @@ class Sample:
         task: What it teaches.
         dataset: Name of the data set.
         split: train, val or test, or the data set's own name.
-        image: The picture.
+        image: The image.
         objects: Everything that spans and targets point to.
         turns: The conversation.
         targets: Expressions with their objects.

@@ -24,7 +24,7 @@ _WALLS = (
 
 
 def room(rng: np.random.Generator, rows: int, side: int) -> Upper:
-    """A papered wall with a window or a picture."""
+    """A papered wall with a window or an image."""
     wall = _wall(rng, rows, side)
     if rng.random() < 0.6:
         period = side / float(rng.uniform(9, 18))

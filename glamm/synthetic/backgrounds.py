@@ -7,7 +7,7 @@ import numpy as np
 from glamm.synthetic import backdrops, ground_textures
 from glamm.synthetic.backdrops import UpperPainter
 from glamm.synthetic.ground_textures import Ground, GroundPainter
-from glamm.synthetic.scene import Decor, Picture, Setting
+from glamm.synthetic.scene import Decor, RgbImage, Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,13 +15,13 @@ class Backdrop:
     """A drawn place.
 
     Args:
-        picture: The pixels.
+        image: The pixels.
         setting: Which place it is.
-        horizon: Where the ground begins, in sides of the picture from the top.
+        horizon: Where the ground begins, in sides of the image from the top.
         decor: What a detector would find in it.
     """
 
-    picture: Picture
+    image: RgbImage
     setting: Setting
     horizon: float
     decor: tuple[Decor, ...]
@@ -100,11 +100,11 @@ def draw_background(rng: np.random.Generator, *, side: int) -> Backdrop:
 
     Args:
         rng: Decides everything.
-        side: Of the square picture in pixels.
+        side: Of the square image in pixels.
     """
     place = PLACES[int(rng.integers(len(PLACES)))]
     rows = round(float(rng.uniform(0.3, 0.5)) * side)
     upper, decor = place.upper(rng, rows, side)
     lower = place.lower(Ground(rng, rows=side - rows, side=side), rng)
-    picture = np.concatenate([upper, lower]) * float(rng.uniform(0.88, 1.06))
-    return Backdrop(np.clip(picture, 0, 255).astype(np.uint8), place.setting, rows / side, decor)
+    image = np.concatenate([upper, lower]) * float(rng.uniform(0.88, 1.06))
+    return Backdrop(np.clip(image, 0, 255).astype(np.uint8), place.setting, rows / side, decor)

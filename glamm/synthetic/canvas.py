@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float32, UInt8
 
 from glamm.geometry import masks
 from glamm.synthetic.array_types import spread
-from glamm.synthetic.scene import Look, Picture, Thing
+from glamm.synthetic.scene import Look, RgbImage, Thing
 
 MIN_VISIBLE = 0.4  # of a sprite's own pixels; below, nobody could tell what it is
 MIN_PIXELS = 36  # at 256 pixels a side; a 6 x 6 patch
@@ -21,8 +21,8 @@ class Sprite:
     Args:
         color: Blue, green, red.
         alpha: Coverage, 0 to 1; the mask is where it is at least a half.
-        left: Column of the picture where the sprite begins; may be negative.
-        top: Row of the picture where the sprite begins; may be negative.
+        left: Column of the image where the sprite begins; may be negative.
+        top: Row of the image where the sprite begins; may be negative.
         foot: Row where the thing touches what it stands on.
         look: How it is called.
         depth: Inverse relative depth; larger is closer.
@@ -50,7 +50,7 @@ def drop_hidden(sprites: Sequence[Sprite], *, side: int) -> tuple[list[Sprite], 
 
     Args:
         sprites: From back to front.
-        side: Of the square picture in pixels.
+        side: Of the square image in pixels.
 
     Returns:
         The sprites left, their id map, and how much of each is hidden, 0 to 1.
@@ -70,7 +70,7 @@ def drop_hidden(sprites: Sequence[Sprite], *, side: int) -> tuple[list[Sprite], 
         kept = _select(kept, is_kept)
 
 
-def paint(background: Picture, sprites: Sequence[Sprite]) -> Picture:
+def paint(background: RgbImage, sprites: Sequence[Sprite]) -> RgbImage:
     """Lay sprites with their shadows on a background, from back to front."""
     canvas = background.astype(np.float32)
     side = canvas.shape[0]

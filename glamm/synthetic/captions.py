@@ -95,7 +95,7 @@ def _clause(scene: Scene, pair: Sequence[Mention], *, rng: np.random.Generator) 
     relation: Relation | None = None
     if len(first.ids) == len(second.ids) == 1:
         relation = relation_between(
-            scene.things, first.ids[0], second.ids[0], side=scene.picture.shape[0]
+            scene.things, first.ids[0], second.ids[0], side=scene.image.shape[0]
         )
     if relation is None:
         return [f"there {verb} ", *listing(pair)]

@@ -22,10 +22,10 @@ from glamm.synthetic.image_pool import Library, open_library
 from glamm.synthetic.parallel import Runner, runner
 from glamm.synthetic.pasted import paste_scene
 from glamm.synthetic.records import Record
-from glamm.synthetic.scene import Picture, Scene
+from glamm.synthetic.scene import RgbImage, Scene
 
 DRAWING = 3
-"""Raised when the same seed comes to give other pictures or words, so that old and new are never mixed."""
+"""Raised when the same seed comes to give other images or words, so that old and new are never mixed."""
 
 _CHUNK = 16  # scenes handed to a worker at once
 
@@ -138,7 +138,7 @@ def _library(config: SynthConfig, *, run: Runner) -> Library | None:
 def _stamp(config: SynthConfig, library: Library | None) -> dict[str, Any]:
     # folders may move: what counts is what they hold
     values = config.model_dump(mode="json", exclude={"cutouts", "backgrounds"})
-    return {"drawing": DRAWING, **values, "pictures": library.digest if library else None}
+    return {"drawing": DRAWING, **values, "images": library.digest if library else None}
 
 
 def _annotations(split: Split) -> list[str]:
@@ -206,10 +206,10 @@ def _make(job: Job, split: Split, index: int) -> Record:
     rng = scene_rng(job.config, split, index)
     scene = job.draw(rng, split)
     name = stem(split, index)
-    picture = _jpeg(scene.picture, job.config.jpeg_quality)
-    write_whole(job.out / _IMAGES[split] / f"{name}.jpg", picture)
-    if split is Split.VAL:  # RefCOCOg's pictures have a folder of their own
-        write_whole(job.out / _REFERRING_IMAGES / f"{name}.jpg", picture)
+    image = _jpeg(scene.image, job.config.jpeg_quality)
+    write_whole(job.out / _IMAGES[split] / f"{name}.jpg", image)
+    if split is Split.VAL:  # RefCOCOg's images have a folder of their own
+        write_whole(job.out / _REFERRING_IMAGES / f"{name}.jpg", image)
     if split is Split.TRAIN:
         return records.train_record(scene, f"{name}.jpg", rng=rng)
     if split is Split.GRAND:
@@ -220,8 +220,8 @@ def _make(job: Job, split: Split, index: int) -> Record:
     return records.evaluation_record(scene, name, rng=rng)
 
 
-def _jpeg(picture: Picture, quality: int) -> bytes:
-    _, code = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
+def _jpeg(image: RgbImage, quality: int) -> bytes:
+    _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return code.tobytes()
 
 

@@ -14,7 +14,7 @@ from glamm.synthetic.scene import Look, Scene
 from glamm.synthetic.shapes import SHAPES, Shape, Sheet
 
 SIZES = {"small": (0.14, 0.17), "": (0.21, 0.25), "large": (0.31, 0.36)}
-"""Range of the height, in sides of the picture, by the word that captions use."""
+"""Range of the height, in sides of the image, by the word that captions use."""
 
 _SIZE_WEIGHTS = (0.3, 0.45, 0.25)
 _MATERIAL_WEIGHTS = (0.46, 0.18, 0.18, 0.18)
@@ -48,7 +48,7 @@ def draw_scene(rng: np.random.Generator, *, side: int, max_objects: int) -> Scen
 
     Args:
         rng: Decides everything.
-        side: Of the square picture in pixels.
+        side: Of the square image in pixels.
         max_objects: Most things in it.
 
     Returns:
@@ -62,7 +62,7 @@ def draw_scene(rng: np.random.Generator, *, side: int, max_objects: int) -> Scen
     )
     kept, ids, hidden = canvas.drop_hidden(back_to_front(sprites), side=side)
     return Scene(
-        picture=canvas.paint(backdrop.picture, kept),
+        image=canvas.paint(backdrop.image, kept),
         things=canvas.to_things(kept, ids, hidden),
         setting=backdrop.setting,
         decor=backdrop.decor,

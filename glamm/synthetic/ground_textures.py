@@ -33,8 +33,8 @@ def noise(
     Args:
         rng: Where the window lies.
         shape: Rows and columns of the window, each at most `side`.
-        side: Of the picture in pixels.
-        grain_px: Size of the grain in pixels of a picture of 256; 0 for a new value each pixel.
+        side: Of the image in pixels.
+        grain_px: Size of the grain in pixels of an image of 256; 0 for a new value each pixel.
     """
     field = _noise(side, grain_px * side / 256)
     top, left = (int(rng.integers(2 * side - length + 1)) for length in shape)
@@ -53,7 +53,7 @@ class Ground:
     Args:
         rng: The eye's place.
         rows: Height of the ground in pixels.
-        side: Width of the picture in pixels.
+        side: Width of the image in pixels.
     """
 
     def __init__(self, rng: np.random.Generator, *, rows: int, side: int) -> None:

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from glamm.errors import DataError
 from glamm.synthetic.descriptions import look_from_name, look_from_text
 from glamm.synthetic.parallel import Runner
-from glamm.synthetic.scene import Look, Picture
+from glamm.synthetic.scene import Look, RgbImage
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ Bgra = UInt8[np.ndarray, "height width 4"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A usable picture.
+    """A usable image.
 
     Args:
         path: Where it is.
@@ -56,7 +56,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A picture that is set aside, and why."""
+    """An image that is set aside, and why."""
 
     path: Path
     reason: str
@@ -64,7 +64,7 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """The pictures that one split may use."""
+    """The images that one split may use."""
 
     cutouts: tuple[Source, ...]
     backgrounds: tuple[Source, ...]
@@ -72,7 +72,7 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """Pictures by split; no file, and no copy of one, is in two of them.
+    """Images by split; no file, and no copy of one, is in two of them.
 
     Args:
         train: For training, pretraining included.
@@ -91,12 +91,12 @@ def open_library(cutouts: Path, backgrounds: Path, *, run: Runner = map) -> Libr
     """Read two folders, name what cannot be used, and deal the rest out to the splits.
 
     Args:
-        cutouts: RGBA pictures, at any depth, each described by a .txt of the same stem beside it or by its name.
+        cutouts: RGBA images, at any depth, each described by a .txt of the same stem beside it or by its name.
         backgrounds: Photographs, at any depth.
         run: Like the built-in map; a pool's map reads in parallel.
 
     Raises:
-        DataError: A folder is missing or holds too few usable pictures; the message counts both kinds.
+        DataError: A folder is missing or holds too few usable images; the message counts both kinds.
     """
     things = _usable(cutouts, "cut-outs", inspect_cutout, run=run)
     places = _usable(backgrounds, "backgrounds", inspect_background, run=run)
@@ -134,7 +134,7 @@ def _fault(bgra: Bgra) -> str | None:
     if solid.all():
         return "has no transparent background: the whole rectangle would be pasted"
     if solid.mean() < _MIN_FILLED or min(height, width) < _MIN_ASPECT * max(height, width):
-        return "is too thin to be seen in a picture"
+        return "is too thin to be seen in an image"
     if min(height, width) < _MIN_SOLID_PX:
         return f"shows only {width} x {height} pixels; {_MIN_SOLID_PX} are needed"
     return None
@@ -143,18 +143,16 @@ def _fault(bgra: Bgra) -> str | None:
 def inspect_background(path: Path) -> Source | Rejected:
     """Check a photograph."""
     try:
-        picture = read_background(path)
+        image = read_background(path)
     except _UNREADABLE as error:
         return Rejected(path, _reason(error))
-    if min(picture.shape[:2]) < 64:
-        return Rejected(
-            path, f"is only {picture.shape[1]} x {picture.shape[0]} pixels; 64 are needed"
-        )
-    return Source(path, _digest(picture))
+    if min(image.shape[:2]) < 64:
+        return Rejected(path, f"is only {image.shape[1]} x {image.shape[0]} pixels; 64 are needed")
+    return Source(path, _digest(image))
 
 
 def read_cutout(path: Path) -> Bgra:
-    """Read a picture with transparency, cut to its solid part.
+    """Read an image with transparency, cut to its solid part.
 
     Raises:
         ValueError: It has no alpha channel, is empty or too large.
@@ -176,7 +174,7 @@ def read_cutout(path: Path) -> Bgra:
     return cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGBA2BGRA)
 
 
-def read_background(path: Path) -> Picture:
+def read_background(path: Path) -> RgbImage:
     """Read a photograph, upright.
 
     Raises:
@@ -206,19 +204,19 @@ def small_cutout(path: Path, limit: int) -> Bgra:
 
 
 @lru_cache(maxsize=64)
-def small_background(path: Path, limit: int) -> Picture:
+def small_background(path: Path, limit: int) -> RgbImage:
     """A photograph whose shorter side is at most `limit`."""
-    picture = read_background(path)
-    scale = limit / min(picture.shape[:2])
+    image = read_background(path)
+    scale = limit / min(image.shape[:2])
     if scale >= 1:
-        return picture
-    size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
-    return cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        return image
+    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _opened(path: Path) -> Image.Image:
     with warnings.catch_warnings():
-        # Pillow warns of large pictures before it decodes them; here they are refused
+        # Pillow warns of large images before it decodes them; here they are refused
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         image = Image.open(path)
     if image.width * image.height > MAX_PIXELS:
@@ -235,10 +233,10 @@ def _usable(
     if not folder.is_dir():
         raise DataError(f"is no folder; it is where the {kind} should be", file=folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    pictures = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
+    images = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
     usable: dict[str, Source] = {}
     rejected: list[Rejected] = []
-    for result in run(inspect, pictures):
+    for result in run(inspect, images):
         if isinstance(result, Rejected):
             rejected.append(result)
         elif result.digest in usable:
@@ -249,10 +247,10 @@ def _usable(
             usable[result.digest] = result
     for item in rejected:
         _log.warning("set aside: %s: %s", item.path, item.reason)
-    _log.info("%s: %d of %d pictures in %s are used", kind, len(usable), len(pictures), folder)
+    _log.info("%s: %d of %d images in %s are used", kind, len(usable), len(images), folder)
     if len(usable) < 3:
         reason = (
-            f"{len(usable)} usable {kind} of {len(pictures)} pictures ({len(files)} files); at least 3 are needed, "
+            f"{len(usable)} usable {kind} of {len(images)} images ({len(files)} files); at least 3 are needed, "
             "one each for training, validation and test"
         )
         raise DataError(reason, file=folder)
@@ -260,7 +258,7 @@ def _usable(
 
 
 def _deal(sources: list[Source]) -> tuple[list[Source], list[Source], list[Source]]:
-    """Deal pictures out so that several of one name spread over the splits.
+    """Deal images out so that several of one name spread over the splits.
 
     Always in the same way, whatever the seed of the scenes: what a model was pretrained on is never what it is
     judged by.
@@ -296,7 +294,7 @@ def _digest(pixels: UInt8[np.ndarray, "height width channels"]) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "is no picture that can be read"
+        return "is no image that can be read"
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
         return f"has more than {MAX_PIXELS} pixels"
     return str(error) or type(error).__name__

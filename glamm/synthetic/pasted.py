@@ -10,10 +10,10 @@ from glamm.synthetic.array_types import filled, spread
 from glamm.synthetic.canvas import Sprite
 from glamm.synthetic.image_pool import Bgra, Pool, Source, small_background, small_cutout
 from glamm.synthetic.placement import Placement, Spot, back_to_front, depth_at, sample_count
-from glamm.synthetic.scene import Picture, Scene
+from glamm.synthetic.scene import RgbImage, Scene
 
-_SCALE = (0.2, 0.46)  # square root of the area of the box, in sides of the picture
-_LONGEST = 0.8  # in sides of the picture
+_SCALE = (0.2, 0.46)  # square root of the area of the box, in sides of the image
+_LONGEST = 0.8  # in sides of the image
 _TURN_DEGREES = 14.0
 _HORIZON = 0.25  # of a photograph, above which nothing stands
 _COLOR_MATCH = 0.18  # part of the way from the cut-out's mean colour to the background's
@@ -28,7 +28,7 @@ def paste_scene(rng: np.random.Generator, pool: Pool, *, side: int, max_objects:
     Args:
         rng: Decides everything.
         pool: Cut-outs, of which none is used twice in a scene, and backgrounds.
-        side: Of the square picture in pixels.
+        side: Of the square image in pixels.
         max_objects: Most things in it.
 
     Returns:
@@ -43,7 +43,7 @@ def paste_scene(rng: np.random.Generator, pool: Pool, *, side: int, max_objects:
             return scene
     names = ", ".join(str(source.path) for source in pool.cutouts[:3])
     raise DataError(
-        f"none of these cut-outs can be seen at {side} pixels, use larger pictures: {names}"
+        f"none of these cut-outs can be seen at {side} pixels, use larger images: {names}"
     )
 
 
@@ -59,16 +59,16 @@ def _paste(rng: np.random.Generator, pool: Pool, *, side: int, max_objects: int)
         if spot is not None:
             sprites.append(_sprite(pool.cutouts[int(index)], patch, spot, background=background))
     kept, ids, hidden = canvas.drop_hidden(back_to_front(sprites), side=side)
-    return Scene(picture=canvas.paint(background, kept), things=canvas.to_things(kept, ids, hidden))
+    return Scene(image=canvas.paint(background, kept), things=canvas.to_things(kept, ids, hidden))
 
 
-def _background(rng: np.random.Generator, sources: tuple[Source, ...], *, side: int) -> Picture:
+def _background(rng: np.random.Generator, sources: tuple[Source, ...], *, side: int) -> RgbImage:
     source = sources[int(rng.integers(len(sources)))]
-    picture = small_background(source.path, 2 * side)
-    height, width = picture.shape[:2]
+    image = small_background(source.path, 2 * side)
+    height, width = image.shape[:2]
     window = round(min(height, width) * float(rng.uniform(0.6, 1.0)))
     top, left = int(rng.integers(height - window + 1)), int(rng.integers(width - window + 1))
-    part = picture[top : top + window, left : left + window]
+    part = image[top : top + window, left : left + window]
     if rng.random() < 0.5:
         part = part[:, ::-1]
     shrinks = window > side
@@ -120,7 +120,7 @@ def _turned(patch: Float32[np.ndarray, "h w 4"], degrees: float) -> Float32[np.n
 
 
 def _sprite(
-    source: Source, patch: Float32[np.ndarray, "h w 4"], spot: Spot, *, background: Picture
+    source: Source, patch: Float32[np.ndarray, "h w 4"], spot: Spot, *, background: RgbImage
 ) -> Sprite:
     if source.look is None:
         raise ValueError(f"{source.path} is a background, not a cut-out")
@@ -144,7 +144,7 @@ def _sprite(
 
 
 def _matched(
-    color: Float32[np.ndarray, "h w 3"], alpha: Float32[np.ndarray, "h w"], background: Picture
+    color: Float32[np.ndarray, "h w 3"], alpha: Float32[np.ndarray, "h w"], background: RgbImage
 ) -> Float32[np.ndarray, "h w 3"]:
     """Shift the mean colour a little towards the background's, so that both seem lit by the same light."""
     weight = alpha / max(float(alpha.sum()), 1.0)

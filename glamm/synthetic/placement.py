@@ -10,17 +10,17 @@ from glamm.synthetic.scene import DEPTH_RANGE
 from glamm.typing import Box
 
 COUNT_WEIGHTS = (0.08, 0.2, 0.24, 0.2, 0.12, 0.08, 0.05, 0.03)
-"""How often a picture holds 1, 2, ... things."""
+"""How often an image holds 1, 2, ... things."""
 
 _STACK_CHANCE = 0.3  # of a thing that can stand on another one doing so
 _MOST_COVERED = 0.4  # of the smaller of two boxes
-_LOWEST = 0.975  # of the picture's height
+_LOWEST = 0.975  # of the image's height
 _TRIES = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Roof:
-    """A flat top on which one thing can stand: its middle, height in the picture and width, in pixels."""
+    """A flat top on which one thing can stand: its middle, height in the image and width, in pixels."""
 
     x: float
     y: float
@@ -41,7 +41,7 @@ class Placement:
     """Finds room for one thing after the other.
 
     Args:
-        side: Of the square picture in pixels.
+        side: Of the square image in pixels.
         horizon: Where the ground begins, in pixels from the top.
     """
 
@@ -86,7 +86,7 @@ class Placement:
 
 
 def sample_count(rng: np.random.Generator, *, max_objects: int) -> int:
-    """How many things a picture is to hold."""
+    """How many things an image is to hold."""
     weights = np.array(COUNT_WEIGHTS[:max_objects])
     return 1 + int(np.searchsorted(np.cumsum(weights) / weights.sum(), rng.random(), side="right"))
 
@@ -108,7 +108,7 @@ def back_to_front(sprites: Sequence[Sprite]) -> list[Sprite]:
 
 
 def depth_at(foot: float, *, side: int) -> float:
-    """Inverse relative depth of what stands at this height of the picture; larger is closer."""
+    """Inverse relative depth of what stands at this height of the image; larger is closer."""
     return round(1000 + DEPTH_RANGE * foot / side, 2)
 
 

@@ -21,7 +21,7 @@ _AFFORDANCES = {shape.noun: shape.affordance for shape in SHAPES if shape.afford
 
 def grand_record(scene: Scene, *, rng: np.random.Generator) -> Record:
     """Everything GranD knows about an image, without the wrapping file name."""
-    side = scene.picture.shape[0]
+    side = scene.image.shape[0]
     shorts = short_captions(scene, rng=rng)
     dense = dense_caption(scene, rng=rng)
     count = len(scene.things)
@@ -82,7 +82,7 @@ def evaluation_record(scene: Scene, stem: str, *, rng: np.random.Generator) -> R
     """What `coco_files` and `referring_files` need of one image: caption, labels, one mask a label, expressions."""
     caption = grounded_caption(scene, rng=rng)
     groups = [[scene.things[index] for index in grounding.ids] for grounding in caption.groundings]
-    height, width = scene.picture.shape[:2]
+    height, width = scene.image.shape[:2]
     expressions = [
         references(scene.things, index, rng=rng, side=height) for index in range(len(scene.things))
     ]
@@ -137,7 +137,7 @@ def coco_files(records: list[Record]) -> tuple[Record, Record]:
 
 
 def referring_files(records: list[Record], *, split: str) -> tuple[Record, list[Record]]:
-    """The instances and the references of RefCOCOg's layout: expressions that fit one thing of a picture each."""
+    """The instances and the references of RefCOCOg's layout: expressions that fit one thing of an image each."""
     images: list[Record] = []
     annotations: list[Record] = []
     refs: list[Record] = []

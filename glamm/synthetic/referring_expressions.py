@@ -11,7 +11,7 @@ from glamm.synthetic.text import Mention, with_article
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
-_CLEAR_GAP = 0.06  # of the picture's width: nearer than that, nobody can say which is further left
+_CLEAR_GAP = 0.06  # of the image's width: nearer than that, nobody can say which is further left
 _HIDDEN = 0.1  # part of a thing; from then on its size cannot be told
 _CLEAR_RATIO = 1.35  # of areas: nearer than that, nobody can say which is larger
 
@@ -68,7 +68,7 @@ def references(
         things: Of one scene.
         index: The thing meant.
         rng: Chooses among expressions of one kind.
-        side: Of the picture in pixels.
+        side: Of the image in pixels.
         most: Expressions wanted.
 
     Returns:

@@ -5,7 +5,7 @@ from enum import StrEnum
 
 from glamm.synthetic.scene import DEPTH_RANGE, Thing
 
-_CLEAR_DISTANCE = 0.05  # of the picture: nearer than that, the eye decides for neither
+_CLEAR_DISTANCE = 0.05  # of the image: nearer than that, the eye decides for neither
 _SHARED_WIDTH = 0.35  # of the narrower thing
 
 

@@ -8,12 +8,12 @@ from jaxtyping import UInt8
 from glamm.structures.sample import Mask
 from glamm.typing import Box
 
-Picture = UInt8[np.ndarray, "height width 3"]
+RgbImage = UInt8[np.ndarray, "height width 3"]
 """Blue, green, red, as OpenCV has it."""
 
 
 DEPTH_RANGE = 3000
-"""Inverse depth from the bottom of a picture to its top, in units like those of a depth estimator."""
+"""Inverse depth from the bottom of an image to its top, in units like those of a depth estimator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,13 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """A visible thing of a finished picture.
+    """A visible thing of a finished image.
 
     Args:
         look: How it is called.
         box: Tight around its visible pixels, edges exclusive.
         mask: Its visible pixels.
-        foot: Height in the picture, in pixels from the top, at which it touches the ground or what carries it.
+        foot: Height in the image, in pixels from the top, at which it touches the ground or what carries it.
         depth: Inverse relative depth; larger is closer.
         carrier: Index of the thing it stands on.
         hidden: Part of its pixels that other things cover, 0 to 1.
@@ -100,16 +100,16 @@ class Decor:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A picture and everything that is known about it.
+    """An image and everything that is known about it.
 
     Args:
-        picture: The pixels.
+        image: The pixels.
         things: In no particular order; captions and records point to them by index.
         setting: None where the place is not known.
         decor: Things of the background, without masks.
     """
 
-    picture: Picture
+    image: RgbImage
     things: tuple[Thing, ...]
     setting: Setting | None = None
     decor: tuple[Decor, ...] = ()

@@ -92,7 +92,7 @@ class Sheet:
         return _AMBIENT + 0.75 * max(0.0, (normal_x * x + normal_y * y + normal_z * z) / length)
 
     def curved(self, normal_x: Gray, normal_y: Gray | float) -> Gray:
-        """Brightness of a curved face with a highlight, from the parts of its normals in the picture plane."""
+        """Brightness of a curved face with a highlight, from the parts of its normals in the image plane."""
         x, y, z = self.light_direction
         normal_z = np.sqrt(np.maximum(0.0, 1.0 - normal_x**2 - np.square(normal_y)))
         facing = np.maximum(0.0, normal_x * x + normal_y * y + normal_z * z)

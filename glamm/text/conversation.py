@@ -1,4 +1,4 @@
-"""A conversation as the model reads it: rounds of questions and answers around one picture."""
+"""A conversation as the model reads it: rounds of questions and answers around one image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class PromptStyle:
         system: The first sentence, or nothing.
         user: Name of the asker.
         assistant: Name of the answerer; everything after it is supervised.
-        preamble: Stands before the first question and holds the picture.
+        preamble: Stands before the first question and holds the image.
     """
 
     system: str
@@ -136,7 +136,7 @@ def encode_conversation(
         rounds: At least one.
         tokenizer: The model's.
         style: The words around the rounds.
-        max_tokens: Limit, the picture counted as one.
+        max_tokens: Limit, the image counted as one.
 
     Returns:
         What fits. No answer is ever cut, so that every [SEG] keeps its mask.

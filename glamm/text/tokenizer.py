@@ -29,7 +29,7 @@ class Encoding:
     """Tokens and where they come from.
 
     Args:
-        ids: Token ids; the picture is one IMAGE_PLACEHOLDER_ID.
+        ids: Token ids; the image is one IMAGE_PLACEHOLDER_ID.
         starts: First code point of the text that each token covers; the begin token covers none.
     """
 

@@ -23,7 +23,7 @@ _FINISH_TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class ImageWithMasks:
     """A row of a table of answers.
 
     Args:
@@ -90,21 +90,23 @@ class Run:
         with self._recording():
             self._run.summary.update(dict(metrics))
 
-    def log_pictures(self, name: str, pictures: Sequence[Picture], step: int | None = None) -> None:
+    def log_images(
+        self, name: str, images: Sequence[ImageWithMasks], step: int | None = None
+    ) -> None:
         """Add a table of answers with masks: what the model says beside the ground truth."""
-        if not pictures:
+        if not images:
             return
         with self._recording():
             table = wandb.Table(
                 columns=["image", "prediction", "ground truth", "answer", "reference"]
             )
-            for picture in pictures:
+            for logged in images:
                 table.add_data(
-                    picture.name,
-                    _with_masks(picture.image, picture.predicted, picture.predicted_phrases),
-                    _with_masks(picture.image, picture.truth, picture.truth_phrases),
-                    picture.text,
-                    picture.reference,
+                    logged.name,
+                    _with_masks(logged.image, logged.predicted, logged.predicted_phrases),
+                    _with_masks(logged.image, logged.truth, logged.truth_phrases),
+                    logged.text,
+                    logged.reference,
                 )
             self._run.log({name: table}, step=step)
 
@@ -143,7 +145,7 @@ def start_run(
     for variable, value in (
         ("WANDB_ERROR_REPORTING", "false"),
         ("WANDB_SILENT", "true"),
-        ("WANDB_DATA_DIR", str(folder.resolve() / "data")),  # a table's pictures; else in the home
+        ("WANDB_DATA_DIR", str(folder.resolve() / "data")),  # a table's images; else in the home
         ("WANDB_CACHE_DIR", str(folder.resolve() / "cache")),
     ):
         os.environ.setdefault(variable, value)
@@ -182,7 +184,7 @@ def _with_masks(
     masks: Bool[np.ndarray, "masks height width"],
     phrases: Sequence[str],
 ) -> wandb.Image:
-    """A picture whose masks can be switched on and off, each named by its number and phrase."""
+    """An image whose masks can be switched on and off, each named by its number and phrase."""
     labels = np.zeros(image.shape[:2], dtype=np.uint8)
     for index, mask in enumerate(masks[:255], start=1):
         labels[mask] = index

@@ -41,9 +41,9 @@ class Load:
     """What a batch asks of the model.
 
     Args:
-        images: Pictures.
-        grounded_images: Pictures with at least one mask.
-        region_images: Pictures with at least one box.
+        images: Images.
+        grounded_images: Images with at least one mask.
+        region_images: Images with at least one box.
         regions: Boxes.
         sequences: What the language model reads side by side.
         positions: Of each sequence, image tokens and padding included.
@@ -62,7 +62,7 @@ class Load:
 
 
 def load_of(batch: Batch, config: ModelConfig) -> Load:
-    """Count what a batch asks for, what rows about one picture share once."""
+    """Count what a batch asks for, what rows about one image share once."""
     num_tokens = config.global_encoder.num_tokens
     span = find_image_span(batch.input_ids, num_tokens=num_tokens, sample_ids=batch.sample_ids)
     token_ids = span.expand(batch.input_ids, image_value=IMAGE_PLACEHOLDER_ID)

@@ -1,6 +1,6 @@
-"""Image encoders that stand still remember what they saw, so that a picture that comes again costs nothing.
+"""Image encoders that stand still remember what they saw, so that an image that comes again costs nothing.
 
-Worth its memory for small sets: at 7B a picture is 2 MB of SAM and 5 MB of CLIP in bfloat16.
+Worth its memory for small sets: at 7B an image is 2 MB of SAM and 5 MB of CLIP in bfloat16.
 """
 
 import hashlib
@@ -23,9 +23,9 @@ T = TypeVar("T")
 
 
 def remember_frozen_encoders(model: GLaMM, *, max_bytes: int) -> ContentCache:
-    """Let every image encoder that is not trained keep its outputs, by the pictures' pixels, in place.
+    """Let every image encoder that is not trained keep its outputs, by the images' pixels, in place.
 
-    Pictures are encoded one by one: what is kept must not depend on what it was once beside, or a run that goes on
+    Images are encoded one by one: what is kept must not depend on what it was once beside, or a run that goes on
     after a kill, with nothing kept yet, would round differently.
 
     Args:

@@ -30,7 +30,7 @@ _PICTURES_COUNTED = 4000
 
 @dataclass(frozen=True, slots=True)
 class PatchBatch:
-    """Pictures and what their patches show."""
+    """Images and what their patches show."""
 
     pixels: UInt8[Tensor, "images 3 side side"]
     is_shown: Bool[Tensor, "images patches"]
@@ -38,7 +38,7 @@ class PatchBatch:
 
     @property
     def num_samples(self) -> int:
-        """Pictures."""
+        """Images."""
         return len(self.pixels)
 
 
@@ -96,9 +96,9 @@ class PatchBatches(Dataset[PatchBatch]):
 
 
 def read_vocabulary(reader: ShardReader) -> tuple[str, ...]:
-    """The words of the first pictures of the training split."""
-    pictures = (reader[row] for row in range(min(len(reader), _PICTURES_COUNTED)))
-    return count_vocabulary(pictures, num_words=_NUM_WORDS)
+    """The words of the first images of the training split."""
+    images = (reader[row] for row in range(min(len(reader), _PICTURES_COUNTED)))
+    return count_vocabulary(images, num_words=_NUM_WORDS)
 
 
 class GlobalEncoderModule(StageModule):

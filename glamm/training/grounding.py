@@ -28,7 +28,7 @@ from glamm.typing import Size
 
 _MASKS_A_PICTURE = 4
 _DRAWS_A_PICTURE = 50
-"""How many pictures are looked at to find one with a mask."""
+"""How many images are looked at to find one with a mask."""
 
 _BOX_SHARE = 0.5
 _BOX_JITTER = 0.1
@@ -37,7 +37,7 @@ _BOX_JITTER = 0.1
 
 @dataclass(frozen=True, slots=True)
 class PromptBatch:
-    """Pictures, prompts and the masks they ask for, all in the frame of the padded square.
+    """Images, prompts and the masks they ask for, all in the frame of the padded square.
 
     Args:
         points: x, y in pixels of the square; used where `is_box` is False.
@@ -53,7 +53,7 @@ class PromptBatch:
 
     @property
     def num_samples(self) -> int:
-        """Pictures."""
+        """Images."""
         return len(self.pixels)
 
 
@@ -74,10 +74,10 @@ class PromptBatches(Dataset[PromptBatch]):
         self._side, self._rank = side, rank
 
     def __getitem__(self, number: int) -> PromptBatch:
-        """The batch of this number; pictures without a mask are passed over.
+        """The batch of this number; images without a mask are passed over.
 
         Raises:
-            DataError: Hardly any picture has a mask.
+            DataError: Hardly any image has a mask.
         """
         rng = np.random.default_rng((self._seed, number, self._rank))
         pixels, sizes, points, boxes, truths = [], [], [], [], []
@@ -112,7 +112,7 @@ class PromptBatches(Dataset[PromptBatch]):
             )
         if len(pixels) < self._size:
             raise DataError(
-                f"of {self._size * _DRAWS_A_PICTURE} pictures only {len(pixels)} have a mask: "
+                f"of {self._size * _DRAWS_A_PICTURE} images only {len(pixels)} have a mask: "
                 "the stage grounding needs a data set with masks"
             )
         is_box = tuple(bool(value) for value in rng.random(self._size) < _BOX_SHARE)

@@ -42,7 +42,7 @@ def make_start(config: TrainConfig) -> Start:
     """Load or build; the random generator must have been seeded.
 
     Raises:
-        ConfigError: A size without an embedded start is asked to start from it, or pictures of a size that has no
+        ConfigError: A size without an embedded start is asked to start from it, or images of a size that has no
             whole number of patches.
         CheckpointError: A model folder is damaged, or its parts have other sizes.
     """

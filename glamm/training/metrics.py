@@ -35,7 +35,7 @@ class Metrics(Callback):
 
     Losses are means over the passes and devices of a step. Rates count all devices as the first one, and neither
     validation nor checkpoints. `data_wait_share` is the share
-    of the time in which the model waited for a batch; `tokens_per_second` counts words' tokens, not the pictures';
+    of the time in which the model waited for a batch; `tokens_per_second` counts words' tokens, not the images';
     `padding_share` is the share of the words' places that hold none. `teraflops_per_second` is what the model needs
     (`glamm.training.flops`), on one device; `mfu` is that over the device's peak, where that is known.
 

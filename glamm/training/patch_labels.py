@@ -1,4 +1,4 @@
-"""What a patch of a picture shows, in words: the target on which the global encoder learns to see.
+"""What a patch of an image shows, in words: the target on which the global encoder learns to see.
 
 Works on any data set whose objects have masks and words; nothing in it knows which words there are.
 
@@ -51,11 +51,11 @@ def object_words(obj: Obj, *, samples: Iterable[Sample] = ()) -> frozenset[str]:
     )
 
 
-def count_vocabulary(pictures: Iterable[tuple[Sample, ...]], *, num_words: int) -> tuple[str, ...]:
-    """The commonest words of the objects of some pictures; words of fewer than 1 in 1,000 objects are left out."""
+def count_vocabulary(images: Iterable[tuple[Sample, ...]], *, num_words: int) -> tuple[str, ...]:
+    """The commonest words of the objects of some images; words of fewer than 1 in 1,000 objects are left out."""
     counts: Counter[str] = Counter()
     num_objects = 0
-    for samples in pictures:
+    for samples in images:
         for obj in samples[0].objects:
             counts.update(object_words(obj, samples=samples))
             num_objects += 1
@@ -69,9 +69,9 @@ def patch_targets(
     """Say for every patch whether a thing covers it, and which words describe the thing that covers most of it.
 
     Args:
-        samples: Of one picture.
+        samples: Of one image.
         vocabulary: Word to column.
-        grid_size: Patches along one side of the squashed picture.
+        grid_size: Patches along one side of the squashed image.
     """
     objects = [obj for obj in samples[0].objects if obj.mask is not None]
     shown = np.zeros(grid_size * grid_size, dtype=bool)

@@ -61,7 +61,7 @@ class StageData(lightning.LightningDataModule):
     Args:
         shards: Prepared data.
         config: Of the run.
-        start: The model; says how large pictures are.
+        start: The model; says how large images are.
     """
 
     def __init__(self, shards: Path, config: TrainConfig, start: Start) -> None:
@@ -216,7 +216,7 @@ def _fit(
         gradient_clip_val=config.optimizer.clip_norm,
         callbacks=[metrics, validation, keeper, StopOnSignal(stop, keeper.save)],
         plugins=[CheckpointFiles()],
-        limit_val_batches=0,  # `Validation` looks at exactly the pictures that it is told to
+        limit_val_batches=0,  # `Validation` looks at exactly the images that it is told to
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,

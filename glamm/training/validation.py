@@ -1,4 +1,4 @@
-"""Looks at a few pictures of the validation split while training goes on."""
+"""Looks at a few images of the validation split while training goes on."""
 
 # ruff: noqa: ARG002 - Lightning calls hooks with names
 
@@ -16,7 +16,7 @@ from glamm.structures.batch import Batch
 from glamm.structures.ids import IGNORE_LABEL
 from glamm.text.grounded import parse_grounded
 from glamm.text.tokenizer import Tokenizer
-from glamm.tracking.runs import Picture, Run
+from glamm.tracking.runs import ImageWithMasks, Run
 from glamm.training.base_module import Ratio
 from glamm.training.callbacks import ends_a_step
 from glamm.training.joint import JointModule
@@ -28,9 +28,9 @@ class Validation(Callback):
 
     Args:
         config: How often, on how much.
-        tokenizer: Turns labels back into words for the pictures.
+        tokenizer: Turns labels back into words for the images.
         record: Receives (metrics, step).
-        run: Receives pictures; None on other processes.
+        run: Receives images; None on other processes.
     """
 
     def __init__(
@@ -63,26 +63,26 @@ class Validation(Callback):
         data: Any = trainer.datamodule  # pyright: ignore[reportAttributeAccessIssue] - set by fit
         loader = data.val_dataloader()
         sums: dict[str, Ratio] = {}
-        pictures: list[Picture] = []
+        images: list[ImageWithMasks] = []
         module.eval()
         for index, batch in zip(range(self._config.num_batches), loader, strict=False):
             moved = module.transfer_batch_to_device(batch, module.device, 0)
             for name, ratio in module.validation_step(moved, index).items():
                 sums[name] = sums[name] + ratio if name in sums else ratio
-            if isinstance(module, JointModule) and len(pictures) < self._config.num_pictures:
-                pictures += _pictures(module.model, moved, self._tokenizer)
+            if isinstance(module, JointModule) and len(images) < self._config.num_images:
+                images += _images(module.model, moved, self._tokenizer)
         module.train()
         if not sums or not trainer.is_global_zero:
             return
         self._record({name: ratio.value for name, ratio in sums.items()}, step)
         if self._run:
-            self._run.log_pictures("validation", pictures[: self._config.num_pictures], step)
+            self._run.log_images("validation", images[: self._config.num_images], step)
 
 
-def _pictures(model: GLaMM, batch: Batch, tokenizer: Tokenizer) -> list[Picture]:
+def _images(model: GLaMM, batch: Batch, tokenizer: Tokenizer) -> list[ImageWithMasks]:
     """The masks for the given answers, beside the true ones."""
     logits = model(batch).mask_logits
-    pictures = []
+    images = []
     for index, size in enumerate(batch.original_sizes):
         if not len(logits) or batch.image_index.tolist().count(index) != 1:
             continue
@@ -91,8 +91,8 @@ def _pictures(model: GLaMM, batch: Batch, tokenizer: Tokenizer) -> list[Picture]
         answer = parse_grounded(tokenizer.decode(words))
         phrases = tuple(answer.text[start:end] for start, end in answer.ranges)
         pixels = batch.global_pixels[index].cpu().numpy().transpose(1, 2, 0)
-        pictures.append(
-            Picture(
+        images.append(
+            ImageWithMasks(
                 name=batch.sample_ids[row],
                 image=cv2.resize(pixels, (size[1], size[0])),
                 predicted=(logits[index] > 0).cpu().numpy(),
@@ -103,4 +103,4 @@ def _pictures(model: GLaMM, batch: Batch, tokenizer: Tokenizer) -> list[Picture]
                 reference=answer.text,
             )
         )
-    return pictures
+    return images

@@ -11,7 +11,7 @@ from tests.training_builders import GLAMM, make_shards, save_micro
 
 @pytest.fixture(scope="session")
 def training_data(tmp_path_factory):
-    """36 drawn pictures as shards, and a folder of a very small model to start from."""
+    """36 drawn images as shards, and a folder of a very small model to start from."""
     folder = tmp_path_factory.mktemp("training")
     make_shards(folder)
     save_micro(folder / "start")

@@ -141,8 +141,8 @@ def test_prepare_says_what_came_out(glamm, tmp_path):
     code, shown = glamm("data", "prepare", tmp_path / "root", tmp_path / "out", "--workers", "1")
 
     assert code == 0
-    assert "train: granddf_ha_gcg: 5 pictures (5 gcg)" in shown
-    assert "val: granddf_val_test: 3 pictures (3 gcg)" in shown
+    assert "train: granddf_ha_gcg: 5 images (5 gcg)" in shown
+    assert "val: granddf_val_test: 3 images (3 gcg)" in shown
     assert "7 things were left out; all of them are in" in shown
 
 
@@ -159,7 +159,7 @@ def test_prepare_takes_parameters(glamm, tmp_path):
 
 @pytest.fixture
 def many(tmp_path):
-    """Enough pictures that a run can be stopped in its middle, and the shards of a former, smaller set."""
+    """Enough images that a run can be stopped in its middle, and the shards of a former, smaller set."""
     human_annotated_root(tmp_path / "few", count=3)
     human_annotated_root(tmp_path / "many", count=2500)
     prepare(tmp_path / "few", tmp_path / "out", PrepareConfig())

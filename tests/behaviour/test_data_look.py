@@ -33,7 +33,7 @@ def root(tmp_path):
 def test_doctor_says_what_is_there_and_what_changed_since(root):
     code, shown, _ = glamm("doctor", "root", "--json", "first.json", cwd=root)
     assert code == 0
-    assert "train: 4 records, 4 pictures; published: about 1000 pictures: DIFFERS" in shown
+    assert "train: 4 records, 4 images; published: about 1000 images: DIFFERS" in shown
     assert "not there: ade20k, " in shown
     assert json.loads((root / "first.json").read_text())["checksums"]
 
@@ -53,11 +53,11 @@ def test_shards_can_be_stored_counted_and_looked_at(root):
     assert (code, "1 files written, 0 kept" in shown) == (0, True)
 
     code, shown, _ = glamm("stats", "shards", "--out", "stats.html", cwd=root)
-    assert (code, "4 pictures, 4 objects, 4 masks, 4 phrases" in shown) == (0, True)
+    assert (code, "4 images, 4 objects, 4 masks, 4 phrases" in shown) == (0, True)
     assert (root / "stats.html").read_text().count("<svg") == 4
 
     code, _, shown = glamm("view", "shards", "--out", "page.html", "--count", "2", cwd=root)
-    assert (code, "2 pictures: page.html" in shown) == (0, True)
+    assert (code, "2 images: page.html" in shown) == (0, True)
     assert (root / "page.html").read_text().count("<img") == 2
 
 

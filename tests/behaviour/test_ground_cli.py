@@ -10,14 +10,14 @@ from PIL import Image
 
 from glamm.cli.ground import app
 from glamm.errors import RequestError
-from tests.serving.taught import QUESTION, WORDS, draw_picture, teach
+from tests.serving.taught import QUESTION, WORDS, draw_image, teach
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("ground")
     teach(folder / "model")
-    draw_picture().save(folder / "picture.png")
+    draw_image().save(folder / "image.png")
     return folder
 
 
@@ -34,7 +34,7 @@ def ground(place, monkeypatch, capsys) -> Callable[..., str]:
 
 
 def test_answer_is_printed_with_its_table_and_drawn(place, ground):
-    out = ground("picture.png", QUESTION, "--out", "drawn/overlay.png")
+    out = ground("image.png", QUESTION, "--out", "drawn/overlay.png")
 
     assert WORDS in out
     assert "a green box" in out.split(WORDS)[1]  # in the table
@@ -44,14 +44,14 @@ def test_answer_is_printed_with_its_table_and_drawn(place, ground):
 
 
 def test_json_is_the_service_s(ground):
-    out = ground("picture.png", QUESTION, "--json")
+    out = ground("image.png", QUESTION, "--json")
 
     answer = json.loads(out)
     assert answer["text"] == WORDS
     assert len(answer["masks"]) == len(answer["phrases"]) == 2
 
 
-def test_picture_without_anything_known_is_answered(place, ground):
+def test_image_without_anything_known_is_answered(place, ground):
     noise = np.random.default_rng(0).integers(0, 255, (37, 411, 3), np.uint8)
     Image.fromarray(noise).save(place / "noise.jpg")
 
@@ -64,9 +64,9 @@ def test_picture_without_anything_known_is_answered(place, ground):
     ("arguments", "reason"),
     [
         (["none.png", QUESTION], r"none\.png cannot be read"),
-        (["model/config.json", QUESTION], "is no picture"),
-        (["picture.png", QUESTION, "--box", "1,x"], "four numbers"),
-        (["picture.png", QUESTION, "--out", "a.txt"], "must end in"),
+        (["model/config.json", QUESTION], "is no image"),
+        (["image.png", QUESTION, "--box", "1,x"], "four numbers"),
+        (["image.png", QUESTION, "--out", "a.txt"], "must end in"),
     ],
     ids=["missing", "json", "box", "suffix"],
 )
@@ -77,8 +77,6 @@ def test_fault_is_told_before_the_model_is_loaded(ground, monkeypatch, arguments
         ground(*arguments)
 
 
-def test_box_outside_the_picture_is_refused(ground):
-    with pytest.raises(
-        RequestError, match="reaches outside the picture, which is 320 x 240 pixels"
-    ):
-        ground("picture.png", QUESTION, "--box", "1,1,999,2")
+def test_box_outside_the_image_is_refused(ground):
+    with pytest.raises(RequestError, match="reaches outside the image, which is 320 x 240 pixels"):
+        ground("image.png", QUESTION, "--box", "1,1,999,2")

@@ -73,7 +73,7 @@ FEW = {"max_steps": 8, "validation__every_steps": 4, "checkpoint_steps": 4}
 )
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
 def test_two_processes_learn_what_one_does_in_two_passes(start_train, tmp_path, strategy, adapters):
-    """Two devices share the pictures that one reads in two passes: the same steps but for rounding."""
+    """Two devices share the images that one reads in two passes: the same steps but for rounding."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     one = start_train(cwd=tmp_path / "one", **FEW, **ONE, **adapters)

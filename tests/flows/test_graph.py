@@ -1,4 +1,4 @@
-"""The flow's picture of dvc.yaml."""
+"""The flow's image of dvc.yaml."""
 
 from pathlib import Path
 

@@ -50,14 +50,14 @@ VARIATIONS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def _make_set(folder: Path, changes: dict[str, dict[str, Any]]) -> None:
-    """The known cases on a model of another size: their inputs, with this model's pictures and weights."""
+    """The known cases on a model of another size: their inputs, with this model's images and weights."""
     folder.mkdir()
     sizes = read_json(DEV / "config.json")
     for part, values in changes.items():
         sizes[part] |= values
     (folder / "config.json").write_text(json.dumps(sizes))
-    for picture in DEV.glob("*.png"):
-        shutil.copy(picture, folder)
+    for image in DEV.glob("*.png"):
+        shutil.copy(image, folder)
     shutil.copy(DEV.parent / "tokenizer" / "tokenizer.model", folder)
     save_file({}, folder / "weights.safetensors")
     names = load_file(DEV / "pixels.safetensors")

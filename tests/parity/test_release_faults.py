@@ -21,7 +21,7 @@ def _states(model: GLaMM, batch: Batch) -> torch.Tensor:
     return model.read(model.build_prompt(batch, model.encode_image(batch.global_pixels)))
 
 
-def test_two_conversations_about_one_picture_have_their_own_boxes() -> None:
+def test_two_conversations_about_one_image_have_their_own_boxes() -> None:
     model = build_model()
     rows = [[7, BBOX, 8, BBOX, 2], [9, BBOX, 10, 11, 2]]
     boxes = {0: [FIRST, SECOND], 1: [SECOND]}
@@ -52,7 +52,7 @@ def test_boxes_of_one_conversation_do_not_serve_another() -> None:
         build_model()(batch)
 
 
-def test_a_second_picture_in_a_conversation_is_refused() -> None:
+def test_a_second_image_in_a_conversation_is_refused() -> None:
     batch = build_batch([[7, IMAGE_PLACEHOLDER_ID, 8, 2]], image_index=[0])
 
     with pytest.raises(DataError, match="record toy/0: 2 image placeholders"):
@@ -74,7 +74,7 @@ def test_an_unknown_word_in_a_text_is_read_although_its_token_pads_rows() -> Non
     assert not torch.allclose(read[0, -1], masked[0, -1], atol=1e-4)
 
 
-def test_masks_of_every_conversation_about_a_picture_are_kept() -> None:
+def test_masks_of_every_conversation_about_a_image_are_kept() -> None:
     batch = build_batch([[7, SEG, 2], [8, SEG, 9, SEG, 2]], image_index=[0, 0], num_masks=[3])
 
     assert [len(masks) for masks in build_model()(batch).mask_logits] == [3]

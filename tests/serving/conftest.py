@@ -1,4 +1,4 @@
-"""A service in this process, with a model that knows one picture by heart."""
+"""A service in this process, with a model that knows one image by heart."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from glamm.serving.service import GLaMMService
-from tests.serving.taught import draw_picture, teach
+from tests.serving.taught import draw_image, teach
 
 
 @pytest.fixture(scope="session")
@@ -17,9 +17,9 @@ def taught_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def picture() -> bytes:
+def image() -> bytes:
     stream = io.BytesIO()
-    draw_picture().save(stream, "PNG")
+    draw_image().save(stream, "PNG")
     return stream.getvalue()
 
 
@@ -32,13 +32,13 @@ def client(taught_model: Path) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def ask(client: TestClient, picture: bytes) -> Callable[..., tuple[int, dict]]:
+def ask(client: TestClient, image: bytes) -> Callable[..., tuple[int, dict]]:
     """Post a form; fields that are not given are good ones, None leaves a field out."""
 
-    def post(image: bytes | None = picture, **fields: str | None) -> tuple[int, dict]:
-        data = {"question": "What is in this picture?"} | fields
+    def post(image: bytes | None = image, **fields: str | None) -> tuple[int, dict]:
+        data = {"question": "What is in this image?"} | fields
         parts = {name: (None, value) for name, value in data.items() if value is not None}
-        files = parts if image is None else parts | {"image": ("picture", image)}
+        files = parts if image is None else parts | {"image": ("image", image)}
         response = client.post("/ground", files=files or {"nothing": (None, "")})
         return response.status_code, response.json()
 

@@ -1,4 +1,4 @@
-"""A tiny model that knows one picture by heart: real words, real masks, in seconds."""
+"""A tiny model that knows one image by heart: real words, real masks, in seconds."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from glamm.structures.batch import Batch
 from glamm.text.conversation import PROMPT_STYLES, Round, encode_conversation
 from glamm.text.tokenizer import embedded_tokenizer
 
-QUESTION = "What is in this picture?"
+QUESTION = "What is in this image?"
 ANSWER = "<p> a red ball </p> [SEG] and <p> a green box </p> [SEG] ."
 WORDS = "a red ball and a green box."
 BALL, BOX = (60, 60, 180, 180), (200, 120, 300, 220)
@@ -23,17 +23,17 @@ LINEAGE = {"data": {"shards": "md5 of the shards"}, "parameters": {"train": {"ma
 _STEPS = 45
 
 
-def draw_picture() -> Image.Image:
+def draw_image() -> Image.Image:
     """320 x 240: a red ball on the left, a green box on the right."""
-    picture = Image.new("RGB", (320, 240), (120, 170, 220))
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (320, 240), (120, 170, 220))
+    pen = ImageDraw.Draw(image)
     pen.ellipse(BALL, fill=(200, 40, 40))
     pen.rectangle(BOX, fill=(30, 120, 60))
-    return picture
+    return image
 
 
 def teach(folder: Path) -> Path:
-    """Train until the picture is known by heart, and write a model folder."""
+    """Train until the image is known by heart, and write a model folder."""
     torch.manual_seed(0)
     tokenizer = embedded_tokenizer()
     model = GLaMM.from_config(ModelConfig.tiny(vocab_size=len(tokenizer)))
@@ -51,7 +51,7 @@ def teach(folder: Path) -> Path:
 
 
 def _batch(config: ModelConfig) -> Batch:
-    pixels = np.asarray(draw_picture())
+    pixels = np.asarray(draw_image())
     square, resized = grounding_pixels(pixels, side=config.grounding_encoder.image_size)
     overview = global_pixels(pixels, side=config.global_encoder.image_size, is_cropped=False)
     encoded = encode_conversation(

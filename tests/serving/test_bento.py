@@ -14,7 +14,7 @@ from glamm.serving.bento_build import PackedBento, bentoml_environment, package
 from glamm.serving.bento_process import free_port, running_service
 from glamm.serving.smoke import smoke
 from glamm.serving.target import choose_target
-from tests.serving.taught import LINEAGE, QUESTION, WORDS, draw_picture
+from tests.serving.taught import LINEAGE, QUESTION, WORDS, draw_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(300)]
 
@@ -57,10 +57,10 @@ def test_bento_carries_model_past_and_nothing_of_training(packed):
     "ignore::ResourceWarning"
 )  # BentoML's client leaves its folder to the collector
 def test_exported_bento_answers_from_an_empty_store(packed, tmp_path):
-    draw_picture().save(tmp_path / "picture.png")
+    draw_image().save(tmp_path / "image.png")
 
     result = smoke(
-        packed.path, image=tmp_path / "picture.png", question=QUESTION, out=tmp_path / "out"
+        packed.path, image=tmp_path / "image.png", question=QUESTION, out=tmp_path / "out"
     )
 
     assert result.answer.text == WORDS
@@ -114,13 +114,13 @@ def test_damaged_model_is_not_packed(taught_model, tmp_path):
 
 
 def test_file_that_is_no_bento_is_named(tmp_path):
-    picture = tmp_path / "picture.png"
-    draw_picture().save(picture)
+    image = tmp_path / "image.png"
+    draw_image().save(image)
 
     with pytest.raises(RequestError, match="no such Bento"):
-        smoke(tmp_path / "none.bento", image=picture, question=QUESTION, out=tmp_path)
+        smoke(tmp_path / "none.bento", image=image, question=QUESTION, out=tmp_path)
     with pytest.raises(EnvironmentFault, match="bentoml import"):
-        smoke(picture, image=picture, question=QUESTION, out=tmp_path)
+        smoke(image, image=image, question=QUESTION, out=tmp_path)
 
 
 def test_environment_of_bentoml_is_ours(monkeypatch):

@@ -104,18 +104,18 @@ def test_bad_words_and_boxes_are_refused_with_a_reason(ask, fields, reason):
 
 
 @pytest.mark.parametrize(
-    ("image", "reason"),
+    ("upload", "reason"),
     [
         (None, "image is missing"),
         (b"", "0 bytes"),
-        (b"hello, I am text", "no picture"),
-        (b"%PDF-1.4 no", "no picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "no picture"),
+        (b"hello, I am text", "no image"),
+        (b"%PDF-1.4 no", "no image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n", "no image"),
         (png_header(40_000, 40_000), "at most 50,000,000"),
         (png_header(9_000, 9_000), "9000 x 9000 = 81,000,000 pixels"),
         (png_header(60, 40), "damaged"),
         (png_header(50_000, 2), "at most 100 times"),
-        (encode(np.zeros((64, 64, 3), np.uint8))[:60], "damaged|no picture"),
+        (encode(np.zeros((64, 64, 3), np.uint8))[:60], "damaged|no image"),
         (
             encode(np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8), "JPEG")[:1500],
             "damaged",
@@ -136,15 +136,15 @@ def test_bad_words_and_boxes_are_refused_with_a_reason(ask, fields, reason):
     ],
 )
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_bad_pictures_are_refused_with_a_reason(ask, image, reason):
-    status, answer = ask(image)
+def test_bad_images_are_refused_with_a_reason(ask, upload, reason):
+    status, answer = ask(upload)
 
     assert status == 400, answer
     assert re.search(reason, answer["error"])
     assert ask()[0] == 200  # and the service goes on
 
 
-def test_picture_sent_as_an_address_is_not_fetched(client):
+def test_image_sent_as_an_address_is_not_fetched(client):
     form = {"image": (None, "http://127.0.0.1:1/secret.png"), "question": (None, "What?")}
 
     response = client.post("/ground", files=form)
@@ -153,8 +153,8 @@ def test_picture_sent_as_an_address_is_not_fetched(client):
     assert "must be a file" in response.json()["error"]
 
 
-def test_two_pictures_are_refused(client, picture):
-    files = [("image", ("a", picture)), ("image", ("b", picture)), ("question", (None, "What?"))]
+def test_two_images_are_refused(client, image):
+    files = [("image", ("a", image)), ("image", ("b", image)), ("question", (None, "What?"))]
 
     response = client.post("/ground", files=files)
 

@@ -133,7 +133,7 @@ def _image(root: Path, checked: Checked) -> dict[str, Any]:
         told["stored_width_height"] = [header.size[1], header.size[0]]
     if header.pixel_format:
         told["pixel_format"] = header.pixel_format
-    pixels = decode(checked.picture, size=image.size)
+    pixels = decode(checked.image_bytes, size=image.size)
     objects = checked.record.samples[0].objects
     told["probes_x_y_r_g_b"] = [_probe(pixels, obj.mask) for obj in objects if obj.mask]
     return told

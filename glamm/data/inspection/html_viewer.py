@@ -1,4 +1,4 @@
-"""An HTML page of shards to look at: pictures with their masks, texts with the spans that mean them."""
+"""An HTML page of shards to look at: images with their masks, texts with the spans that mean them."""
 
 import base64
 import colorsys
@@ -17,8 +17,8 @@ from glamm.geometry import masks
 from glamm.geometry.image_files import decode
 from glamm.structures.sample import Obj, Sample, Turn
 
-_LONGEST_SIDE = 640  # of a picture on the page, in pixels
-_TINT = 0.45  # of a mask's colour over the picture
+_LONGEST_SIDE = 640  # of an image on the page, in pixels
+_TINT = 0.45  # of a mask's colour over the image
 _STYLE = (
     "body{font:15px sans-serif;margin:2em;max-width:1400px}section{display:flex;gap:2em;margin:0 0 2em}"
     "h2{font-size:15px}mark{padding:0 .2em;border-radius:.2em}p{margin:.3em 0}small{color:#666}"
@@ -33,17 +33,17 @@ def write_view(shards: Path, out: Path, *, split: str, first: int = 0, count: in
         out: The page.
         split: Which of the splits.
         first: Row to begin with.
-        count: Most pictures.
+        count: Most images.
 
     Returns:
-        Number of pictures on the page.
+        Number of images on the page.
 
     Raises:
         DataError: There are no such shards or rows, or they are damaged.
     """
     reader = ShardReader(shards / split)
     if not 0 <= first < len(reader):
-        raise DataError(f"has {len(reader)} pictures, there is no number {first}", file=shards)
+        raise DataError(f"has {len(reader)} images, there is no number {first}", file=shards)
     head = (
         f"<!doctype html><meta charset=utf-8><title>{escape(split)}</title><style>{_STYLE}</style>"
     )
@@ -56,7 +56,7 @@ def write_view(shards: Path, out: Path, *, split: str, first: int = 0, count: in
 
 
 def render(samples: tuple[Sample, ...], row: int) -> str:
-    """One picture with all its samples as HTML."""
+    """One image with all its samples as HTML."""
     first = samples[0]
     colours = {obj.id: _colour(index) for index, obj in enumerate(first.objects)}
     talks = "".join(_talk(sample, colours) for sample in samples)
@@ -65,13 +65,13 @@ def render(samples: tuple[Sample, ...], row: int) -> str:
         f"{row}: {first.image.key} ({first.image.size[1]} x {first.image.size[0]}), {first.dataset}"
     )
     return (
-        f'<section><img alt="" src="data:image/jpeg;base64,{_picture(first, colours)}">'
+        f'<section><img alt="" src="data:image/jpeg;base64,{_image(first, colours)}">'
         f"<div><h2>{escape(title)}</h2>{talks}<p><small>objects:</small> {objects}</p></div></section>\n"
     )
 
 
-def _picture(sample: Sample, colours: dict[int, str]) -> str:
-    """The picture with masks and boxes, made smaller, as base64 of a JPEG."""
+def _image(sample: Sample, colours: dict[int, str]) -> str:
+    """The image with masks and boxes, made smaller, as base64 of a JPEG."""
     try:
         pixels = decode(sample.image.data or b"", size=sample.image.size).astype(np.float32)
     except ValueError as error:

@@ -1,6 +1,6 @@
 """What a folder of data sets holds: which are there, how many records against the published numbers, terms, checksums.
 
-Annotations are read whole and every picture is looked for; no picture is decoded, which `glamm data prepare` does.
+Annotations are read whole and every image is looked for; no image is decoded, which `glamm data prepare` does.
 """
 
 import hashlib
@@ -15,9 +15,9 @@ from glamm.errors import DataError
 
 _ROUNDING = 0.05  # of a number that was published as "31K"
 
-_COCO = "annotations CC BY 4.0; pictures: Flickr's terms"
+_COCO = "annotations CC BY 4.0; images: Flickr's terms"
 _GPT = "text written by GPT-4: its provider's terms"
-_GRAND = "annotations: the data set's page; SA-1B pictures: its research licence"
+_GRAND = "annotations: the data set's page; SA-1B images: its research licence"
 _RESEARCH = "non-commercial research"
 _OWN = "yours"
 
@@ -27,8 +27,8 @@ LICENCES = {
     "coco_captions_2017": _COCO,
     "coco_stuff": _COCO,
     "cvat": _OWN,
-    "flickr30k_gcg": f"{_GPT}; Flickr30k: {_RESEARCH}, pictures by their owners",
-    "flickr30k_region": f"Flickr30k: {_RESEARCH}, pictures by their owners",
+    "flickr30k_gcg": f"{_GPT}; Flickr30k: {_RESEARCH}, images by their owners",
+    "flickr30k_region": f"Flickr30k: {_RESEARCH}, images by their owners",
     "grand": _GRAND,
     "granddf_ha_gcg": _GRAND,
     "granddf_val_test": _GRAND,
@@ -53,12 +53,12 @@ class Published:
 
     Args:
         number: Of what is counted.
-        unit: "pictures" or "records".
+        unit: "images" or "records".
         is_rounded: Published in thousands.
     """
 
     number: int
-    unit: str = "pictures"
+    unit: str = "images"
     is_rounded: bool = False
 
     def agrees(self, found: int) -> bool:
@@ -97,7 +97,7 @@ class Findings:
         source: Name of the data set.
         split: Name of the split.
         records: That were understood.
-        pictures: Different ones.
+        images: Different ones.
         rejections: Records left out, by reason without its particulars.
         examples: The first of each.
         broken: Files that cannot be read.
@@ -107,7 +107,7 @@ class Findings:
     source: str
     split: str
     records: int = 0
-    pictures: int = 0
+    images: int = 0
     rejections: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
@@ -185,16 +185,16 @@ def _examine(source: Source, root: Path, split: str, files: set[str]) -> Finding
                 found.examples.setdefault(kind, str(item))
     except DataError as error:
         found.broken.append(str(error))
-    found.pictures = len(keys)
+    found.images = len(keys)
     published = PUBLISHED.get((source.name, split))
     if published:
-        count = found.pictures if published.unit == "pictures" else found.records
+        count = found.images if published.unit == "images" else found.records
         found.published = {**asdict(published), "found": count, "agrees": published.agrees(count)}
     return found
 
 
 def _kind(reason: str) -> str:
-    """A reason without the names in it, so that a thousand missing pictures are one line."""
+    """A reason without the names in it, so that a thousand missing images are one line."""
     parts = reason.split("'")
     return "'...'".join(parts[::2]) if len(parts) > 2 else reason
 

@@ -1,4 +1,4 @@
-"""The annotations of shards as Parquet, to be asked with SQL: a file a shard, a row a picture, no pixels.
+"""The annotations of shards as Parquet, to be asked with SQL: a file a shard, a row an image, no pixels.
 
 Masks stay COCO run-length codes. A file carries the checksum of its shard, so that only what changed is written again.
 """
@@ -48,7 +48,7 @@ _SAMPLE = pa.struct(
 )
 SCHEMA = pa.schema(
     {
-        "picture": pa.string(),
+        "image": pa.string(),
         "dataset": pa.string(),
         "split": pa.string(),
         "height": pa.int32(),
@@ -135,7 +135,7 @@ def _write(path: Path, rows: list[dict[str, Any]], metadata: dict[bytes, bytes])
 def _row(samples: tuple[Sample, ...], shard: str, row: int) -> dict[str, Any]:
     first = samples[0]
     return {
-        "picture": first.image.key,
+        "image": first.image.key,
         "dataset": first.dataset,
         "split": first.split,
         "height": first.image.size[0],

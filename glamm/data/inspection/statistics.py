@@ -19,7 +19,7 @@ COUNT_EDGES = (0, 1, 2, 3, 5, 10, 20, 50, 100)
 """Lower edges of the classes of counts; the last has no end."""
 
 AREA_EDGES = (0.0, 0.001, 0.01, 0.05, 0.1, 0.25, 0.5)
-"""Lower edges of the classes of a mask's share of its picture."""
+"""Lower edges of the classes of a mask's share of its image."""
 
 
 @dataclass
@@ -27,36 +27,36 @@ class Statistics:
     """Numbers about one data set in one split.
 
     Args:
-        pictures: Rows of the shards.
-        objects: Of all pictures.
+        images: Rows of the shards.
+        objects: Of all images.
         masks: Objects that have one.
         phrases: Words tied to objects, in all samples.
         words: Of the texts of all samples.
         samples: By task.
-        objects_per_picture: Pictures by class of COUNT_EDGES.
+        objects_per_image: Images by class of COUNT_EDGES.
         phrases_per_sample: Samples by class of COUNT_EDGES.
         mask_shares: Masks by class of AREA_EDGES.
         concepts: Objects by first label.
     """
 
-    pictures: int = 0
+    images: int = 0
     objects: int = 0
     masks: int = 0
     phrases: int = 0
     words: int = 0
     samples: Counter[str] = field(default_factory=Counter)
-    objects_per_picture: list[int] = field(default_factory=lambda: [0] * len(COUNT_EDGES))
+    objects_per_image: list[int] = field(default_factory=lambda: [0] * len(COUNT_EDGES))
     phrases_per_sample: list[int] = field(default_factory=lambda: [0] * len(COUNT_EDGES))
     mask_shares: list[int] = field(default_factory=lambda: [0] * len(AREA_EDGES))
     concepts: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: tuple[Sample, ...]) -> None:
-        """Count the samples of one picture."""
+        """Count the samples of one image."""
         first = row[0]
         height, width = first.image.size
-        self.pictures += 1
+        self.images += 1
         self.objects += len(first.objects)
-        self.objects_per_picture[bisect.bisect(COUNT_EDGES, len(first.objects)) - 1] += 1
+        self.objects_per_image[bisect.bisect(COUNT_EDGES, len(first.objects)) - 1] += 1
         for obj in first.objects:
             if obj.labels:
                 self.concepts[obj.labels[0]] += 1
@@ -117,9 +117,9 @@ def plots_of(statistics: Statistics, *, most: int = 20) -> dict[str, list[tuple[
     """Titles with bars: name and length."""
     counts, shares = edge_names(COUNT_EDGES), edge_names(AREA_EDGES)
     return {
-        "Objects on a picture": list(zip(counts, statistics.objects_per_picture, strict=True)),
+        "Objects on an image": list(zip(counts, statistics.objects_per_image, strict=True)),
         "Phrases in a sample": list(zip(counts, statistics.phrases_per_sample, strict=True)),
-        "Share of the picture that a mask fills": list(
+        "Share of the image that a mask fills": list(
             zip(shares, statistics.mask_shares, strict=True)
         ),
         f"Concepts ({len(statistics.concepts):,}), the most frequent": sorted(
@@ -138,7 +138,7 @@ def write_page(counted: dict[tuple[str, str], Statistics], path: Path) -> None:
 
 def _section(title: str, one: Statistics) -> str:
     cells = {
-        "pictures": one.pictures,
+        "images": one.images,
         "objects": one.objects,
         "masks": one.masks,
         "phrases": one.phrases,

@@ -1,4 +1,4 @@
-"""From samples to a batch: pictures once, words as tokens, boxes and masks in the order of their tokens.
+"""From samples to a batch: images once, words as tokens, boxes and masks in the order of their tokens.
 
 Axis names: see `glamm.structures.batch`.
 """
@@ -40,7 +40,7 @@ class Conversation:
 
     Args:
         encoded: Tokens, labels, and the rounds that fitted.
-        regions: Boxes in units of the picture, one a `<bbox>`.
+        regions: Boxes in units of the image, one a `<bbox>`.
         targets: Masks, one a [SEG].
         sample_id: Where it comes from.
     """
@@ -52,14 +52,14 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One picture of a batch and the conversations about it.
+class ImageExample:
+    """One image of a batch and the conversations about it.
 
     Args:
         global_pixels: RGB for the global encoder.
         grounding_pixels: RGB for the grounding encoder; None where no masks are wanted.
-        resized_size: (height, width) that the picture fills in `grounding_pixels`.
-        mask_size: (height, width) of the masks: the picture's own, or smaller.
+        resized_size: (height, width) that the image fills in `grounding_pixels`.
+        mask_size: (height, width) of the masks: the image's own, or smaller.
         conversations: At least one.
     """
 
@@ -70,15 +70,15 @@ class Picture:
     conversations: tuple[Conversation, ...]
 
 
-class PictureMaker:
-    """Turns samples of one picture into what a model of one configuration reads.
+class SamplePreprocessor:
+    """Turns samples of one image into what a model of one configuration reads.
 
     Args:
-        model_config: Says the sizes of pictures, the words around a conversation and how long it may be.
+        model_config: Says the sizes of images, the words around a conversation and how long it may be.
         tokenizer: The model's.
         seed: Of the run; with the epoch and the sample's id it decides wording and choice of targets.
-        flip_probability: How often a picture without the words left and right is mirrored.
-        mask_side: Longest side of a mask; None keeps the pictures' sizes.
+        flip_probability: How often an image without the words left and right is mirrored.
+        mask_side: Longest side of a mask; None keeps the images' sizes.
     """
 
     def __init__(
@@ -100,11 +100,11 @@ class PictureMaker:
         self._max_tokens = model_config.language_model.max_positions - image_tokens + 1
         self._told: set[str] = set()
 
-    def make(self, samples: Sequence[Sample], *, epoch: int) -> Picture | None:
+    def make(self, samples: Sequence[Sample], *, epoch: int) -> ImageExample | None:
         """Render, encode and decode.
 
         Args:
-            samples: Conversations of one kind about one picture.
+            samples: Conversations of one kind about one image.
             epoch: Another epoch, another wording.
 
         Returns:
@@ -126,7 +126,7 @@ class PictureMaker:
         if GROUP_OF_TASK[first.task] in GROUPS_WITH_MASKS:
             side = self._config.grounding_encoder.image_size
             grounding, resized = grounding_pixels(pixels, side=side)
-        return Picture(
+        return ImageExample(
             global_pixels=global_pixels(
                 pixels,
                 side=self._config.global_encoder.image_size,
@@ -185,19 +185,19 @@ class PictureMaker:
         return Conversation(encoded, units, targets, sample.sample_id)
 
 
-def collate(pictures: Sequence[Picture], *, pad_id: int) -> Batch:
-    """Put pictures together.
+def collate(examples: Sequence[ImageExample], *, pad_id: int) -> Batch:
+    """Put images together.
 
     Args:
-        pictures: Of one kind of conversation; at least one.
+        examples: Of one kind of conversation; at least one.
         pad_id: Fills rows on the right.
     """
-    rows = [talk for picture in pictures for talk in picture.conversations]
-    image_index = [index for index, picture in enumerate(pictures) for _ in picture.conversations]
-    has_masks = pictures[0].grounding_pixels is not None
-    grounding = [pixels for picture in pictures if (pixels := picture.grounding_pixels) is not None]
+    rows = [talk for image in examples for talk in image.conversations]
+    image_index = [index for index, image in enumerate(examples) for _ in image.conversations]
+    has_masks = examples[0].grounding_pixels is not None
+    grounding = [pixels for image in examples if (pixels := image.grounding_pixels) is not None]
     return Batch(
-        global_pixels=torch.from_numpy(np.stack([picture.global_pixels for picture in pictures])),
+        global_pixels=torch.from_numpy(np.stack([image.global_pixels for image in examples])),
         grounding_pixels=torch.from_numpy(np.stack(grounding)) if has_masks else None,
         input_ids=_padded([row.encoded.input_ids for row in rows], pad_id),
         labels=_padded([row.encoded.labels for row in rows], IGNORE_LABEL),
@@ -207,19 +207,19 @@ def collate(pictures: Sequence[Picture], *, pad_id: int) -> Batch:
             torch.tensor(row.regions, dtype=torch.float32).reshape(-1, 4) for row in rows
         ),
         masks=tuple(
-            torch.from_numpy(np.concatenate([talk.targets for talk in picture.conversations]))
-            for picture in pictures
+            torch.from_numpy(np.concatenate([talk.targets for talk in image.conversations]))
+            for image in examples
         )
         if has_masks
         else (),
-        resized_sizes=tuple(picture.resized_size for picture in pictures),
-        original_sizes=tuple(picture.mask_size for picture in pictures),
+        resized_sizes=tuple(image.resized_size for image in examples),
+        original_sizes=tuple(image.mask_size for image in examples),
         sample_ids=tuple(row.sample_id for row in rows),
     )
 
 
 def read_pixels(image: ImageRef) -> UInt8[np.ndarray, "height width 3"]:
-    """Decode the picture that a shard holds.
+    """Decode the image that a shard holds.
 
     Raises:
         DataError: Its bytes are damaged.

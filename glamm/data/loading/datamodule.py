@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from glamm.config.data import LoaderConfig
 from glamm.config.model import ModelConfig
-from glamm.data.loading.collate import PictureMaker, collate
+from glamm.data.loading.collate import SamplePreprocessor, collate
 from glamm.data.loading.sampler import Mixture
 from glamm.data.shards.reader import ShardReader
 from glamm.data.task_groups import GROUP_OF_TASK
@@ -32,9 +32,9 @@ class TrainBatches(Dataset[Batch]):
     Args:
         reader: Of the train shards.
         mixture: Says what an optimiser step trains, over all devices and passes.
-        maker: Makes pictures.
+        maker: Makes images.
         pad_id: Fills rows.
-        config: Batch size and conversations per picture.
+        config: Batch size and conversations per image.
         accumulation: Passes of an optimiser step; all train the same kind of conversation.
         rank: Which device this is.
         world_size: How many devices there are.
@@ -45,7 +45,7 @@ class TrainBatches(Dataset[Batch]):
         *,
         reader: ShardReader,
         mixture: Mixture,
-        maker: PictureMaker,
+        maker: SamplePreprocessor,
         pad_id: int,
         config: LoaderConfig,
         accumulation: int,
@@ -71,23 +71,19 @@ class TrainBatches(Dataset[Batch]):
         size = self._config.batch_size
         first = (part * self._world_size + self._rank) * size
         plan = self._mixture.at(step)
-        pictures = [
-            picture
+        images = [
+            image
             for draw in plan.draws[first : first + size]
-            if (
-                picture := self._maker.make(
-                    self._samples(draw.stream, draw.index), epoch=draw.epoch
-                )
-            )
+            if (image := self._maker.make(self._samples(draw.stream, draw.index), epoch=draw.epoch))
         ]
-        if not pictures:
+        if not images:
             raise DataError(
                 f"none of the samples of batch {number} fits into the model: shorten the texts"
             )
-        return collate(pictures, pad_id=self._pad_id)
+        return collate(images, pad_id=self._pad_id)
 
     def _samples(self, stream: int, index: int) -> list[Sample]:
-        """The sample that was drawn and further ones of its kind about the same picture."""
+        """The sample that was drawn and further ones of its kind about the same image."""
         row, place, _ = self._mixture.streams[stream].places[index].tolist()
         samples = self._reader[row]
         drawn = samples[place]
@@ -147,7 +143,7 @@ class ValidationBatches(Dataset[Batch]):
     """The grounded conversations of a split in order, each once; none where there is no such split."""
 
     def __init__(
-        self, *, reader: ShardReader | None, maker: PictureMaker, pad_id: int, batch_size: int
+        self, *, reader: ShardReader | None, maker: SamplePreprocessor, pad_id: int, batch_size: int
     ) -> None:
         self._reader = reader
         self._maker = maker
@@ -168,14 +164,14 @@ class ValidationBatches(Dataset[Batch]):
             raise IndexError(number)
         first = number * self._batch_size
         reader = self._reader
-        pictures = [
-            picture
+        images = [
+            image
             for row, place, _ in self._places[first : first + self._batch_size].tolist()
-            if (picture := self._maker.make([reader[row][place]], epoch=0))
+            if (image := self._maker.make([reader[row][place]], epoch=0))
         ]
-        if not pictures:
+        if not images:
             raise DataError(f"none of the samples of validation batch {number} fits into the model")
-        return collate(pictures, pad_id=self._pad_id)
+        return collate(images, pad_id=self._pad_id)
 
 
 class GLaMMDataModule(LightningDataModule):
@@ -254,8 +250,8 @@ class GLaMMDataModule(LightningDataModule):
             worker_init_fn=_leave_signals_to_the_run,
         )
 
-    def _maker(self, *, flip_probability: float, mask_side: int | None) -> PictureMaker:
-        return PictureMaker(
+    def _maker(self, *, flip_probability: float, mask_side: int | None) -> SamplePreprocessor:
+        return SamplePreprocessor(
             model_config=self._model_config,
             tokenizer=self._tokenizer,
             seed=self._seed,
@@ -265,7 +261,7 @@ class GLaMMDataModule(LightningDataModule):
 
 
 class Scenes(Dataset[tuple[UInt8[np.ndarray, "height width 3"], Sample]]):
-    """Every picture of a split with its objects, for training that needs no words.
+    """Every image of a split with its objects, for training that needs no words.
 
     Args:
         shards: Folder that `glamm data prepare` wrote.
@@ -276,11 +272,11 @@ class Scenes(Dataset[tuple[UInt8[np.ndarray, "height width 3"], Sample]]):
         self._reader = ShardReader(shards / split)
 
     def __len__(self) -> int:
-        """Number of pictures."""
+        """Number of images."""
         return len(self._reader)
 
     def __getitem__(self, row: int) -> tuple[UInt8[np.ndarray, "height width 3"], Sample]:
-        """The picture as RGB, and its first sample, which has all objects."""
+        """The image as RGB, and its first sample, which has all objects."""
         sample = self._reader[row][0]
         return decode(sample.image.data or b"", size=sample.image.size), sample
 

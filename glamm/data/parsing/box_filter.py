@@ -9,7 +9,7 @@ from glamm.errors import DataError
 from glamm.typing import Box, Size
 
 MIN_SIDE = 32
-"""Pictures with a shorter side are left out."""
+"""Images with a shorter side are left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Boxed:
 
     Args:
         id: Its own.
-        box: As the file has it; it may reach outside the picture.
+        box: As the file has it; it may reach outside the image.
         annotation: All fields.
     """
 
@@ -46,11 +46,11 @@ class LeftOut:
 
 
 def boxed(annotations: list[json_fields.Json], size: Size) -> Iterator[Boxed | LeftOut]:
-    """Judge annotations of one picture.
+    """Judge annotations of one image.
 
     Args:
         annotations: With a COCO `bbox`.
-        size: (height, width) of the picture.
+        size: (height, width) of the image.
     """
     for annotation in annotations:
         try:

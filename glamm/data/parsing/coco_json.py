@@ -1,4 +1,4 @@
-"""Files in the manner of COCO: pictures, annotations and categories in three lists, tied by ids."""
+"""Files in the manner of COCO: images, annotations and categories in three lists, tied by ids."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ class CocoFile:
     Args:
         file: Relative to the data set's root.
         images: By id, in file order.
-        annotations: Of each picture, in file order; every one has an id of its own.
+        annotations: Of each image, in file order; every one has an id of its own.
         categories: Names by id.
         findings: What had to be left out.
     """
@@ -57,7 +57,7 @@ def read_coco(root: Path, path: Path) -> CocoFile:
         if isinstance(image_id, int | str) and image_id in images:
             annotations[image_id].append(annotation)
             continue
-        reason = f"image_id {str(image_id)[:80]} is not among the pictures"
+        reason = f"image_id {str(image_id)[:80]} is not among the images"
         findings.append(Rejection(file, f"annotation {number}", reason, "image_id", is_whole=False))
     categories = {
         number: name
@@ -70,10 +70,10 @@ def read_coco(root: Path, path: Path) -> CocoFile:
 def read_images(
     content: CocoFile, read: Callable[[Key], Iterator[Record | Rejection]], *, name: str
 ) -> Iterator[Record | Rejection]:
-    """What is read of each picture; one that cannot be read is rejected, the others go on.
+    """What is read of each image; one that cannot be read is rejected, the others go on.
 
     Args:
-        content: Lists the pictures.
+        content: Lists the images.
         read: Reads one by its id; raises DataError.
         name: Of the file or data set, in the places of rejections.
     """

@@ -51,11 +51,11 @@ def segmentation(value: object, field: str, *, size: Size, report: Report) -> Se
     Args:
         value: A COCO `segmentation`; None and an empty list cover nothing.
         field: Its name for errors.
-        size: (height, width) of the picture.
+        size: (height, width) of the image.
         report: Told every part that had to be left out.
 
     Raises:
-        DataError: It is of another kind, or runs of another size than the picture.
+        DataError: It is of another kind, or runs of another size than the image.
     """
     found: list[Mask] = []
     for part in _parts(value, field):
@@ -68,7 +68,7 @@ def segmentation(value: object, field: str, *, size: Size, report: Report) -> Se
 
 
 def usable_box(box: Box | None, mask: Mask | None, *, size: Size) -> Box | None:
-    """The file's box cut to the picture; where that is thinner than a pixel the mask's own, or None."""
+    """The file's box cut to the image; where that is thinner than a pixel the mask's own, or None."""
     if box is not None:
         cut = boxes.clip(box, size=size)
         if cut[2] - cut[0] >= 1 and cut[3] - cut[1] >= 1:
@@ -117,7 +117,7 @@ def _part(value: object, field: str, size: Size) -> Mask:
     mask = _runs(record, field) if isinstance(record.get("counts"), list) else None
     mask = mask or json_fields.rle(record, field)
     if mask.size != size:
-        raise DataError(f"mask is {mask.size}, the picture {size} (height, width)", field=field)
+        raise DataError(f"mask is {mask.size}, the image {size} (height, width)", field=field)
     return mask
 
 

@@ -33,7 +33,7 @@ def confined(root: Path, path: Path) -> Path:
 
 
 def image_file(root: Path, folders: Sequence[str], name: str) -> Path:
-    """Find a picture by the name that an annotation gives.
+    """Find an image by the name that an annotation gives.
 
     Args:
         root: Of the data set.
@@ -45,15 +45,13 @@ def image_file(root: Path, folders: Sequence[str], name: str) -> Path:
     """
     relative_name = Path(name)
     if not name or relative_name.is_absolute() or ".." in relative_name.parts or "\0" in name:
-        raise DataError(f"'{name}' is no file name inside the picture folder", field="file_name")
+        raise DataError(f"'{name}' is no file name inside the image folder", field="file_name")
     try:
         found = find_file(root, [f"{folder}/{name}" for folder in folders])
     except OSError as error:  # a name too long for the file system
         raise DataError(f"'{name[:80]}' is no file name: {error.strerror}") from error
     if found is None:
-        raise DataError(
-            f"there is no picture '{name}' in {' or '.join(folders)}", field="file_name"
-        )
+        raise DataError(f"there is no image '{name}' in {' or '.join(folders)}", field="file_name")
     if not found.resolve().is_relative_to(root.resolve()):
         raise DataError(f"'{name}' is a link that leaves the data set's folder", field="file_name")
     return found

@@ -1,4 +1,4 @@
-"""The picture that an annotation means, in the frame that the annotation uses."""
+"""The image that an annotation means, in the frame that the annotation uses."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,10 +11,10 @@ from glamm.structures.sample import ImageRef
 from glamm.typing import Size
 
 
-def find_picture(
+def find_image(
     root: Path, folders: Sequence[str], name: str, *, size: Size | None = None
 ) -> ImageRef:
-    """Find a picture and look at its header.
+    """Find an image and look at its header.
 
     Args:
         root: Of the data set.
@@ -23,20 +23,20 @@ def find_picture(
         size: (height, width) that the annotation states; that of the stored pixels unless given.
 
     Raises:
-        DataError: There is no such picture below the root, it cannot be read, or it has another size.
+        DataError: There is no such image below the root, it cannot be read, or it has another size.
     """
     path = image_file(root, folders, name)
     header = header_of(path)
     if size is not None and not header.has_frame(size):
         raise DataError(
-            f"says {size[0]} x {size[1]} (height x width), the picture is {header.size[0]} x {header.size[1]}",
+            f"says {size[0]} x {size[1]} (height x width), the image is {header.size[0]} x {header.size[1]}",
             field="height, width",
         )
     return ImageRef(key=path.name, size=size or header.size, path=str(path))
 
 
 def header_of(path: Path) -> ImageHeader:
-    """Look at a picture's header.
+    """Look at an image's header.
 
     Raises:
         DataError: It cannot be read.
@@ -48,7 +48,7 @@ def header_of(path: Path) -> ImageHeader:
 
 
 def stated_size(record: json_fields.Json) -> Size | None:
-    """(height, width) of a COCO picture's record, or None where it has neither.
+    """(height, width) of a COCO image's record, or None where it has neither.
 
     Raises:
         DataError: They are no sizes.

@@ -1,4 +1,4 @@
-"""From what a reader yields to what may be trained: settled, validated, its picture decoded once."""
+"""From what a reader yields to what may be trained: settled, validated, its image decoded once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,17 +17,17 @@ class Checked:
 
     Args:
         record: Its samples are settled and without fault.
-        picture: The encoded picture, known to decode.
+        image: The encoded image, known to decode.
         rejections: What was wrong with parts of it.
     """
 
     record: Record
-    picture: bytes
+    image_bytes: bytes
     rejections: tuple[Rejection, ...] = ()
 
 
 def check(record: Record) -> Checked | tuple[Rejection, ...]:
-    """Settle and validate every sample of a record and decode its picture.
+    """Settle and validate every sample of a record and decode its image.
 
     Objects with a fault go, and with them the samples that mean them.
 
@@ -36,13 +36,13 @@ def check(record: Record) -> Checked | tuple[Rejection, ...]:
     """
     image = record.samples[0].image
     try:
-        picture = Path(image.path or "").read_bytes()
-        decode(picture, size=image.size)
+        image_bytes = Path(image.path or "").read_bytes()
+        decode(image_bytes, size=image.size)
     except (OSError, ValueError) as error:
         reason = f"{image.key}: {getattr(error, 'strerror', None) or error}"
-        return (Rejection(record.file, _name(record), reason, "picture", place=record.place),)
+        return (Rejection(record.file, _name(record), reason, "image", place=record.place),)
     if not record.teaches:
-        return Checked(record, picture)
+        return Checked(record, image_bytes)
     settled = [settle(sample) for sample in record.samples]
     good: list[Sample] = []
     rejections: list[Rejection] = []
@@ -66,7 +66,7 @@ def check(record: Record) -> Checked | tuple[Rejection, ...]:
             record.file, _name(record), f"no sample is left: {reason}", place=record.place
         )
         return (*rejections, whole)
-    return Checked(replace(record, samples=tuple(good)), picture, tuple(rejections))
+    return Checked(replace(record, samples=tuple(good)), image_bytes, tuple(rejections))
 
 
 def _without_bad_targets(sample: Sample) -> tuple[Sample, list[Fault], list[Fault]]:

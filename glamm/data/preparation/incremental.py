@@ -1,6 +1,6 @@
 """Blocks of records: the unit in which a data set is prepared, kept from a former run, and done again.
 
-A block ends where the name of a picture says so, not after a fixed number, so that a picture that comes or goes moves
+A block ends where the name of an image says so, not after a fixed number, so that an image that comes or goes moves
 the borders of its own block only. Its fingerprint is made from everything that decides its bytes.
 """
 
@@ -25,7 +25,7 @@ BLOCKS = "blocks"
 """Folder of a split that says what is in each block."""
 
 _VERSION = 2  # raised when the same records give other bytes
-_MEAN = 128  # pictures of a block: some 60 MB of SA-1B's
+_MEAN = 128  # images of a block: some 60 MB of SA-1B's
 _MOST = 256  # records of a block, so that memory is bounded whatever the names are
 
 Item = Record | Rejection
@@ -36,10 +36,10 @@ class Block:
     """What came of some records that follow one another.
 
     Args:
-        fingerprint: Of the records, their pictures and the parameters, in hexadecimal.
+        fingerprint: Of the records, their images and the parameters, in hexadecimal.
         source: Name of the data set.
         part: The rows; no files where nothing could be trained.
-        pictures: By (split, data set).
+        images: By (split, data set).
         objects: By (split, data set).
         samples: By (split, data set, task).
         rejections: What was left out.
@@ -49,7 +49,7 @@ class Block:
     fingerprint: str
     source: str
     part: Part
-    pictures: Counter[tuple[str, ...]]
+    images: Counter[tuple[str, ...]]
     objects: Counter[tuple[str, ...]]
     samples: Counter[tuple[str, ...]]
     rejections: tuple[Rejection, ...]
@@ -87,22 +87,22 @@ def make_block(
             _bring(found, place, folder)
             return replace(found, is_kept=True)
     writer = PartWriter(folder, name=f"chunk-{name}", shard_bytes=shard_bytes)
-    pictures, objects, samples = Counter(), Counter(), Counter()
+    images, objects, samples = Counter(), Counter(), Counter()
     rejections: list[Rejection] = []
     for item in items:
         for result in checked(item):
             if isinstance(result, Rejection):
                 rejections.append(result)
                 continue
-            writer.add(result.record.samples, result.picture)
-            _count(result, pictures, objects, samples)
-    block = Block(name, source, writer.close(), pictures, objects, samples, tuple(rejections))
+            writer.add(result.record.samples, result.image_bytes)
+            _count(result, images, objects, samples)
+    block = Block(name, source, writer.close(), images, objects, samples, tuple(rejections))
     _save(block, folder)
     return block
 
 
 def fingerprint(items: Sequence[Item], parameters: str) -> str:
-    """Digest of records with the bytes of their pictures; does not depend on where the data set lies."""
+    """Digest of records with the bytes of their images; does not depend on where the data set lies."""
     digest = hashlib.sha256(parameters.encode())
     for item in items:
         if isinstance(item, Rejection):
@@ -133,12 +133,12 @@ def _is_border(item: Item) -> bool:
 
 def _count(
     result: Checked,
-    pictures: Counter[tuple[str, ...]],
+    images: Counter[tuple[str, ...]],
     objects: Counter[tuple[str, ...]],
     samples: Counter[tuple[str, ...]],
 ) -> None:
     first = result.record.samples[0]
-    pictures[first.split, first.dataset] += 1
+    images[first.split, first.dataset] += 1
     objects[first.split, first.dataset] += len(first.objects)
     for sample in result.record.samples:
         samples[sample.split, sample.dataset, sample.task.value] += 1
@@ -184,7 +184,7 @@ def _save(block: Block, folder: Path) -> None:
         "source": block.source,
         "chunks": [asdict(chunk) for chunk in block.part.chunks],
         "places": [[*key, places] for key, places in block.part.places.items()],
-        "pictures": _listed(block.pictures),
+        "images": _listed(block.images),
         "objects": _listed(block.objects),
         "samples": _listed(block.samples),
         "rejections": [asdict(rejection) for rejection in block.rejections],
@@ -203,7 +203,7 @@ def _load(path: Path) -> Block:
         fingerprint=path.stem,
         source=told["source"],
         part=Part(tuple(Chunk(**chunk) for chunk in told["chunks"]), places),
-        pictures=_counted(told["pictures"]),
+        images=_counted(told["images"]),
         objects=_counted(told["objects"]),
         samples=_counted(told["samples"]),
         rejections=tuple(Rejection(**rejection) for rejection in told["rejections"]),

@@ -1,4 +1,4 @@
-"""Bring a sample into the one form that is stored: composed Unicode, boxes cut to the picture."""
+"""Bring a sample into the one form that is stored: composed Unicode, boxes cut to the image."""
 
 import unicodedata
 from dataclasses import replace
@@ -8,11 +8,11 @@ from glamm.structures.sample import Obj, Sample, Span, Target, Turn
 from glamm.typing import Size
 
 BOX_TOLERANCE_PX = 1.0
-"""How far a box may reach outside its picture and be cut without a word: rounding, not error."""
+"""How far a box may reach outside its image and be cut without a word: rounding, not error."""
 
 
 def settle(sample: Sample) -> Sample:
-    """Compose Unicode (NFC) with spans moved along, and cut boxes that rounding put outside the picture."""
+    """Compose Unicode (NFC) with spans moved along, and cut boxes that rounding put outside the image."""
     return replace(
         sample,
         objects=tuple(_cut(obj, sample.image.size) for obj in sample.objects),

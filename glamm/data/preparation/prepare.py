@@ -41,7 +41,7 @@ _Make = Callable[[list[Item]], Block]
 class _Tally:
     """What went where."""
 
-    pictures: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    images: Counter[tuple[str, ...]] = field(default_factory=Counter)
     objects: Counter[tuple[str, ...]] = field(default_factory=Counter)
     samples: Counter[tuple[str, ...]] = field(default_factory=Counter)
     records_left_out: Counter[str] = field(default_factory=Counter)
@@ -73,7 +73,7 @@ def prepare(
 
     Raises:
         DataError: There is nothing to prepare, or a file that holds many records is broken; `out` stays as it was.
-            A picture's own file that is broken is left out, and the error comes after `out` was replaced.
+            An image's own file that is broken is left out, and the error comes after `out` was replaced.
     """
     sources = _choose(root, config)
     restore(out)
@@ -156,7 +156,7 @@ def _write(
             else:
                 shutil.rmtree(folder / split)
                 tally.shards.pop(split, None)
-    if not tally.pictures:
+    if not tally.images:
         raise DataError(_nothing_left(tally), file=root)
     return tally
 
@@ -169,7 +169,7 @@ def _nothing_left(tally: _Tally) -> str:
 
 
 def _count(block: Block, split: str, quarantine: TextIO, tally: _Tally) -> None:
-    tally.pictures.update(block.pictures)
+    tally.images.update(block.images)
     tally.objects.update(block.objects)
     tally.samples.update(block.samples)
     files = [chunk.filename for chunk in block.part.chunks]
@@ -243,14 +243,14 @@ def _manifest(
     folder: Path, config: PrepareConfig, sources: tuple[Source, ...], tally: _Tally
 ) -> dict[str, Any]:
     counts: dict[str, Any] = {}
-    for (split, dataset), pictures in sorted(tally.pictures.items()):
+    for (split, dataset), images in sorted(tally.images.items()):
         samples = {
             task: number
             for (of_split, of_dataset, task), number in sorted(tally.samples.items())
             if (of_split, of_dataset) == (split, dataset)
         }
         counts.setdefault(split, {})[dataset] = {
-            "pictures": pictures,
+            "images": images,
             "objects": tally.objects[split, dataset],
             "samples": samples,
         }

@@ -70,13 +70,13 @@ def _objects(sample: Sample) -> Iterator[Fault]:
 def _object(obj: Obj, sample: Sample) -> Iterator[Fault]:
     field, size = f"object {obj.id}", sample.image.size
     if not boxes.is_inside(obj.box, size=size):
-        yield Fault(field, f"box {obj.box} is not inside the picture of {size} (height, width)")
+        yield Fault(field, f"box {obj.box} is not inside the image of {size} (height, width)")
     elif min(obj.box[2] - obj.box[0], obj.box[3] - obj.box[1]) < 1:
         yield Fault(field, f"box {obj.box} is thinner than one pixel")
     if obj.mask is None:
         return
     if obj.mask.size != size:
-        yield Fault(field, f"mask is {obj.mask.size}, the picture {size} (height, width)")
+        yield Fault(field, f"mask is {obj.mask.size}, the image {size} (height, width)")
     try:
         masks.check_runs(obj.mask)
     except ValueError as error:

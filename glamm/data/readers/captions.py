@@ -1,4 +1,4 @@
-"""Captions of pictures in COCO's form: several a picture."""
+"""Captions of images in COCO's form: several an image."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_json import CocoFile, Key
-from glamm.data.parsing.image_refs import find_picture, stated_size
+from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.record import Record, Rejection
 from glamm.errors import DataError
 from glamm.structures.sample import ImageRef, Sample, Task, Turn
@@ -21,12 +21,12 @@ def read_captions(
     split: str,
     home: str,
 ) -> Iterator[Record | Rejection]:
-    """Yield the captions of every picture, a sample each.
+    """Yield the captions of every image, a sample each.
 
     Args:
         root: Of the data set.
         content: Its file.
-        images: Folders that pictures may be in.
+        images: Folders that images may be in.
         name: Of the data set.
         split: Of the samples.
         home: How records name the file.
@@ -36,11 +36,11 @@ def read_captions(
         place = f"{home}#{record}"
         findings: list[Rejection] = []
         try:
-            picture = find_picture(
+            image_ref = find_image(
                 root, images, json_fields.text(image, "file_name"), size=stated_size(image)
             )
             captions, samples = captions_of(
-                content, number, picture, name=name, split=split, report=findings.append
+                content, number, image_ref, name=name, split=split, report=findings.append
             )
         except DataError as error:
             yield Rejection(content.file, record, error.reason, error.field, place=place)
@@ -55,13 +55,13 @@ def read_captions(
 def captions_of(
     content: CocoFile,
     number: Key,
-    picture: ImageRef,
+    image_ref: ImageRef,
     *,
     name: str,
     split: str,
     report: Callable[[Rejection], None],
 ) -> tuple[list[dict[str, Any]], tuple[Sample, ...]]:
-    """The captions of one picture, as JSON and as samples; `report` is told what is no caption."""
+    """The captions of one image, as JSON and as samples; `report` is told what is no caption."""
     captions: list[dict[str, Any]] = []
     for annotation in content.annotations.get(number, []):
         found = _caption(annotation, content.file, number)
@@ -70,7 +70,7 @@ def captions_of(
         else:
             captions.append(found)
     samples = tuple(
-        _sample(caption, picture, name=name, split=split, number=number) for caption in captions
+        _sample(caption, image_ref, name=name, split=split, number=number) for caption in captions
     )
     return captions, samples
 
@@ -87,13 +87,13 @@ def _caption(annotation: json_fields.Json, file: str, number: Key) -> dict[str, 
 
 
 def _sample(
-    caption: dict[str, Any], picture: ImageRef, *, name: str, split: str, number: Key
+    caption: dict[str, Any], image_ref: ImageRef, *, name: str, split: str, number: Key
 ) -> Sample:
     return Sample(
         sample_id=f"{name}/{split}/{number}/{caption['annotation_id']}",
         task=Task.IMAGE_CAPTIONING,
         dataset=name,
         split=split,
-        image=picture,
+        image=image_ref,
         turns=(Turn("user", None), Turn("assistant", caption["text"])),
     )

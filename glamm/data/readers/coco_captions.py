@@ -1,4 +1,4 @@
-"""COCO's captions of 2017: about five a picture.
+"""COCO's captions of 2017: about five an image.
 
 Source: spec of captions (B.2.6).
 """
@@ -25,7 +25,7 @@ def is_in(root: Path) -> bool:
 
 
 def read(root: Path, split: str) -> Iterator[Record | Rejection]:
-    """Yield a record a picture with a sample a caption.
+    """Yield a record an image with a sample a caption.
 
     Upstream: the release draws a random annotation whatever index it was asked for.
     """

@@ -1,4 +1,4 @@
-"""Flickr30k's captions with boxes for their phrases, in MDETR's form: one picture row a caption.
+"""Flickr30k's captions with boxes for their phrases, in MDETR's form: one image row a caption.
 
 Source: spec of GranD-f (c) and of region captioning (B.2.5).
 """
@@ -15,7 +15,7 @@ from glamm.data.parsing.box_filter import MIN_SIDE, Boxed, LeftOut, boxed
 from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
 from glamm.data.parsing.coco_segmentation import usable_box
 from glamm.data.parsing.dataset_paths import find_file
-from glamm.data.parsing.image_refs import find_picture, stated_size
+from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.parsing.phrase_spans import Range, checked_range, settle_spans
 from glamm.data.record import Record, Rejection
 from glamm.errors import DataError
@@ -43,7 +43,7 @@ class Flickr:
         name: Of the data set.
         task: What it teaches.
         files: Paths that a split's file may have, by split.
-        images: Folders that pictures may be in.
+        images: Folders that images may be in.
         mask_field: Where a mask is; None for boxes alone.
         talk: Makes turns from a caption, its spans and its objects.
     """
@@ -78,17 +78,17 @@ class Flickr:
         image = content.images[number]
         record = f"image {number}"
         caption = json_fields.text(image, "caption")
-        picture = find_picture(
+        image_ref = find_image(
             root, self.images, json_fields.text(image, "file_name"), size=stated_size(image)
         )
-        if min(picture.size) < MIN_SIDE:
+        if min(image_ref.size) < MIN_SIDE:
             raise DataError(f"picture side below {MIN_SIDE} px")
         if len(caption.split()) < _MIN_WORDS:
             raise DataError(f"caption has fewer than {_MIN_WORDS} words")
         phrases: list[_Phrase] = []
         left_out: list[LeftOut] = []
-        for item in boxed(content.annotations.get(number, []), picture.size):
-            phrase = self._phrase(item, caption, picture.size)
+        for item in boxed(content.annotations.get(number, []), image_ref.size):
+            phrase = self._phrase(item, caption, image_ref.size)
             if isinstance(phrase, _Phrase):
                 phrases.append(phrase)
             else:
@@ -105,7 +105,7 @@ class Flickr:
             task=self.task,
             dataset=self.name,
             split=split,
-            image=picture,
+            image=image_ref,
             objects=tuple(phrase.trained for phrase in phrases),
             turns=self.talk(caption, kept) if kept else (),
         )
@@ -143,7 +143,7 @@ class Flickr:
         mask = json_fields.rle(annotation.get(self.mask_field), self.mask_field)
         if mask.size != size:
             raise DataError(
-                f"mask is {mask.size}, the picture {size} (height, width)", field=self.mask_field
+                f"mask is {mask.size}, the image {size} (height, width)", field=self.mask_field
             )
         return mask
 

@@ -1,4 +1,4 @@
-"""GranD: objects with attributes, two short captions and a dense one; one JSON file a picture, or three tables.
+"""GranD: objects with attributes, two short captions and a dense one; one JSON file an image, or three tables.
 
 Source: spec of GranD's final JSON; `prepare_annotations` of the release.
 """
@@ -59,7 +59,7 @@ def is_in(root: Path) -> bool:
 
 
 def read(root: Path, split: str) -> Iterator[Record | Rejection]:
-    """Yield everything that a file teaches about its picture: up to two conversations, captions, expressions.
+    """Yield everything that a file teaches about its image: up to two conversations, captions, expressions.
 
     Files in a folder named after a split belong to it, all others to train. The tables are read where there are no
     files.
@@ -93,7 +93,7 @@ def beside(root: Path) -> tuple[dict[str, Any], list[Rejection]]:
     if not tables:
         return {}, faults
     lost = {
-        name: [picture for picture in tables.get("objects", {}) if picture not in rows]
+        name: [image_path for image_path in tables.get("objects", {}) if image_path not in rows]
         for name, rows in tables.items()
         if name != "objects"
     }
@@ -113,9 +113,9 @@ def _read_rows(root: Path, split: str) -> Iterator[Record | Rejection]:
 def _read_noted(
     root: Path, split: str, value: object, notes: _Notes
 ) -> Iterator[Record | Rejection]:
-    """Read a picture; what was noted comes before it."""
+    """Read an image; what was noted comes before it."""
     try:
-        record = _read_picture(
+        record = _read_image(
             root, notes.place, split, json_fields.mapping(value, notes.record), notes
         )
     except DataError as error:
@@ -126,14 +126,14 @@ def _read_noted(
     yield record
 
 
-def _read_picture(
+def _read_image(
     root: Path, place: str, split: str, content: json_fields.Json, notes: _Notes
 ) -> Record:
-    picture = image_file(root, _IMAGES, notes.record)
+    image_path = image_file(root, _IMAGES, notes.record)
     try:
-        header = read_header(picture)
+        header = read_header(image_path)
     except ValueError as error:
-        raise DataError(str(error), field="picture") from error
+        raise DataError(str(error), field="image") from error
     objects = _objects(content, notes)
     sizes = Counter(
         obj.mask.size for obj in objects if obj.mask and header.has_frame(obj.mask.size)
@@ -147,11 +147,11 @@ def _read_picture(
     dense = _dense_caption(content, notes)
     described = ground(dense, objects, notes.add, where="dense_caption") if dense else None
     base = Sample(
-        sample_id=f"{NAME}/{split}/{picture.stem}",
+        sample_id=f"{NAME}/{split}/{image_path.stem}",
         task=Task.GROUNDED_CONVERSATION,
         dataset=NAME,
         split=split,
-        image=ImageRef(key=picture.name, size=size, path=str(picture)),
+        image=ImageRef(key=image_path.name, size=size, path=str(image_path)),
         objects=objects,
     )
     samples = (*_conversations(base, described, captions), *_expressions(base, notes))
@@ -234,7 +234,7 @@ def _with_fitting_mask(obj: Obj, size: Size, notes: _Notes) -> Obj:
     if obj.mask is None or obj.mask.size == size:
         return obj
     notes.add(
-        f"mask of object {obj.id} is {obj.mask.size}, the picture is {size} (height, width)",
+        f"mask of object {obj.id} is {obj.mask.size}, the image is {size} (height, width)",
         "segmentation",
     )
     return replace(obj, mask=None)

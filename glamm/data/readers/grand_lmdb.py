@@ -1,4 +1,4 @@
-"""GranD's three tables for pretraining, LMDB: objects, grounded captions and expressions of each picture.
+"""GranD's three tables for pretraining, LMDB: objects, grounded captions and expressions of each image.
 
 Source: spec of GranD's preparation (A.8); `prepare_annotations` and the pretraining readers of the release.
 """
@@ -29,10 +29,10 @@ _LISTS = {"train": "Train", "val": "Val"}
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """What the tables have about a picture.
+    """What the tables have about an image.
 
     Args:
-        name: The picture's file name.
+        name: The image's file name.
         file: The table that names it first, relative to the root.
         content: As one of GranD's own files, without what the tables lack.
     """
@@ -49,9 +49,9 @@ def find_tables(root: Path) -> dict[str, Path]:
 
 
 def read_tables(root: Path, split: str) -> Iterator[TableRow | Rejection]:
-    """Yield the pictures of a split, sorted by name; the tables are read side by side, one row in memory.
+    """Yield the images of a split, sorted by name; the tables are read side by side, one row in memory.
 
-    A picture is in val where any of the lists beside the tables says so; the release's lists differ between tables.
+    An image is in val where any of the lists beside the tables says so; the release's lists differ between tables.
     """
     tables = {name: confined(root, path) for name, path in find_tables(root).items()}
     lists = {
@@ -64,22 +64,22 @@ def read_tables(root: Path, split: str) -> Iterator[TableRow | Rejection]:
         for key, group in groupby(merge(*rows, key=itemgetter(0)), key=itemgetter(0)):
             parts = {name: value for _, name, value in group}
             first = tables[next(iter(parts))]
-            picture = key.decode("utf-8", "surrogateescape")
-            if ("val" if picture in lists["val"] else "train") != split:
+            image_ref = key.decode("utf-8", "surrogateescape")
+            if ("val" if image_ref in lists["val"] else "train") != split:
                 continue
-            seen.add(picture)
+            seen.add(image_ref)
             file = relative(root, first)
             try:
                 opened = {
-                    name: _rows(value, picture, tables[name]) for name, value in parts.items()
+                    name: _rows(value, image_ref, tables[name]) for name, value in parts.items()
                 }
-                yield TableRow(picture, file, _content(opened))
+                yield TableRow(image_ref, file, _content(opened))
             except DataError as error:
-                yield Rejection(file, picture, error.reason, error.field)
-    for picture in sorted(lists.get(split, set()) - seen):
-        if split == "val" or picture not in lists["val"]:
+                yield Rejection(file, image_ref, error.reason, error.field)
+    for image_ref in sorted(lists.get(split, set()) - seen):
+        if split == "val" or image_ref not in lists["val"]:
             file = relative(root, next(iter(tables.values())))
-            yield Rejection(file, picture, "is in a list of keys and in no table")
+            yield Rejection(file, image_ref, "is in a list of keys and in no table")
 
 
 def all_tables(root: Path) -> tuple[dict[str, dict[str, Any]], list[Rejection]]:
@@ -92,11 +92,11 @@ def all_tables(root: Path) -> tuple[dict[str, dict[str, Any]], list[Rejection]]:
         try:
             with LmdbFile(confined(root, path)) as table:
                 for key, value in table.items():
-                    picture = key.decode("utf-8", "surrogateescape")
+                    image_ref = key.decode("utf-8", "surrogateescape")
                     try:
-                        told[name][picture] = _rows(value, picture, path)
+                        told[name][image_ref] = _rows(value, image_ref, path)
                     except DataError as error:
-                        faults.append(Rejection(file, picture, error.reason, error.field))
+                        faults.append(Rejection(file, image_ref, error.reason, error.field))
         except DataError as error:
             faults.append(Rejection(file, name, error.reason, is_file=True))
     return told, faults
@@ -117,9 +117,9 @@ def _listed(root: Path, folders: list[Path], word: str) -> set[str]:
     return names
 
 
-def _rows(value: bytes, picture: str, path: Path) -> list[Any]:
-    """A value is JSON with the picture's name around the rows."""
-    return json_fields.items(json_fields.mapping(parse_json(value, path), "the value"), picture)
+def _rows(value: bytes, image_ref: str, path: Path) -> list[Any]:
+    """A value is JSON with the image's name around the rows."""
+    return json_fields.items(json_fields.mapping(parse_json(value, path), "the value"), image_ref)
 
 
 def _content(tables: dict[str, list[Any]]) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def ground(
 
     Args:
         caption: Text and details.
-        objects: Of the picture.
+        objects: Of the image.
         report: Told what had to be left out.
         where: Field name for the report.
     """

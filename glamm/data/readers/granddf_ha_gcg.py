@@ -1,4 +1,4 @@
-"""GranD-f, human annotated: captions of SA-1B's pictures."""
+"""GranD-f, human annotated: captions of SA-1B's images."""
 
 from glamm.data.readers.grandf_train import PhraseMasks
 

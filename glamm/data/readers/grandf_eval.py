@@ -34,7 +34,7 @@ def is_in(root: Path) -> bool:
 
 
 def read(root: Path, split: str) -> Iterator[Record | Rejection]:
-    """Yield ground truth as grounded captions: the i-th label of a picture belongs to its i-th mask."""
+    """Yield ground truth as grounded captions: the i-th label of an image belongs to its i-th mask."""
     names = _files(split)
     if split not in SPLITS or not find_file(root, names):
         return
@@ -56,7 +56,7 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
         try:
             record = json_fields.mapping(entry, "annotation")
             image_id = json_fields.key(record.get("image_id"), "image_id")
-            image = json_fields.mapping(images.get(image_id), "image_id: the picture in 'images'")
+            image = json_fields.mapping(images.get(image_id), "image_id: the image in 'images'")
             found = annotations.get(image_id, [])
             yield from _read_entry(root, names[0], place, record, image, found)
         except DataError as error:
@@ -99,15 +99,15 @@ def _read_entry(
         )
     if not labels:
         raise DataError("no grounding", field="labels")
-    picture = image_file(root, _IMAGES, json_fields.text(image, "file_name"))
+    image_path = image_file(root, _IMAGES, json_fields.text(image, "file_name"))
     size = json_fields.size(image.get("height"), image.get("width"), "images.height, width")
     try:
-        header = read_header(picture)
+        header = read_header(image_path)
     except ValueError as error:
         raise DataError(str(error), field="file_name") from error
     if not header.has_frame(size):
         raise DataError(
-            f"says {size}, the picture is {header.size} (height, width)",
+            f"says {size}, the image is {header.size} (height, width)",
             field="images.height, width",
         )
     objects = tuple(_object(json_fields.mapping(annotation, "annotation")) for annotation in found)
@@ -130,7 +130,7 @@ def _read_entry(
         task=Task.GROUNDED_CONVERSATION,
         dataset=NAME,
         split=split,
-        image=ImageRef(key=picture.name, size=size, path=str(picture)),
+        image=ImageRef(key=image_path.name, size=size, path=str(image_path)),
         objects=objects,
         turns=(Turn("user", None), Turn("assistant", caption, kept)),
     )

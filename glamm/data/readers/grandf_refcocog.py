@@ -12,7 +12,7 @@ from glamm.data.inspection.shown import shown_span
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_segmentation import Segmentation, segmentation
 from glamm.data.parsing.dataset_paths import confined, find_file, relative
-from glamm.data.parsing.image_refs import find_picture
+from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import stream_list
 from glamm.data.parsing.phrase_spans import locate, settle_spans
 from glamm.data.record import Record, Rejection
@@ -59,7 +59,7 @@ def _read_caption(
 ) -> Iterator[Record | Rejection]:
     file, _, index = place.rpartition("#")
     caption = json_fields.text(record, "caption").strip('"').strip()
-    picture = find_picture(root, _IMAGES, json_fields.text(record, "img_file_name"))
+    image_ref = find_image(root, _IMAGES, json_fields.text(record, "img_file_name"))
     findings: list[Rejection] = []
     found: list[tuple[Span, str, Obj, Segmentation]] = []
     absent: list[str] = []
@@ -74,7 +74,7 @@ def _read_caption(
                 field = f"refs[{number}].sentence"
                 findings.append(Rejection(file, index, reason, field, is_whole=False))
                 continue
-            obj, covers = _object(number, told, picture, findings, file, index)
+            obj, covers = _object(number, told, image_ref, findings, file, index)
             found.append((Span(*where, SpanKind.SEG, (number,)), sentence, obj, covers))
         except DataError as error:
             field = f"refs[{number}].{error.field}"
@@ -93,7 +93,7 @@ def _read_caption(
         task=Task.GROUNDED_CONVERSATION,
         dataset=NAME,
         split=split,
-        image=picture,
+        image=image_ref,
         objects=tuple(obj for _, _, obj, _ in found),
         turns=(Turn("user", None), Turn("assistant", caption, kept)),
     )
@@ -115,7 +115,7 @@ def _read_caption(
 def _object(
     number: int,
     ref: json_fields.Json,
-    picture: ImageRef,
+    image_ref: ImageRef,
     findings: list[Rejection],
     file: str,
     index: str,
@@ -123,7 +123,7 @@ def _object(
     covers = segmentation(
         ref.get("segmentation"),
         "segmentation",
-        size=picture.size,
+        size=image_ref.size,
         report=lambda reason: findings.append(
             Rejection(file, index, reason, f"refs[{number}].segmentation", is_whole=False)
         ),

@@ -37,7 +37,7 @@ class PhraseMasks:
     Args:
         name: Of the data set.
         files: Path of a split's file.
-        images: Folders that pictures may be in.
+        images: Folders that images may be in.
     """
 
     name: str
@@ -74,8 +74,8 @@ class PhraseMasks:
                 file, str(index), "no grounding (the official reader draws another record instead)"
             )
             return
-        picture = image_file(root, self.images, json_fields.text(record, "file_name"))
-        header = header_of(picture)
+        image_ref = image_file(root, self.images, json_fields.text(record, "file_name"))
+        header = header_of(image_ref)
         phrases: list[_Phrase] = []
         for key, value in groundings.items():
             field = f"groundings.{key}"
@@ -103,11 +103,11 @@ class PhraseMasks:
             reason = f"'{caption[span.start : span.end]}' overlaps a longer phrase"
             yield Rejection(file, str(index), reason, "groundings", is_whole=False)
         sample = Sample(
-            sample_id=f"{self.name}/{split}/{index}-{picture.stem}",
+            sample_id=f"{self.name}/{split}/{index}-{image_ref.stem}",
             task=Task.GROUNDED_CONVERSATION,
             dataset=self.name,
             split=split,
-            image=ImageRef(key=picture.name, size=size, path=str(picture)),
+            image=ImageRef(key=image_ref.name, size=size, path=str(image_ref)),
             objects=objects,
             turns=(Turn("user", None), Turn("assistant", caption, kept)),
         )
@@ -116,14 +116,14 @@ class PhraseMasks:
 
 
 def _frame(header: ImageHeader, phrases: list[_Phrase]) -> Size:
-    """The (height, width) that all masks state; the picture must have it, as stored or as turned."""
+    """The (height, width) that all masks state; the image must have it, as stored or as turned."""
     sizes = {mask.size for phrase in phrases for mask in phrase.masks}
     if len(sizes) > 1:
         raise DataError(f"masks have different sizes: {sorted(sizes)}", field="rle_masks")
     size = sizes.pop()
     if not header.has_frame(size):
         raise DataError(
-            f"masks are {size[0]} x {size[1]} (height x width), the picture is {header.size[0]} x {header.size[1]}",
+            f"masks are {size[0]} x {size[1]} (height x width), the image is {header.size[0]} x {header.size[1]}",
             field="rle_masks",
         )
     return size

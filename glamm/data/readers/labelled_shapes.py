@@ -48,13 +48,13 @@ def class_targets(objects: Sequence[Obj]) -> tuple[Target, ...]:
 
 
 def shapes_record(
-    shapes: Sequence[Shape], picture: ImageRef, *, name: str, split: str, place: str, file: str
+    shapes: Sequence[Shape], image_ref: ImageRef, *, name: str, split: str, place: str, file: str
 ) -> Record:
     """A record with one object a thing and one target a class.
 
     Args:
         shapes: In file order.
-        picture: That they are drawn on.
+        image_ref: That they are drawn on.
         name: Of the data set.
         split: Of the sample.
         place: Of the record.
@@ -70,7 +70,7 @@ def shapes_record(
     objects: list[Obj] = []
     for (label, _), parts in things.items():
         mask = masks.union(parts)
-        box: Box | None = usable_box(None, mask, size=picture.size)
+        box: Box | None = usable_box(None, mask, size=image_ref.size)
         if box is not None:
             objects.append(Obj(id=len(objects), box=box, mask=mask, labels=(label,)))
     if not objects:
@@ -80,7 +80,7 @@ def shapes_record(
         task=Task.SEMANTIC_SEGMENTATION,
         dataset=name,
         split=split,
-        image=picture,
+        image=image_ref,
         objects=tuple(objects),
         targets=class_targets(objects),
     )

@@ -1,4 +1,4 @@
-"""LLaVA-Instruct: dialogues about COCO's pictures.
+"""LLaVA-Instruct: dialogues about COCO's images.
 
 Source: spec of VQA (B.2.6).
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import confined, find_file, relative
-from glamm.data.parsing.image_refs import find_picture
+from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import stream_list
 from glamm.data.record import Record, Rejection
 from glamm.errors import DataError
@@ -29,7 +29,7 @@ def is_in(root: Path) -> bool:
 
 
 def read(root: Path, split: str) -> Iterator[Record | Rejection]:
-    """Yield a record a dialogue; the word for the picture is taken out of the text.
+    """Yield a record a dialogue; the word for the image is taken out of the text.
 
     Upstream: a dialogue that the model opens loses that turn.
     """
@@ -46,7 +46,7 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
 
 
 def _read_dialogue(root: Path, file: str, place: str, entry: json_fields.Json) -> Record:
-    picture = find_picture(root, _IMAGES, json_fields.text(entry, "image"))
+    image_ref = find_image(root, _IMAGES, json_fields.text(entry, "image"))
     said = [
         _say(value, index) for index, value in enumerate(json_fields.items(entry, "conversations"))
     ]
@@ -65,7 +65,7 @@ def _read_dialogue(root: Path, file: str, place: str, entry: json_fields.Json) -
         task=Task.VQA,
         dataset=NAME,
         split="train",
-        image=picture,
+        image=image_ref,
         turns=tuple(Turn(role, text) for (role, _), text in zip(said, texts, strict=True)),
     )
     shown = [

@@ -14,7 +14,7 @@ from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
 from glamm.data.parsing.coco_segmentation import segmentation, usable_box
 from glamm.data.parsing.dataset_paths import find_file
-from glamm.data.parsing.image_refs import find_picture, stated_size
+from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.record import Record, Rejection
 from glamm.errors import DataError
 from glamm.structures.sample import ImageRef, Obj, Sample, Target, Task
@@ -35,7 +35,7 @@ class PartFiles:
     Args:
         name: Of the data set.
         files: Paths that a split's file may have, by split.
-        images: Folders that pictures may be in.
+        images: Folders that images may be in.
         plain: Makes words of a category's name or of a half of it.
     """
 
@@ -49,7 +49,7 @@ class PartFiles:
         return any(find_file(root, names) for names in self.files.values())
 
     def read(self, root: Path, split: str) -> Iterator[Record | Rejection]:
-        """Yield a record a picture; an annotation is an object, and both ways to name a part are targets."""
+        """Yield a record an image; an annotation is an object, and both ways to name a part are targets."""
         path = find_file(root, self.files.get(split, ()))
         if path is None:
             return
@@ -64,14 +64,14 @@ class PartFiles:
         if number not in content.annotations:
             raise DataError("no annotation")
         image = content.images[number]
-        picture = find_picture(
+        image_ref = find_image(
             root, self.images, json_fields.text(image, "file_name"), size=stated_size(image)
         )
         parts: list[_Part] = []
         findings: list[Rejection] = []
         for annotation in content.annotations[number]:
             try:
-                parts.append(_read_part(annotation, content, picture, findings))
+                parts.append(_read_part(annotation, content, image_ref, findings))
             except DataError as error:
                 record = f"annotation {annotation['id']}"
                 findings.append(
@@ -94,7 +94,7 @@ class PartFiles:
             task=Task.SEMANTIC_SEGMENTATION,
             dataset=self.name,
             split=split,
-            image=picture,
+            image=image_ref,
             objects=tuple(part.trained for part in parts),
             targets=tuple(targets),
         )
@@ -113,7 +113,7 @@ class PartFiles:
 
 
 def _read_part(
-    annotation: json_fields.Json, content: CocoFile, picture: ImageRef, findings: list[Rejection]
+    annotation: json_fields.Json, content: CocoFile, image_ref: ImageRef, findings: list[Rejection]
 ) -> _Part:
     number = json_fields.integer(annotation["id"], "id")
     category = annotation.get("category_id")
@@ -122,7 +122,7 @@ def _read_part(
     covers = segmentation(
         annotation.get("segmentation"),
         "segmentation",
-        size=picture.size,
+        size=image_ref.size,
         report=lambda reason: findings.append(
             Rejection(content.file, f"annotation {number}", reason, "segmentation", is_whole=False)
         ),
@@ -130,7 +130,7 @@ def _read_part(
     if not covers.area:
         raise DataError("has no pixels", field="segmentation")
     file_box = json_fields.xywh(annotation.get("bbox"), "bbox")
-    box = usable_box(file_box, covers.mask, size=picture.size)
+    box = usable_box(file_box, covers.mask, size=image_ref.size)
     if box is None:
         raise DataError("has no pixels", field="bbox")
     is_crowd = bool(annotation.get("iscrowd"))

@@ -1,4 +1,4 @@
-"""GranD-f from OpenPSG: captions of COCO's pictures with numbered names such as person-1."""
+"""GranD-f from OpenPSG: captions of COCO's images with numbered names such as person-1."""
 
 from glamm.data.readers.grandf_train import PhraseMasks
 

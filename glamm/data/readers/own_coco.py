@@ -1,6 +1,6 @@
-"""Your own pictures in COCO's form: instances with categories, captions, or both.
+"""Your own images in COCO's form: instances with categories, captions, or both.
 
-`annotations/instances_<split>.json` and `annotations/captions_<split>.json`; pictures in `images/`, in a folder named
+`annotations/instances_<split>.json` and `annotations/captions_<split>.json`; images in `images/`, in a folder named
 after the split, or beside. Files without a split in their name are for training. COCO 2017 itself is of this form.
 """
 
@@ -13,7 +13,7 @@ from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_json import CocoFile, Key, read_coco
 from glamm.data.parsing.coco_segmentation import segmentation, usable_box
 from glamm.data.parsing.dataset_paths import find_file
-from glamm.data.parsing.image_refs import find_picture, stated_size
+from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.readers.captions import captions_of
 from glamm.data.readers.labelled_shapes import Notes, class_targets
 from glamm.data.record import Record, Rejection
@@ -44,7 +44,7 @@ def is_in(root: Path) -> bool:
 
 
 def read(root: Path, split: str) -> Iterator[Record | Rejection]:
-    """Yield a record a picture: one target a category, meaning all its instances, and every caption."""
+    """Yield a record an image: one target a category, meaning all its instances, and every caption."""
     paths = [find_file(root, _files(kind, split)) for kind in ("instances", "captions")]
     instances, captions = (read_coco(root, path) if path else None for path in paths)
     known = [content for content in (instances, captions) if content]
@@ -76,10 +76,10 @@ def _read_image(
 ) -> Record:
     instances, captions = both
     image = content.images[number]
-    picture = find_picture(
+    image_ref = find_image(
         root, _images(split), json_fields.text(image, "file_name"), size=stated_size(image)
     )
-    objects = tuple(_objects(instances, number, picture, notes)) if instances else ()
+    objects = tuple(_objects(instances, number, image_ref, notes)) if instances else ()
     samples: list[Sample] = []
     if objects:
         samples.append(
@@ -88,7 +88,7 @@ def _read_image(
                 task=Task.SEMANTIC_SEGMENTATION,
                 dataset=NAME,
                 split=split,
-                image=picture,
+                image=image_ref,
                 objects=objects,
                 targets=class_targets(objects),
             )
@@ -96,7 +96,7 @@ def _read_image(
     told: list[dict[str, Any]] = []
     if captions:
         told, spoken = captions_of(
-            captions, number, picture, name=NAME, split=split, report=notes.faults.append
+            captions, number, image_ref, name=NAME, split=split, report=notes.faults.append
         )
         samples += [replace(sample, objects=objects) for sample in spoken]
     if not samples:
@@ -111,19 +111,19 @@ def _read_image(
     return Record(f"{content.file}#{notes.record}", content.file, tuple(samples), remarks, labels)
 
 
-def _objects(content: CocoFile, number: Key, picture: ImageRef, notes: Notes) -> Sequence[Obj]:
+def _objects(content: CocoFile, number: Key, image_ref: ImageRef, notes: Notes) -> Sequence[Obj]:
     found: list[Obj] = []
     for annotation in content.annotations.get(number, []):
         where = f"annotation {annotation['id']}"
         try:
-            found.append(_object(annotation, content, picture, notes))
+            found.append(_object(annotation, content, image_ref, notes))
         except DataError as error:
             notes.add(error.reason, f"{where}.{error.field}")
     return found
 
 
 def _object(
-    annotation: json_fields.Json, content: CocoFile, picture: ImageRef, notes: Notes
+    annotation: json_fields.Json, content: CocoFile, image_ref: ImageRef, notes: Notes
 ) -> Obj:
     number = json_fields.integer(annotation["id"], "id")
     category = annotation.get("category_id")
@@ -132,11 +132,11 @@ def _object(
     covers = segmentation(
         annotation.get("segmentation"),
         "segmentation",
-        size=picture.size,
+        size=image_ref.size,
         report=lambda reason: notes.add(reason, f"annotation {number}.segmentation"),
     )
     file_box = json_fields.xywh(annotation["bbox"], "bbox") if annotation.get("bbox") else None
-    box = usable_box(file_box, covers.mask, size=picture.size)
+    box = usable_box(file_box, covers.mask, size=image_ref.size)
     if box is None or not covers.area:
         raise DataError("has no pixels", field="segmentation")
     return Obj(

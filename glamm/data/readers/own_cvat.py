@@ -1,6 +1,6 @@
-"""Your own pictures drawn upon with CVAT, exported as "CVAT for images 1.1": one XML file.
+"""Your own images drawn upon with CVAT, exported as "CVAT for images 1.1": one XML file.
 
-The file is `annotations.xml` or any other `.xml` in the root or in `annotations/`; pictures are in `images/` or beside.
+The file is `annotations.xml` or any other `.xml` in the root or in `annotations/`; images are in `images/` or beside.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from xml.parsers import expat
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_segmentation import polygon
 from glamm.data.parsing.dataset_paths import confined, files_of_split, relative
-from glamm.data.parsing.image_refs import find_picture
+from glamm.data.parsing.image_refs import find_image
 from glamm.data.readers.labelled_shapes import Notes, Shape, shapes_record
 from glamm.data.record import Record, Rejection
 from glamm.errors import DataError
@@ -57,7 +57,7 @@ def _begins_well(root: Path, path: Path) -> bool:
 
 
 def read(root: Path, split: str) -> Iterator[Record | Rejection]:
-    """Yield a record a picture; the split is the picture's subset, else the file's name, else train."""
+    """Yield a record an image; the split is the image's subset, else the file's name, else train."""
     for path in _paths(root):
         file = relative(root, confined(root, path))
         of_file = _SUBSETS.get(path.stem.lower(), "train")
@@ -81,7 +81,7 @@ def _read_image(root: Path, split: str, image: _Image, notes: Notes) -> Record:
     given = image.attributes
     size = json_fields.size(_whole(given, "height"), _whole(given, "width"), "height, width")
     name = json_fields.text(dict(given), "name")
-    picture = find_picture(
+    image_ref = find_image(
         root, (*_FOLDERS, f"images/{split}", split), name.replace("\\", "/"), size=size
     )
     shapes: list[Shape] = []
@@ -93,7 +93,7 @@ def _read_image(root: Path, split: str, image: _Image, notes: Notes) -> Record:
         except DataError as error:
             notes.add(error.reason, f"{kind} {index}.{error.field}")
     place = f"{notes.file}#{notes.record}"
-    return shapes_record(shapes, picture, name=NAME, split=split, place=place, file=notes.file)
+    return shapes_record(shapes, image_ref, name=NAME, split=split, place=place, file=notes.file)
 
 
 def _words(label: str) -> str:
@@ -116,10 +116,10 @@ def _mask(kind: str, given: dict[str, str], size: Size) -> Mask:
 
 
 def _runs(given: dict[str, str], size: Size) -> Mask:
-    """Runs of a part of the picture, row by row, background first."""
+    """Runs of a part of the image, row by row, background first."""
     left, top, width, height = (_whole(given, name) for name in ("left", "top", "width", "height"))
     if min(left, top) < 0 or min(width, height) < 1 or left + width > size[1] or top + height > size[0]:  # fmt: skip
-        raise DataError("is not inside the picture", field="left, top, width, height")
+        raise DataError("is not inside the image", field="left, top, width, height")
     texts = given.get("rle", "").split(",")
     if len(texts) > _MAX_RUNS:
         raise DataError(f"has {len(texts)} runs, at most {_MAX_RUNS:,} are read", field="rle")
@@ -158,7 +158,7 @@ def _to_number(text: str, name: str) -> float:
 
 
 def _images(path: Path) -> Iterator[_Image]:
-    """Pictures as they come; a document type is refused, for it can swell or point elsewhere.
+    """Images as they come; a document type is refused, for it can swell or point elsewhere.
 
     Raises:
         DataError: No XML, with the position.

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_segmentation import segmentation
 from glamm.data.parsing.dataset_paths import confined, relative
-from glamm.data.parsing.image_refs import find_picture, stated_size
+from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.parsing.json_stream import parse_json
 from glamm.data.readers.labelled_shapes import Notes
 from glamm.data.record import Record, Rejection
@@ -74,11 +74,11 @@ def _sample(root: Path, split: str, entry: json_fields.Json, notes: Notes) -> Sa
     if not entry.get("turns") and not entry.get("targets"):
         raise DataError("has neither turns nor targets", field="turns, targets")
     given = json_fields.mapping(entry.get("image"), "image")
-    picture = find_picture(root, _FOLDERS, json_fields.text(given, "file"), size=stated_size(given))
+    image_ref = find_image(root, _FOLDERS, json_fields.text(given, "file"), size=stated_size(given))
     objects: list[Obj] = []
     for index, value in enumerate(json_fields.items(entry, "objects")):
         field = f"objects[{index}]"
-        objects.append(_object(json_fields.mapping(value, field), field, picture, notes))
+        objects.append(_object(json_fields.mapping(value, field), field, image_ref, notes))
     name = notes.record.removeprefix("line ")
     sample_id = json_fields.text(entry, "sample_id") if "sample_id" in entry else name
     return Sample(
@@ -86,7 +86,7 @@ def _sample(root: Path, split: str, entry: json_fields.Json, notes: Notes) -> Sa
         task=_choice(Task, entry.get("task"), "task"),
         dataset=NAME,
         split=split,
-        image=picture,
+        image=image_ref,
         objects=tuple(objects),
         turns=tuple(
             _turn(value, index) for index, value in enumerate(json_fields.items(entry, "turns"))
@@ -97,13 +97,13 @@ def _sample(root: Path, split: str, entry: json_fields.Json, notes: Notes) -> Sa
     )
 
 
-def _object(entry: json_fields.Json, field: str, picture: ImageRef, notes: Notes) -> Obj:
+def _object(entry: json_fields.Json, field: str, image_ref: ImageRef, notes: Notes) -> Obj:
     mask = None
     if entry.get("segmentation") is not None:
         covers = segmentation(
             entry["segmentation"],
             f"{field}.segmentation",
-            size=picture.size,
+            size=image_ref.size,
             report=lambda reason: notes.add(reason, f"{field}.segmentation"),
         )
         mask = covers.mask

@@ -1,4 +1,4 @@
-"""Your own pictures drawn upon with LabelMe: a JSON file beside each picture.
+"""Your own images drawn upon with LabelMe: a JSON file beside each image.
 
 Files lie in the root, in `labelme/` or in `annotations/`, or in folders named after a split in one of these.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_segmentation import polygon
 from glamm.data.parsing.dataset_paths import confined, files_of_split, relative
-from glamm.data.parsing.image_refs import find_picture
+from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.readers.labelled_shapes import Notes, Shape, shapes_record
 from glamm.data.record import Record, Rejection
@@ -69,18 +69,20 @@ def _read_file(
     size = json_fields.size(
         content.get("imageHeight"), content.get("imageWidth"), "imageHeight, imageWidth"
     )
-    picture = _picture(root, path, json_fields.text(content, "imagePath"), size)
+    image_ref = _image(root, path, json_fields.text(content, "imagePath"), size)
     shapes: list[Shape] = []
     for index, value in enumerate(json_fields.items(content, "shapes")):
         try:
             shapes.append(_shape(json_fields.mapping(value, "shape"), size))
         except DataError as error:
             notes.add(error.reason, f"shapes[{index}].{error.field}")
-    return shapes_record(shapes, picture, name=NAME, split=split, place=notes.file, file=notes.file)
+    return shapes_record(
+        shapes, image_ref, name=NAME, split=split, place=notes.file, file=notes.file
+    )
 
 
-def _picture(root: Path, path: Path, name: str, size: Size) -> ImageRef:
-    """LabelMe names the picture from the file's folder, with `..` and with Windows' strokes."""
+def _image(root: Path, path: Path, name: str, size: Size) -> ImageRef:
+    """LabelMe names the image from the file's folder, with `..` and with Windows' strokes."""
     parts: list[str] = list(path.parent.relative_to(root).parts)
     for part in PurePosixPath(name.replace("\\", "/")).parts:
         if part != "..":
@@ -89,7 +91,7 @@ def _picture(root: Path, path: Path, name: str, size: Size) -> ImageRef:
             parts.pop()
         else:
             raise DataError(f"'{name[:80]}' leaves the data set's folder", field="imagePath")
-    return find_picture(root, (".",), "/".join(parts), size=size)
+    return find_image(root, (".",), "/".join(parts), size=size)
 
 
 def _shape(shape: json_fields.Json, size: Size) -> Shape:

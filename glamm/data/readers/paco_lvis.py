@@ -1,4 +1,4 @@
-"""PACO-LVIS: objects and parts of COCO's pictures."""
+"""PACO-LVIS: objects and parts of COCO's images."""
 
 from glamm.data.readers.object_parts import PartFiles
 

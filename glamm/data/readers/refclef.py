@@ -1,4 +1,4 @@
-"""RefCLEF: expressions for pictures of SAIAPR TC-12."""
+"""RefCLEF: expressions for images of SAIAPR TC-12."""
 
 from glamm.data.readers.referring import Referring
 

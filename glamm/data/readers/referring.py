@@ -1,4 +1,4 @@
-"""Expressions for objects of COCO's pictures: RefCOCO and its kin.
+"""Expressions for objects of COCO's images: RefCOCO and its kin.
 
 Source: spec of referring segmentation (B.2.3); the `REFER` reader of the release.
 """
@@ -15,7 +15,7 @@ from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
 from glamm.data.parsing.coco_segmentation import Segmentation, segmentation, usable_box
 from glamm.data.parsing.dataset_paths import confined, find_file, relative
-from glamm.data.parsing.image_refs import find_picture, stated_size
+from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.safe_pickle import read_plain_pickle
 from glamm.data.record import Record, Rejection
@@ -23,7 +23,7 @@ from glamm.errors import DataError
 from glamm.structures.sample import ImageRef, Obj, Sample, Target, Task
 from glamm.typing import Size
 
-_NOTHING = [-1]  # an expression for something that is not in the picture
+_NOTHING = [-1]  # an expression for something that is not in the image
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Referring:
         name: Of the data set and of its folder.
         refs: File of expressions; a `.p` is a pickle.
         splits: Which it has.
-        images: Folders that pictures may be in.
+        images: Folders that images may be in.
     """
 
     name: str
@@ -98,7 +98,7 @@ class Referring:
         return all(self._paths(root))
 
     def read(self, root: Path, split: str) -> Iterator[Record | Rejection]:
-        """Yield a record a picture with all its expressions.
+        """Yield a record an image with all its expressions.
 
         Upstream: parts of an object are added up; here they are united.
         """
@@ -126,15 +126,17 @@ class Referring:
         if not refs:
             return
         image = content.images[number]
-        picture = find_picture(
+        image_ref = find_image(
             root, self.images, json_fields.text(image, "file_name"), size=stated_size(image)
         )
         findings: list[Rejection] = []
-        known, expressions = _objects_and_expressions(content, number, picture, refs, findings)
+        known, expressions = _objects_and_expressions(content, number, image_ref, refs, findings)
         yield from findings
         used = {one for expression in expressions for one in expression.ids}
         known = {one: thing for one, thing in known.items() if one in used}
-        trained = {one: obj for one, thing in known.items() if (obj := thing.trained(picture.size))}
+        trained = {
+            one: obj for one, thing in known.items() if (obj := thing.trained(image_ref.size))
+        }
         targets = [
             Target(expression.text.strip(), expression.ids)
             for expression in expressions
@@ -147,7 +149,7 @@ class Referring:
             task=Task.REFERRING_SEGMENTATION,
             dataset=self.name,
             split=split,
-            image=picture,
+            image=image_ref,
             objects=tuple(trained.values()),
             targets=tuple(targets),
         )
@@ -161,7 +163,7 @@ class Referring:
 def _by_image(
     root: Path, path: Path, content: CocoFile, split: str, findings: list[Rejection]
 ) -> dict[Key, list[tuple[str, json_fields.Json]]]:
-    """References of a split by picture; those that are no references or share an id are findings."""
+    """References of a split by image; those that are no references or share an id are findings."""
     file = relative(root, confined(root, path))
     value = read_plain_pickle(path) if path.suffix == ".p" else read_json(path)
     if not isinstance(value, list):
@@ -188,7 +190,7 @@ def _by_image(
                 f"{len(found)} references have this id ({where}): none of them can be told apart"
             )
         elif not isinstance(image_id, int | str) or image_id not in content.images:
-            reason = f"image_id {str(image_id)[:80]} is not among the pictures of {content.file}"
+            reason = f"image_id {str(image_id)[:80]} is not among the images of {content.file}"
         else:
             by_image[image_id].append((file, entries[found[0]]))
             continue
@@ -199,7 +201,7 @@ def _by_image(
 def _objects_and_expressions(
     content: CocoFile,
     number: Key,
-    picture: ImageRef,
+    image_ref: ImageRef,
     refs: list[tuple[str, json_fields.Json]],
     findings: list[Rejection],
 ) -> tuple[dict[int, _Object], list[_Expression]]:
@@ -211,7 +213,7 @@ def _objects_and_expressions(
             continue
         record = f"annotation {one}"
         try:
-            thing = _read_object(annotation, picture.size, content.file, findings)
+            thing = _read_object(annotation, image_ref.size, content.file, findings)
         except DataError as error:
             findings.append(
                 Rejection(content.file, record, error.reason, error.field, is_whole=False)
@@ -262,7 +264,7 @@ def _expressions(
     missing = [one for one in ids if one not in known]
     if missing:
         raise DataError(
-            f"annotations {missing[:5]} are not in the picture, or none can be told apart",
+            f"annotations {missing[:5]} are not in the image, or none can be told apart",
             field="ann_id",
         )
     for index, entry in enumerate(json_fields.items(ref, "sentences")):

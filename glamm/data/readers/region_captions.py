@@ -13,7 +13,7 @@ from glamm.data.parsing import json_fields
 from glamm.data.parsing.box_filter import MIN_SIDE, Boxed, LeftOut, boxed
 from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
 from glamm.data.parsing.dataset_paths import find_file
-from glamm.data.parsing.image_refs import find_picture, stated_size
+from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.record import Record, Rejection
 from glamm.errors import DataError
 from glamm.geometry import boxes
@@ -27,9 +27,9 @@ class RegionFiles:
     Args:
         name: Of the data set.
         files: Paths that a split's file may have, by split.
-        images: Folders that pictures may be in.
+        images: Folders that images may be in.
         evaluated: Splits whose file has one region a row and was filtered by its maker.
-        most: Regions that the release asks about at once; shown where a picture may have more.
+        most: Regions that the release asks about at once; shown where an image may have more.
     """
 
     name: str
@@ -43,9 +43,9 @@ class RegionFiles:
         return any(find_file(root, names) for names in self.files.values())
 
     def read(self, root: Path, split: str) -> Iterator[Record | Rejection]:
-        """Yield a record a picture row.
+        """Yield a record an image row.
 
-        Upstream: boxes that leave the picture are kept as they are; here what is trained is cut to the picture.
+        Upstream: boxes that leave the image are kept as they are; here what is trained is cut to the image.
         """
         path = find_file(root, self.files.get(split, ()))
         if path is None:
@@ -61,14 +61,14 @@ class RegionFiles:
         image = content.images[number]
         record = f"image {number}"
         place = f"{content.file}#{record}"
-        picture = find_picture(
+        image_ref = find_image(
             root, self.images, json_fields.text(image, "file_name"), size=stated_size(image)
         )
-        if min(picture.size) < MIN_SIDE:
+        if min(image_ref.size) < MIN_SIDE:
             raise DataError(f"picture side below {MIN_SIDE} px")
         regions: list[tuple[Boxed, str]] = []
         left_out: list[LeftOut] = []
-        for item in boxed(content.annotations.get(number, []), picture.size):
+        for item in boxed(content.annotations.get(number, []), image_ref.size):
             text = _text(item, image)
             if isinstance(text, str) and isinstance(item, Boxed):
                 regions.append((item, text))
@@ -81,9 +81,9 @@ class RegionFiles:
             task=Task.REGION_CAPTIONING,
             dataset=self.name,
             split=split,
-            image=picture,
+            image=image_ref,
             objects=tuple(
-                Obj(item.id, boxes.clip(item.box, size=picture.size)) for item, _ in regions
+                Obj(item.id, boxes.clip(item.box, size=image_ref.size)) for item, _ in regions
             ),
             targets=tuple(Target(text, (item.id,)) for item, text in regions),
         )
@@ -101,7 +101,7 @@ class RegionFiles:
 
 
 def _text(item: Boxed | LeftOut, image: json_fields.Json) -> str | LeftOut:
-    """The words for a region: its own, or those of its picture's row."""
+    """The words for a region: its own, or those of its image's row."""
     if isinstance(item, LeftOut):
         return item
     owner = item.annotation if item.annotation.get("caption") is not None else image

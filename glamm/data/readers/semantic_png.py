@@ -1,4 +1,4 @@
-"""Pictures with a PNG of class numbers beside them.
+"""Images with a PNG of class numbers beside them.
 
 Source: spec of semantic segmentation (B.2.4).
 """
@@ -38,7 +38,7 @@ class ClassMaps:
     Args:
         name: Of the data set.
         labels: Folders that a split's label files may be in, by split.
-        images: The same for pictures.
+        images: The same for images.
         classes: Gives the name of every class number, from the root.
         ignored: Numbers that mean no class.
     """
@@ -70,12 +70,12 @@ class ClassMaps:
         self, root: Path, split: str, path: Path, classes: dict[int, str]
     ) -> Iterator[Record | Rejection]:
         file = relative(root, path)
-        picture = self._picture(root, split, path)
+        image_ref = self._image(root, split, path)
         labels = _read_labels(confined(root, path))
-        if not header_of(picture).has_frame((labels.shape[0], labels.shape[1])):
-            size = header_of(picture).size
+        if not header_of(image_ref).has_frame((labels.shape[0], labels.shape[1])):
+            size = header_of(image_ref).size
             raise DataError(
-                f"is {labels.shape[0]} x {labels.shape[1]} (height x width), the picture is {size[0]} x {size[1]}"
+                f"is {labels.shape[0]} x {labels.shape[1]} (height x width), the image is {size[0]} x {size[1]}"
             )
         objects: list[Obj] = []
         shown: list[dict[str, Any]] = []
@@ -100,14 +100,14 @@ class ClassMaps:
             task=Task.SEMANTIC_SEGMENTATION,
             dataset=self.name,
             split=split,
-            image=ImageRef(picture.name, (labels.shape[0], labels.shape[1]), path=str(picture)),
+            image=ImageRef(image_ref.name, (labels.shape[0], labels.shape[1]), path=str(image_ref)),
             objects=tuple(objects),
             targets=class_targets(objects),  # classes that share a name are one target
         )
         told = {"label_file": file, "targets": shown}
         yield Record(file, file, (sample,), told, hidden=("objects",))
 
-    def _picture(self, root: Path, split: str, path: Path) -> Path:
+    def _image(self, root: Path, split: str, path: Path) -> Path:
         folders = self.images[split]
         for suffix in _SUFFIXES:
             try:
@@ -119,7 +119,7 @@ class ClassMaps:
 
 
 def _read_labels(path: Path) -> Int32[np.ndarray, "height width"]:
-    header_of(path)  # refuses what is no picture and what claims to be huge
+    header_of(path)  # refuses what is no image and what claims to be huge
     try:
         with Image.open(path, formats=("PNG",)) as image:
             if image.mode not in _MODES:

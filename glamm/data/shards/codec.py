@@ -1,4 +1,4 @@
-"""A picture's samples as bytes: msgpack of plain values, never a pickle."""
+"""An image's samples as bytes: msgpack of plain values, never a pickle."""
 
 from typing import Any
 
@@ -20,10 +20,10 @@ from glamm.structures.sample import (
 
 
 def pack(samples: tuple[Sample, ...]) -> bytes:
-    """Write samples of one picture; objects and picture are stored once.
+    """Write samples of one image; objects and image are stored once.
 
     Args:
-        samples: All with the same picture and objects.
+        samples: All with the same image and objects.
     """
     first = samples[0]
     row = {
@@ -37,12 +37,12 @@ def pack(samples: tuple[Sample, ...]) -> bytes:
     return msgpack.Packer().pack(row)
 
 
-def unpack(data: bytes, *, picture: bytes) -> tuple[Sample, ...]:
+def unpack(data: bytes, *, image_bytes: bytes) -> tuple[Sample, ...]:
     """Undo `pack`.
 
     Args:
         data: What `pack` wrote.
-        picture: The encoded picture, put into every sample's `image.data`.
+        image_bytes: The encoded image, put into every sample's `image.data`.
 
     Raises:
         DataError: Bytes of another schema, or none of ours.
@@ -54,7 +54,7 @@ def unpack(data: bytes, *, picture: bytes) -> tuple[Sample, ...]:
                 f"shards have schema {row['schema']}, this version reads {SCHEMA_VERSION}: run glamm data prepare again"
             )
         key, size, licence = row["image"]
-        image = ImageRef(key=key, size=(size[0], size[1]), data=picture, license=licence)
+        image = ImageRef(key=key, size=(size[0], size[1]), data=image_bytes, license=licence)
         objects = tuple(_unpack_object(value) for value in row["objects"])
         return tuple(
             _unpack_sample(value, image, objects, dataset=row["dataset"], split=row["split"])

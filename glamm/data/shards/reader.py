@@ -1,4 +1,4 @@
-"""Shards: one row a picture in LitData's chunk files, and for each kind of conversation a list of where it is.
+"""Shards: one row an image in LitData's chunk files, and for each kind of conversation a list of where it is.
 
 A folder holds `index.json` and `*.bin` in LitData's layout (a `StreamingDataset` reads them too) and
 `streams/<group>/<data set>.npy`, int64 triples (row, which of the row's samples, expected words). Rows are read at
@@ -58,9 +58,9 @@ class ShardWriter:
         self._part = PartWriter(folder, name="chunk-0", shard_bytes=shard_bytes)
         self._index = IndexWriter(folder, shard_bytes=shard_bytes)
 
-    def add(self, samples: tuple[Sample, ...], picture: bytes) -> None:
-        """Write the samples of one picture."""
-        self._part.add(samples, picture)
+    def add(self, samples: tuple[Sample, ...], image: bytes) -> None:
+        """Write the samples of one image."""
+        self._part.add(samples, image)
 
     def close(self) -> None:
         """Write what is left and the index."""
@@ -95,11 +95,11 @@ class ShardReader:
         return tuple(self._chunks)
 
     def __len__(self) -> int:
-        """Number of rows, one a picture."""
+        """Number of rows, one an image."""
         return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, row: int) -> tuple[Sample, ...]:
-        """All samples of a picture, which is in `image.data` of each.
+        """All samples of an image, which is in `image.data` of each.
 
         Raises:
             IndexError: There is no such row.
@@ -114,7 +114,7 @@ class ShardReader:
         lengths = np.frombuffer(item, dtype="<u4", count=len(FIELDS))
         start = lengths.nbytes
         end = start + int(lengths[0])
-        return unpack(item[end : end + int(lengths[1])], picture=item[start:end])
+        return unpack(item[end : end + int(lengths[1])], image_bytes=item[start:end])
 
     def __iter__(self) -> Iterator[tuple[Sample, ...]]:
         """Every row in order."""

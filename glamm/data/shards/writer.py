@@ -24,7 +24,7 @@ PLACE = ("row", "sample", "words")  # of the split; of the row; expected in its 
 FIELDS = (
     "image",
     "sample",
-)  # the encoded picture and its samples; their lengths stand before them
+)  # the encoded image and its samples; their lengths stand before them
 
 _LEAF = {"type": None, "context": None, "children_spec": []}
 _ROW = {
@@ -48,7 +48,7 @@ class Chunk:
 
     Args:
         filename: Below the split's folder.
-        rows: Pictures in it.
+        rows: Images in it.
         num_bytes: Its size.
         sha256: Of its bytes.
     """
@@ -73,7 +73,7 @@ class Part:
 
     @property
     def num_rows(self) -> int:
-        """Pictures in all of its files."""
+        """Images in all of its files."""
         return sum(chunk.rows for chunk in self.chunks)
 
 
@@ -99,9 +99,9 @@ class PartWriter:
         self._places: dict[tuple[str, str], list[int]] = defaultdict(list)
         self._num_rows = 0
 
-    def add(self, samples: tuple[Sample, ...], picture: bytes) -> None:
-        """Write the samples of one picture."""
-        fields = (picture, pack(samples))
+    def add(self, samples: tuple[Sample, ...], image: bytes) -> None:
+        """Write the samples of one image."""
+        fields = (image, pack(samples))
         row = struct.pack("<2I", *map(len, fields)) + b"".join(fields)
         if self._rows and self._num_bytes + len(row) > self._shard_bytes:
             self._flush()

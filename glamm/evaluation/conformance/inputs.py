@@ -124,11 +124,11 @@ def _pixels(conformance: ConformanceSet, name: str) -> UInt8[Tensor, "3 height w
         return conformance.pixels[name]
     except KeyError as error:
         file = conformance.folder / "pixels.safetensors"
-        raise DataError("the picture is missing", file=file, record=name) from error
+        raise DataError("the image is missing", file=file, record=name) from error
 
 
 def _square(conformance: ConformanceSet, name: str) -> UInt8[Tensor, "3 side side"]:
-    """Put a resized picture top left into the grounding encoder's square."""
+    """Put a resized image top left into the grounding encoder's square."""
     pixels = _pixels(conformance, f"sam_u8.{name}")
     side = conformance.config.grounding_encoder.image_size
     square = pixels.new_zeros((3, side, side))

@@ -1,4 +1,4 @@
-"""A conformance set on disk: config.json, weights, pictures and one pair of files a case."""
+"""A conformance set on disk: config.json, weights, images and one pair of files a case."""
 
 import json
 import logging
@@ -37,10 +37,10 @@ class CaseDescription(BaseModel):
     Args:
         conversations: Text of each row, of cases that run whole conversations.
         prompt: Text of the question, of cases that generate.
-        images: File names, one a picture.
+        images: File names, one an image.
         image: File name, of cases that generate.
-        resize_list: (height, width) of each picture in the grounding square.
-        label_sizes: (height, width) of each picture as the user has it.
+        resize_list: (height, width) of each image in the grounding square.
+        label_sizes: (height, width) of each image as the user has it.
         orig_sizes: Likewise, of cases that generate.
         has_grounding_images: Whether masks are asked for.
         region_fused_level_stride: Every how many pixels of each fused level were stored.
@@ -86,13 +86,13 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class ConformanceSet:
-    """A folder of cases that share a model and pictures.
+    """A folder of cases that share a model and images.
 
     Args:
         folder: Where it is.
         config: Of the model, the release's quirks switched on as far as the set has them.
         weights: By official name.
-        pixels: Preprocessed uint8 pictures, `clip_u8.<image>` and `sam_u8.<image>`.
+        pixels: Preprocessed uint8 images, `clip_u8.<image>` and `sam_u8.<image>`.
         tokenizer: None where no tokenizer.model lies in the folder or in `tokenizer/` beside it.
         case_names: In the order in which they are run.
     """

@@ -1,4 +1,4 @@
-"""Compute the pictures that the encoders see from the PNG files of a set."""
+"""Compute the images that the encoders see from the PNG files of a set."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from glamm.geometry.preprocess import global_pixels, grounding_pixels
 
 
 def compute_pixels(conformance: ConformanceSet) -> dict[str, Tensor]:
-    """Preprocess every picture of a set.
+    """Preprocess every image of a set.
 
     Returns:
         `clip_u8.<image>` and `sam_u8.<image>`, RGB, channels first; the latter without its padding.
@@ -25,7 +25,7 @@ def compute_pixels(conformance: ConformanceSet) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name in conformance.pixels:
         kind, _, image = name.partition(".")
-        pixels = _read_picture(conformance.folder / f"{image}.png")
+        pixels = _read_image(conformance.folder / f"{image}.png")
         if kind == "clip_u8":
             square = global_pixels(
                 pixels,
@@ -41,11 +41,11 @@ def compute_pixels(conformance: ConformanceSet) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_picture(path: Path) -> np.ndarray:
+def _read_image(path: Path) -> np.ndarray:
     try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("RGB"))
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
     except FileNotFoundError as error:
         raise DataError("cannot be read (No such file or directory)", file=path) from error
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DataError(f"is no picture that can be read: {error}", file=path) from error
+        raise DataError(f"is no image that can be read: {error}", file=path) from error

@@ -36,7 +36,7 @@ def compute_training(model: GLaMM, conformance: ConformanceSet, case: Case) -> C
 
     Args:
         model: With the set's weights; its gradients are cleared before and after.
-        conformance: Pictures and tokenizer.
+        conformance: Images and tokenizer.
         case: Inputs.
     """
     set_release_trainable(model)
@@ -185,7 +185,7 @@ def _grounding_tensors(model: GLaMM, batch: Batch, recording: Recording) -> dict
 
 
 def _count_segs(model: GLaMM, batch: Batch) -> list[int]:
-    """[SEG] tokens of each picture."""
+    """[SEG] tokens of each image."""
     per_row = (batch.input_ids == model.config.special_tokens.seg).sum(1)
     counts = per_row.new_zeros(len(batch.global_pixels)).index_add(0, batch.image_index, per_row)
     return counts.tolist()

@@ -9,7 +9,7 @@ from glamm.evaluation.gcg.evaluate_folder import SILENT, Progress, judge, read_p
 from glamm.evaluation.gcg.generate import Job, open_job, predict
 from glamm.evaluation.gcg.report import GcgReport, write_json
 from glamm.evaluation.java_runtime import find_java
-from glamm.tracking.runs import Picture, start_run
+from glamm.tracking.runs import ImageWithMasks, start_run
 
 REPORT_JSON = "report.json"
 REPORT_MARKDOWN = "report.md"
@@ -52,22 +52,22 @@ def evaluate_model(
         truth, answers, config, java=java, findings=[*findings, *unasked], progress=progress
     )
     report = replace(report, model=job.fingerprint)
-    progress.say("drawing pictures")
-    chosen = overlays.choose(report.pairs, config.num_pictures)
-    pictures = overlays.collect(chosen, root)
-    names = overlays.draw(pictures, out / OVERLAYS)
+    progress.say("drawing images")
+    chosen = overlays.choose(report.pairs, config.num_images)
+    overlay_images = overlays.collect(chosen, root)
+    names = overlays.draw(overlay_images, out / OVERLAYS)
     write_json(out / REPORT_JSON, report.as_json(has_detail=False))
     markdown = report.as_markdown([f"{OVERLAYS}/{name}" for name in names])
     (out / REPORT_MARKDOWN).write_text(markdown, encoding="utf-8")
     progress.say("recording the run")
-    log_evaluation(report, pictures, config, job)
+    log_evaluation(report, overlay_images, config, job)
     return report
 
 
 def log_evaluation(
-    report: GcgReport, pictures: list[Picture], config: EvaluateConfig, job: Job
+    report: GcgReport, overlay_images: list[ImageWithMasks], config: EvaluateConfig, job: Job
 ) -> None:
-    """Record numbers and pictures with the tracker; offline unless a key is set."""
+    """Record numbers and images with the tracker; offline unless a key is set."""
     parameters = {
         **config.model_dump(),
         "question": job.question,
@@ -88,7 +88,7 @@ def log_evaluation(
                 for name, value in scores.five.items()
             }
         )
-        run.log_pictures(report.split, pictures)
+        run.log_images(report.split, overlay_images)
         is_failed = False
     finally:
         run.finish(is_failed=is_failed)

@@ -56,7 +56,7 @@ def open_job(folder: Path, config: EvaluateConfig) -> Job:
         CheckpointError: A file is missing or damaged.
         EnvironmentFault: Other weights than full are asked for, and torchao is not installed.
     """
-    # every picture is asked about once: nothing is worth keeping
+    # every image is asked about once: nothing is worth keeping
     options = EngineOptions(max_rows=config.batch_size, cache_bytes=0)
     predictor = GroundedPredictor.from_checkpoint(folder, options=options)
     quantize_language_model(predictor.model, config.weights)
@@ -75,7 +75,7 @@ def open_job(folder: Path, config: EvaluateConfig) -> Job:
 def fingerprint_of(
     folder: Path, question: str, max_new_tokens: int, weights: WeightsKind = "full"
 ) -> str:
-    """Hash of everything that an answer follows from, but for the picture.
+    """Hash of everything that an answer follows from, but for the image.
 
     Raises:
         CheckpointError: A file is missing.
@@ -99,12 +99,12 @@ def predict(
 ) -> list[Finding]:
     """Answer every image that has no answer yet.
 
-    An answer is kept when model, question and the bytes of the picture are the same; after an interruption the work
+    An answer is kept when model, question and the bytes of the image are the same; after an interruption the work
     goes on where it stopped. An image that cannot be read is named, and counts as an empty answer.
 
     Args:
         images: Of the split.
-        root: Of the data, with the pictures below it.
+        root: Of the data, with the images below it.
         folder: For the predictions.
         job: Model and question.
         advance: Called after each image.
@@ -129,7 +129,7 @@ def _predict_one(image: TruthImage, root: Path, folder: Path, job: Job) -> Findi
     """Answer one image, while other threads ask about others: the predictor answers them together."""
     path = prediction_path(folder, image.id)
     try:
-        data = picture_path(root, image).read_bytes()
+        data = image_path(root, image).read_bytes()
         origin = _origin(job, data)
         if not _is_current(path, origin):
             answer = job.predictor.ground(
@@ -142,8 +142,8 @@ def _predict_one(image: TruthImage, root: Path, folder: Path, job: Job) -> Findi
     return None
 
 
-def picture_path(root: Path, image: TruthImage) -> Path:
-    """Where the picture is.
+def image_path(root: Path, image: TruthImage) -> Path:
+    """Where the image is.
 
     Raises:
         DataError: There is none.
@@ -151,14 +151,14 @@ def picture_path(root: Path, image: TruthImage) -> Path:
     return image_file(root, IMAGE_FOLDERS, image.file_name or f"{image.id}.jpg")
 
 
-def read_picture(root: Path, image: TruthImage) -> UInt8[np.ndarray, "height width 3"]:
-    """The picture in the frame of its annotations.
+def read_image(root: Path, image: TruthImage) -> UInt8[np.ndarray, "height width 3"]:
+    """The image in the frame of its annotations.
 
     Raises:
         DataError: There is none.
         ValueError: It cannot be decoded, or has another size than the annotations say.
     """
-    return _pixels(picture_path(root, image).read_bytes(), image)
+    return _pixels(image_path(root, image).read_bytes(), image)
 
 
 def _pixels(data: bytes, image: TruthImage) -> UInt8[np.ndarray, "height width 3"]:
@@ -178,8 +178,8 @@ def to_prediction(answer: GroundedAnswer) -> Prediction:
     )
 
 
-def _origin(job: Job, picture: bytes) -> str:
-    told = job.fingerprint + hashlib.sha256(picture).hexdigest()
+def _origin(job: Job, image: bytes) -> str:
+    told = job.fingerprint + hashlib.sha256(image).hexdigest()
     return hashlib.sha256(told.encode()).hexdigest()
 
 

@@ -49,21 +49,21 @@ def read_truth(folder: Path, split: str) -> tuple[GcgTruth, list[Finding]]:
     caption_file, mask_file = truth_files(folder, split)
     captions, mask_tree = (_tree(file) for file in (caption_file, mask_file))
     findings: list[Finding] = []
-    pictures = _pictures(captions, caption_file)
-    _check_ids([image_id for image_id, _ in pictures], caption_file)
+    image_sizes = _images(captions, caption_file)
+    _check_ids([image_id for image_id, _ in image_sizes], caption_file)
     masks = _masks(mask_tree, mask_file, findings)
     words = _words(captions, caption_file, findings)
-    mask_pictures = dict(_pictures(mask_tree, mask_file))
+    mask_images = dict(_images(mask_tree, mask_file))
     images = tuple(
-        _image(image_id, {**mask_pictures.get(image_id, {}), **entry}, words, masks, caption_file)
-        for image_id, entry in pictures
+        _image(image_id, {**mask_images.get(image_id, {}), **entry}, words, masks, caption_file)
+        for image_id, entry in image_sizes
     )
     findings += [_without_caption(image) for image in images if not image.captions]
     findings += [finding for image in images for finding in _counts(image)]
     asked = {image.id for image in images}
     unasked = tuple(
         _image(image_id, entry, words, masks, mask_file)
-        for image_id, entry in mask_pictures.items()
+        for image_id, entry in mask_images.items()
         if image_id not in asked
     )
     return GcgTruth(split, images, unasked), findings
@@ -76,7 +76,7 @@ def _tree(path: Path) -> json_fields.Json:
     return value
 
 
-def _pictures(tree: json_fields.Json, path: Path) -> list[tuple[ImageId, json_fields.Json]]:
+def _images(tree: json_fields.Json, path: Path) -> list[tuple[ImageId, json_fields.Json]]:
     entries: list[tuple[ImageId, json_fields.Json]] = []
     for index, item in enumerate(_list(tree, "images", path)):
         entry = _mapping(item, path, f"images[{index}]")

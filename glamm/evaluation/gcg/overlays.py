@@ -9,12 +9,12 @@ from jaxtyping import Bool
 from PIL import Image
 
 from glamm.errors import DataError
-from glamm.evaluation.gcg.generate import read_picture
+from glamm.evaluation.gcg.generate import read_image
 from glamm.evaluation.gcg.schema import GcgPair
 from glamm.geometry.masks import decode
 from glamm.inference.overlay import draw_beside, draw_overlay
 from glamm.structures.sample import Mask
-from glamm.tracking.runs import Picture
+from glamm.tracking.runs import ImageWithMasks
 from glamm.typing import Size
 
 
@@ -25,19 +25,19 @@ def choose(pairs: Sequence[GcgPair], number: int) -> list[GcgPair]:
     return [pairs[(2 * index + 1) * len(pairs) // (2 * number)] for index in range(number)]
 
 
-def collect(pairs: Sequence[GcgPair], root: Path) -> list[Picture]:
-    """Read the pictures; one that cannot be read was named when the model was to be asked, and is left out."""
-    pictures: list[Picture] = []
+def collect(pairs: Sequence[GcgPair], root: Path) -> list[ImageWithMasks]:
+    """Read the images; one that cannot be read was named when the model was to be asked, and is left out."""
+    images: list[ImageWithMasks] = []
     for pair in pairs:
         try:
-            pixels = read_picture(root, pair.truth)
+            pixels = read_image(root, pair.truth)
         except (DataError, OSError, ValueError):
             continue
         size = pixels.shape[0], pixels.shape[1]
         truth, prediction = pair.truth, pair.prediction
         masks = [mask.mask for mask in truth.masks]
-        pictures.append(
-            Picture(
+        images.append(
+            ImageWithMasks(
                 name=str(truth.id),
                 image=pixels,
                 predicted=_stack(prediction.masks, size),
@@ -48,21 +48,19 @@ def collect(pairs: Sequence[GcgPair], root: Path) -> list[Picture]:
                 reference=truth.captions[0] if truth.captions else "",
             )
         )
-    return pictures
+    return images
 
 
-def draw(pictures: Sequence[Picture], folder: Path) -> list[str]:
-    """Write one PNG a picture into a fresh folder, and return their names."""
+def draw(images: Sequence[ImageWithMasks], folder: Path) -> list[str]:
+    """Write one PNG an image into a fresh folder, and return their names."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     names: list[str] = []
-    for picture in pictures:
-        answer = draw_overlay(
-            picture.image, picture.predicted, picture.predicted_phrases, picture.text
-        )
-        truth = draw_overlay(picture.image, picture.truth, picture.truth_phrases, picture.reference)
+    for logged in images:
+        answer = draw_overlay(logged.image, logged.predicted, logged.predicted_phrases, logged.text)
+        truth = draw_overlay(logged.image, logged.truth, logged.truth_phrases, logged.reference)
         beside = draw_beside(answer, truth, titles=("answer", "ground truth"))
-        name = f"{picture.name}.png"
+        name = f"{logged.name}.png"
         Image.fromarray(beside).save(folder / name)
         names.append(name)
     return names

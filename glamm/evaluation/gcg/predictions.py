@@ -40,7 +40,7 @@ def write_prediction(
         folder: Of the predictions.
         image_id: Names the file.
         prediction: What the model said.
-        origin: Fingerprint of model, question and picture, so that an interrupted run can go on.
+        origin: Fingerprint of model, question and image, so that an interrupted run can go on.
     """
     tree = {
         "image_id": image_id,

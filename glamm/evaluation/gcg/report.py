@@ -65,11 +65,11 @@ class GcgReport:
             ],
         }
 
-    def as_markdown(self, pictures: Sequence[str] = ()) -> str:
-        """The paper's table, times 100, with counts, findings and pictures.
+    def as_markdown(self, images: Sequence[str] = ()) -> str:
+        """The paper's table, times 100, with counts, findings and images.
 
         Args:
-            pictures: Paths relative to the report.
+            images: Paths relative to the report.
         """
         parts = [
             f"# Grounded captions, {self.split}",
@@ -83,9 +83,9 @@ class GcgReport:
             "## Findings",
             _findings(self.findings),
         ]
-        if pictures:
-            parts.append("## Pictures\n\nThe answer on the left, the ground truth on the right.")
-            parts += [f"![{Path(name).stem}]({name})" for name in pictures]
+        if images:
+            parts.append("## Images\n\nThe answer on the left, the ground truth on the right.")
+            parts += [f"![{Path(name).stem}]({name})" for name in images]
         return "\n\n".join(parts) + "\n"
 
 

@@ -37,7 +37,7 @@ class TruthImage:
 
     Args:
         id: Predictions are in the file of this name.
-        file_name: Of the picture.
+        file_name: Of the image.
         size: (height, width) in pixels; None where the files do not say.
         captions: One or more references; none is a fault.
         labels: Phrases of the first reference; the i-th belongs to the i-th mask.

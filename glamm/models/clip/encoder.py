@@ -41,8 +41,8 @@ class ImageFeatures:
     """What the global encoder saw.
 
     Args:
-        tokens: The selected hidden state without a class token, row by row of the picture.
-        levels: Hidden states for the region encoder as pictures, the shallowest first, the selected one last.
+        tokens: The selected hidden state without a class token, row by row of the image.
+        levels: Hidden states for the region encoder as images, the shallowest first, the selected one last.
     """
 
     tokens: Float[Tensor, "images tokens width"]
@@ -99,7 +99,7 @@ class GlobalImageEncoder(nn.Module):
         )
 
     def forward(self, global_pixels: UInt8[Tensor, "images 3 height width"]) -> ImageFeatures:
-        """Encode pictures once; tokens and levels come from the same run, and layers above them do not run."""
+        """Encode images once; tokens and levels come from the same run, and layers above them do not run."""
         selected = len(self.clip.encoder.layers) + 1 + self.select_layer
         first = selected - (self.num_levels - 1) * self.level_step
         wanted = range(first, selected + 1, self.level_step)
@@ -108,7 +108,7 @@ class GlobalImageEncoder(nn.Module):
             for index, state in enumerate(islice(self.hidden_states(global_pixels), selected + 1))
             if index in wanted
         ]
-        return ImageFeatures(patches[-1], tuple(_as_picture(level) for level in patches))
+        return ImageFeatures(patches[-1], tuple(_as_image(level) for level in patches))
 
     def hidden_states(
         self, global_pixels: UInt8[Tensor, "images 3 height width"]
@@ -142,7 +142,7 @@ def _build_transformer(config: GlobalEncoderConfig) -> VisionTransformer:
     return CLIPVisionModel(CLIPVisionConfig(**sizes))
 
 
-def _as_picture(
+def _as_image(
     tokens: Float[Tensor, "images tokens width"],
 ) -> Float[Tensor, "images width grid grid"]:
     side = round(tokens.shape[1] ** 0.5)

@@ -36,13 +36,13 @@ def mask_losses(
     """Binary cross-entropy and dice loss, each a mean over all masks of the batch.
 
     Args:
-        mask_logits: For each picture, its masks at original resolution; pictures may have none.
+        mask_logits: For each image, its masks at original resolution; images may have none.
         targets: Likewise.
 
     Returns:
         (bce, dice); zeros when there is no mask at all.
 
-    Upstream: every mask has the same weight, whatever its size and its picture.
+    Upstream: every mask has the same weight, whatever its size and its image.
     Source: LISA's `sigmoid_ce_loss` and `dice_loss`.
     """
     bce, dice = [], []

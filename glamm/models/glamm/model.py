@@ -1,7 +1,7 @@
 """The whole model: it only composes the parts.
 
-Axis names: ``rows`` conversations, ``images`` pictures, ``positions`` tokens after the image placeholder was
-expanded, ``masks`` [SEG] tokens of a picture.
+Axis names: ``rows`` conversations, ``images`` images, ``positions`` tokens after the image placeholder was
+expanded, ``masks`` [SEG] tokens of an image.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ class Prompt:
         attention_mask: False on padding.
         token_ids: The token at each position; IMAGE_PLACEHOLDER_ID at image tokens.
         labels: IGNORE_LABEL where nothing is supervised.
-        image_index: Picture of each row, sorted.
+        image_index: Image of each row, sorted.
     """
 
     embeddings: Float[Tensor, "rows positions hidden"]
@@ -152,7 +152,7 @@ class GLaMM(nn.Module):
         return GLaMMOutput(loss, ce_loss, bce_loss, dice_loss, mask_logits)
 
     def encode_image(self, global_pixels: UInt8[Tensor, "images 3 height width"]) -> ImageFeatures:
-        """Run the global encoder once for each picture."""
+        """Run the global encoder once for each image."""
         return self.global_encoder(global_pixels)
 
     def encode_grounding(
@@ -160,7 +160,7 @@ class GLaMM(nn.Module):
         grounding_pixels: UInt8[Tensor, "images 3 side side"],
         resized_sizes: tuple[Size, ...],
     ) -> Float[Tensor, "images channels grid grid"]:
-        """Run the grounding encoder once for each picture."""
+        """Run the grounding encoder once for each image."""
         return self.grounding_encoder(grounding_pixels, resized_sizes)
 
     def encode_regions(
@@ -169,7 +169,7 @@ class GLaMM(nn.Module):
         boxes_xyxy_unit: Sequence[Float[Tensor, "_ 4"]],
         image_index: Int[Tensor, " rows"],
     ) -> Float[Tensor, "regions hidden"]:
-        """Encode the boxes of all rows, row after row; pictures without boxes cost nothing."""
+        """Encode the boxes of all rows, row after row; images without boxes cost nothing."""
         counts = torch.tensor([len(boxes) for boxes in boxes_xyxy_unit], device=image_index.device)
         images, index = image_index.repeat_interleave(counts).unique(return_inverse=True)
         levels = tuple(level[images] for level in features.levels)
@@ -180,7 +180,7 @@ class GLaMM(nn.Module):
 
         Args:
             batch: Conversations.
-            features: Of the batch's pictures.
+            features: Of the batch's images.
 
         Raises:
             DataError: A row has not exactly one image placeholder, or its `<bbox>` tokens and boxes are not equally
@@ -216,7 +216,7 @@ class GLaMM(nn.Module):
     def read(self, prompt: Prompt) -> Float[Tensor, "rows positions hidden"]:
         """Run the language model; the states of its last layer, normalised, anything on padding.
 
-        What rows about one picture begin with is read once.
+        What rows about one image begin with is read once.
         """
         shared = find_shared_starts(
             prompt.token_ids,
@@ -259,14 +259,14 @@ class GLaMM(nn.Module):
     def ground(
         self, batch: Batch, prompt: Prompt, states: Float[Tensor, "rows positions hidden"]
     ) -> tuple[tuple[Float[Tensor, "_ _ _"], ...], tuple[Bool[Tensor, "_ _ _"], ...]]:
-        """Decode the masks of all pictures.
+        """Decode the masks of all images.
 
         Returns:
-            (logits, targets) for each picture at its original size; both empty when the batch has no grounding
+            (logits, targets) for each image at its original size; both empty when the batch has no grounding
             pixels.
 
         Raises:
-            DataError: [SEG] tokens and masks are not equally many, or a mask has not the size of its picture.
+            DataError: [SEG] tokens and masks are not equally many, or a mask has not the size of its image.
         """
         seg_states = self.select_seg_states(prompt, states, batch)
         counts = [len(chosen) for chosen in seg_states]
@@ -298,7 +298,7 @@ class GLaMM(nn.Module):
         states: Float[Tensor, "rows positions hidden"],
         batch: Batch,
     ) -> tuple[Float[Tensor, "_ hidden"], ...]:
-        """For each picture, the state BEFORE every [SEG] of its rows, in order.
+        """For each image, the state BEFORE every [SEG] of its rows, in order.
 
         Upstream: the release, too, takes the state that predicts the token, not the state at it.
         """
@@ -314,16 +314,16 @@ class GLaMM(nn.Module):
         resized_sizes: Sequence[Size],
         original_sizes: Sequence[Size],
     ) -> tuple[Float[Tensor, "_ _ _"], ...]:
-        """Turn states into masks; a picture without states costs nothing.
+        """Turn states into masks; an image without states costs nothing.
 
         Args:
-            seg_states: For each picture, one state a mask.
-            grounding_pixels: The pictures.
+            seg_states: For each image, one state a mask.
+            grounding_pixels: The images.
             resized_sizes: (height, width) of each inside its square.
             original_sizes: (height, width) of each as the user has it.
 
         Returns:
-            For each picture, float32 logits at its original size.
+            For each image, float32 logits at its original size.
         """
         wanted = [index for index, chosen in enumerate(seg_states) if len(chosen)]
         counts = [len(chosen) for chosen in seg_states]
@@ -350,12 +350,12 @@ class GLaMM(nn.Module):
         embeddings: Float[Tensor, "images channels grid grid"],
         image_index: Int[Tensor, " masks"],
     ) -> Float[Tensor, "masks low low"]:
-        """Decode all masks of all pictures, at least one, in one run of the mask decoder.
+        """Decode all masks of all images, at least one, in one run of the mask decoder.
 
         Args:
             seg_states: One a mask.
             embeddings: What the grounding encoder saw.
-            image_index: Picture of each mask.
+            image_index: Image of each mask.
 
         Returns:
             Logits on the padded squares, at four times the grid.
@@ -373,7 +373,7 @@ class GLaMM(nn.Module):
         resized_size: Size,
         original_size: Size,
     ) -> Float[Tensor, "masks height width"]:
-        """Bring masks of one picture to its own pixels, in float32; there may be none."""
+        """Bring masks of one image to its own pixels, in float32; there may be none."""
         if not len(mask_logits):
             return mask_logits.new_zeros((0, *original_size), dtype=torch.float32)
         return restore_mask_logits(
@@ -385,7 +385,7 @@ class GLaMM(nn.Module):
 
 
 def _names_of_images(batch: Batch) -> list[str]:
-    """The rows about each picture, for messages."""
+    """The rows about each image, for messages."""
     index = batch.image_index.tolist()
     return [
         ", ".join(

@@ -15,7 +15,7 @@ class GLaMMOutput:
         ce_loss: Mean over all supervised tokens of the batch.
         bce_loss: Mean over all masks; 0 without masks.
         dice_loss: Mean over all masks; 0 without masks.
-        mask_logits: For each picture, one float32 logit picture a [SEG] at the original size; empty when the
+        mask_logits: For each image, one float32 logit image a [SEG] at the original size; empty when the
             batch has no grounding pixels.
     """
 

@@ -1,9 +1,9 @@
-"""Conversations about one picture begin alike: system text and image tokens are read once for all of them.
+"""Conversations about one image begin alike: system text and image tokens are read once for all of them.
 
-Rows about one picture become one sequence, the common start followed by what is each row's own. A position sees the
+Rows about one image become one sequence, the common start followed by what is each row's own. A position sees the
 start and its own row, and counts from the start, so that every state is what it would be in a row by itself.
 
-Axis names: ``pictures`` sequences, ``places`` positions in them.
+Axis names: ``images`` sequences, ``places`` positions in them.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class SharedStarts:
-    """Where the positions of rows go in sequences of whole pictures.
+    """Where the positions of rows go in sequences of whole images.
 
     Args:
         source: For each place, a position among those of all rows, one row after the other.
@@ -25,19 +25,19 @@ class SharedStarts:
         target: For each position of a row, its place among those of all sequences.
     """
 
-    source: Int[Tensor, "pictures places"]
-    positions: Int[Tensor, "pictures places"]
-    sees: Bool[Tensor, "pictures 1 places places"]
+    source: Int[Tensor, "images places"]
+    positions: Int[Tensor, "images places"]
+    sees: Bool[Tensor, "images 1 places places"]
     target: Int[Tensor, "rows positions"]
 
     def pack(
         self, embeddings: Float[Tensor, "rows positions hidden"]
-    ) -> Float[Tensor, "pictures places hidden"]:
+    ) -> Float[Tensor, "images places hidden"]:
         """From rows to sequences; padding holds anything."""
         return embeddings.flatten(0, 1)[self.source]
 
     def unpack(
-        self, states: Float[Tensor, "pictures places hidden"]
+        self, states: Float[Tensor, "images places hidden"]
     ) -> Float[Tensor, "rows positions hidden"]:
         """From sequences to rows; padding holds anything."""
         return states.flatten(0, 1)[self.target]
@@ -50,12 +50,12 @@ def find_shared_starts(
     *,
     own_token_id: int,
 ) -> SharedStarts | None:
-    """Find what the rows of each picture begin with.
+    """Find what the rows of each image begin with.
 
     Args:
         token_ids: Tokens; image tokens have one id.
         attention_mask: False on padding, which lies on the right.
-        image_index: Picture of each row, sorted.
+        image_index: Image of each row, sorted.
         own_token_id: Stands for something that is another one in every row: `<bbox>`.
 
     Returns:

@@ -21,7 +21,7 @@ class ImageSpan:
 
     Args:
         start: Position of the first image token of each row; equal to the placeholder's place in the tokens.
-        num_tokens: Image tokens of a picture.
+        num_tokens: Image tokens of an image.
         length: Tokens of a row as typed, padding included.
     """
 
@@ -63,7 +63,7 @@ def find_image_span(
 
     Args:
         input_ids: Tokens.
-        num_tokens: Image tokens of a picture.
+        num_tokens: Image tokens of an image.
         sample_ids: Names of the rows, for the message.
 
     Raises:
@@ -112,7 +112,7 @@ def check_counts(
 def check_mask_sizes(
     masks: Sequence[Bool[Tensor, "_ _ _"]], sizes: Sequence[Size], names: Sequence[str]
 ) -> None:
-    """Make sure that masks have the size of their picture.
+    """Make sure that masks have the size of their image.
 
     Raises:
         DataError: With both sizes and the name of the first that differs.
@@ -120,6 +120,6 @@ def check_mask_sizes(
     for mask, size, name in zip(masks, sizes, names, strict=True):
         if tuple(mask.shape[1:]) != size:
             raise DataError(
-                f"masks of {mask.shape[1]} x {mask.shape[2]} for a picture of {size[0]} x {size[1]}",
+                f"masks of {mask.shape[1]} x {mask.shape[2]} for an image of {size[0]} x {size[1]}",
                 record=name,
             )

@@ -21,11 +21,11 @@ class RegionEncoder(nn.Module):
         in_channels: Width of the global encoder.
         out_features: Width of the language model.
         image_size: Side of the square that the global encoder sees, in pixels.
-        roi_base_size: Pixels that a box of the whole picture spans; equal to `image_size` unless released
+        roi_base_size: Pixels that a box of the whole image spans; equal to `image_size` unless released
             weights are used.
         is_rounded_to_bf16: Round the upsampled levels to bfloat16 and back.
 
-    Upstream: the release samples with a base of 224 although pictures have 336 pixels, and always rounds to bfloat16.
+    Upstream: the release samples with a base of 224 although images have 336 pixels, and always rounds to bfloat16.
     Source: `MLVLROIQueryModule` of GPT4RoI.
     """
 
@@ -72,9 +72,9 @@ class RegionEncoder(nn.Module):
         """Encode boxes.
 
         Args:
-            levels: Hidden states of the global encoder as pictures, the shallowest first.
+            levels: Hidden states of the global encoder as images, the shallowest first.
             boxes_xyxy_unit: Corners in [0, 1].
-            image_index: Which picture each box lies on.
+            image_index: Which image each box lies on.
         """
         fused = self.fusion(self._upsample(levels))
         pooled = torch.stack(

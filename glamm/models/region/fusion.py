@@ -1,4 +1,4 @@
-"""Neighbouring levels of a picture exchange channels, several times."""
+"""Neighbouring levels of an image exchange channels, several times."""
 
 from collections.abc import Sequence
 

@@ -57,11 +57,11 @@ class GroundingEncoder(nn.Module):
         grounding_pixels: UInt8[Tensor, "images 3 side side"],
         resized_sizes: tuple[Size, ...],
     ) -> Float[Tensor, "images channels grid grid"]:
-        """Encode pictures.
+        """Encode images.
 
         Args:
-            grounding_pixels: Each picture fills the top left of its square.
-            resized_sizes: (height, width) of each picture inside the square; what lies outside becomes zero after
+            grounding_pixels: Each image fills the top left of its square.
+            resized_sizes: (height, width) of each image inside the square; what lies outside becomes zero after
                 the normalisation, whatever is stored there.
         """
         dtype = self.vit.patch_embed.proj.weight.dtype
@@ -73,7 +73,7 @@ class GroundingEncoder(nn.Module):
 def _inside(
     pixels: UInt8[Tensor, "images 3 side side"], resized_sizes: tuple[Size, ...]
 ) -> Bool[Tensor, "images 1 side side"]:
-    """True where a picture is, False on its padding."""
+    """True where an image is, False on its padding."""
     sizes = torch.tensor(resized_sizes, device=pixels.device)
     line = torch.arange(pixels.shape[-1], device=pixels.device)
     rows, columns = line < sizes[:, :1], line < sizes[:, 1:]

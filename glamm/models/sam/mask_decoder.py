@@ -1,4 +1,4 @@
-"""From prompts to masks: SAM's prompt encoder and mask decoder, and the way back to the picture's own pixels."""
+"""From prompts to masks: SAM's prompt encoder and mask decoder, and the way back to the image's own pixels."""
 
 import math
 
@@ -27,9 +27,9 @@ def build_prompt_encoder(config: GroundingEncoderConfig) -> PromptEncoder:
 
 
 class MaskDecoder(SamMaskDecoder):
-    """SAM's mask decoder for the masks of any number of pictures in one run.
+    """SAM's mask decoder for the masks of any number of images in one run.
 
-    SAM's own knows one picture only, and also computes the three masks of ambiguous prompts, which GLaMM has no use
+    SAM's own knows one image only, and also computes the three masks of ambiguous prompts, which GLaMM has no use
     for.
     """
 
@@ -46,7 +46,7 @@ class MaskDecoder(SamMaskDecoder):
         Args:
             prompts: Sparse prompts of each mask; at least one mask.
             embeddings: What the grounding encoder saw.
-            image_index: Picture of each mask.
+            image_index: Image of each mask.
             prompt_encoder: Gives the dense "no mask" prompt and the positions.
 
         Returns:
@@ -62,8 +62,8 @@ class MaskDecoder(SamMaskDecoder):
         states, seen = self.transformer(
             (embeddings + dense)[image_index], positions.expand(len(prompts), -1, -1, -1), tokens
         )
-        pictures = seen.transpose(1, 2).unflatten(2, embeddings.shape[-2:])
-        upscaled = self.output_upscaling(pictures)
+        images = seen.transpose(1, 2).unflatten(2, embeddings.shape[-2:])
+        upscaled = self.output_upscaling(images)
         weights = self.output_hypernetworks_mlps[0](states[:, 1])
         scores = self.iou_prediction_head(states[:, 0])[:, 0]
         return torch.einsum("mc,mchw->mhw", weights, upscaled), scores
@@ -104,13 +104,13 @@ def restore_mask_logits(
     resized_size: Size,
     original_size: Size,
 ) -> Float[Tensor, "masks height width"]:
-    """Bring decoder output back to the pixels of the picture that the user sent.
+    """Bring decoder output back to the pixels of the image that the user sent.
 
     Args:
         mask_logits: Before the sigmoid, on the padded square.
         padded_size: Side of the square, in pixels.
-        resized_size: (height, width) of the picture inside the square; padding lies right and below.
-        original_size: (height, width) of the picture.
+        resized_size: (height, width) of the image inside the square; padding lies right and below.
+        original_size: (height, width) of the image.
 
     Returns:
         Float32 logits at `original_size`. A value above 0 is foreground.
@@ -122,9 +122,9 @@ def restore_mask_logits(
     """
     height, width = resized_size
     if not (0 < height <= padded_size and 0 < width <= padded_size):
-        raise ValueError(f"a picture of {height} x {width} does not fit a square of {padded_size}")
+        raise ValueError(f"an image of {height} x {width} does not fit a square of {padded_size}")
     square = functional.interpolate(
         mask_logits.float()[:, None], (padded_size, padded_size), mode="bilinear"
     )
-    picture = square[..., :height, :width]
-    return functional.interpolate(picture, original_size, mode="bilinear")[:, 0]
+    image = square[..., :height, :width]
+    return functional.interpolate(image, original_size, mode="bilinear")[:, 0]

@@ -36,7 +36,7 @@ def test_another_size_changes_positions_alone(model):
     )
 
 
-def test_it_sees_pictures_of_its_size(model):
+def test_it_sees_images_of_its_size(model):
     other = resized(model, global_size=64, grounding_size=48)
     pixels = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
 
@@ -48,7 +48,7 @@ def test_it_sees_pictures_of_its_size(model):
     assert embedding.shape[-1] == other.config.grounding_encoder.grid_size
 
 
-def test_a_flat_picture_looks_nearly_the_same(model):
+def test_a_flat_image_looks_nearly_the_same(model):
     other = resized(model, global_size=64)
 
     def mean_token(one):

@@ -19,8 +19,8 @@ def small_set(tmp_path: Path) -> Path:
     folder.mkdir()
     for name in (*SHARED, "train_caption.json", "train_caption.safetensors"):
         shutil.copy(GOLDENS / "conformance" / "dev" / name, folder / name)
-    for picture in (GOLDENS / "conformance" / "dev").glob("*.png"):
-        shutil.copy(picture, folder)
+    for image in (GOLDENS / "conformance" / "dev").glob("*.png"):
+        shutil.copy(image, folder)
     return folder
 
 
@@ -113,7 +113,7 @@ def test_half_of_a_case_is_an_error(small_set: Path) -> None:
         _run(small_set)
 
 
-def test_pictures_alone_are_a_case(small_set: Path) -> None:
+def test_images_alone_are_a_case(small_set: Path) -> None:
     for name in ("train_caption.json", "train_caption.safetensors"):
         (small_set / name).unlink()
 

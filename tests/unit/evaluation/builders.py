@@ -46,7 +46,7 @@ def code(mask: Mask) -> dict[str, Any]:
 def write_truth(folder: Path, images: dict[str, list[Mask]], *, split: str = "val") -> Path:
     """The two official files, with a caption and a label for every mask."""
     folder.mkdir(parents=True, exist_ok=True)
-    pictures = [
+    image_entries = [
         {"id": name, "file_name": f"{name}.jpg", "height": SIZE[0], "width": SIZE[1]}
         for name in images
     ]
@@ -73,7 +73,7 @@ def write_truth(folder: Path, images: dict[str, list[Mask]], *, split: str = "va
     for number, annotation in enumerate(annotations, start=1):
         annotation["id"] = number
     for kind, entries in (("caption", captions), ("mask", annotations)):
-        tree = {"images": pictures, "annotations": entries, "categories": [{"id": 1}]}
+        tree = {"images": image_entries, "annotations": entries, "categories": [{"id": 1}]}
         (folder / f"{split}_gcg_coco_{kind}_gt.json").write_text(json.dumps(tree))
     return folder
 

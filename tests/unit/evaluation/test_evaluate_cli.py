@@ -21,7 +21,7 @@ from glamm.evaluation.gcg.ground_truth import read_truth
 from glamm.evaluation.java_runtime import find_java
 from glamm.geometry.masks import encode
 from glamm.inference.predictor import GroundedPredictor
-from tests.serving.taught import QUESTION, draw_picture, teach
+from tests.serving.taught import QUESTION, draw_image, teach
 from tests.unit.evaluation.builders import block, write_answer, write_table, write_truth
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
@@ -206,9 +206,9 @@ def test_ctrl_c_ends_at_once_and_leaves_no_java_behind(
 def test_a_model_is_asked_judged_and_not_asked_again(glamm: Run, tmp_path: Path) -> None:
     model = teach(tmp_path / "model")
     root = tmp_path / "root"
-    pictures = root / "GranDf_HA_images" / "val_test"
-    pictures.mkdir(parents=True)
-    pixels = np.asarray(draw_picture())
+    images = root / "GranDf_HA_images" / "val_test"
+    images.mkdir(parents=True)
+    pixels = np.asarray(draw_image())
     ball = pixels[..., 0] > 150
     box = (pixels[..., 1] == 120) & (pixels[..., 0] == 30)
     write_truth(root / "GranDf/annotations/val_test", {"one": [encode(ball), encode(box)]})
@@ -222,7 +222,7 @@ def test_a_model_is_asked_judged_and_not_asked_again(glamm: Run, tmp_path: Path)
                 "labels": ["a red ball", "a green box"],
             }
         path.write_text(json.dumps(tree))
-    draw_picture().save(pictures / "one.jpg", quality=95)
+    draw_image().save(images / "one.jpg", quality=95)
     words = (
         *("--model", model, "--data", root, "--split", "val", "--out", tmp_path / "report"),
         *("--set", f"evaluate.question={QUESTION}"),
@@ -234,7 +234,7 @@ def test_a_model_is_asked_judged_and_not_asked_again(glamm: Run, tmp_path: Path)
     report = tmp_path / "report"
     first = (report / "report.json").read_bytes()
     tree = json.loads(first)
-    direct = GroundedPredictor.from_checkpoint(model).ground(pictures / "one.jpg", QUESTION)
+    direct = GroundedPredictor.from_checkpoint(model).ground(images / "one.jpg", QUESTION)
     overlap = [
         np.sum(mask & truth) / np.sum(mask | truth)
         for mask, truth in zip(direct.masks, (ball, box), strict=True)
@@ -254,13 +254,13 @@ def test_a_model_is_asked_judged_and_not_asked_again(glamm: Run, tmp_path: Path)
     assert predict(truth.images, root, report / "predictions", job) == []
     assert answer.stat().st_mtime_ns == before  # the same model is not asked again
 
-    draw_picture().rotate(180).save(pictures / "one.jpg")
+    draw_image().rotate(180).save(images / "one.jpg")
     assert predict(truth.images, root, report / "predictions", job) == []
 
-    assert answer.stat().st_mtime_ns != before  # another picture is another question
+    assert answer.stat().st_mtime_ns != before  # another image is another question
     assert list((tmp_path / ".runs" / "wandb").rglob("*.wandb"))
 
-    (pictures / "one.jpg").write_bytes(b"no picture")
+    (images / "one.jpg").write_bytes(b"no image")
     findings = predict(truth.images, root, report / "predictions", job)
 
     assert [(one.kind, one.record) for one in findings] == [(FindingKind.UNREADABLE_IMAGE, "one")]

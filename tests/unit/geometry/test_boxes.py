@@ -14,7 +14,7 @@ def test_to_pixels_is_inverse_of_to_unit(box, size):
 
 
 @given(size=SIZES)
-def test_whole_picture_is_the_unit_square(size):
+def test_whole_image_is_the_unit_square(size):
     height, width = size
 
     assert boxes.to_unit((0.0, 0.0, float(width), float(height)), size=size) == (0, 0, 1, 1)

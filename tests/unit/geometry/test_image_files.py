@@ -39,9 +39,9 @@ def test_pixels_are_turned_when_only_the_turned_size_fits():
     assert abs(decode(turned(6), size=(24, 16)).astype(int) - expected).max() < 8
 
 
-def test_picture_of_another_size_is_refused():
+def test_image_of_another_size_is_refused():
     with pytest.raises(
-        ValueError, match=r"the picture is 16 x 24 .*, the annotations are for 10 x 10"
+        ValueError, match=r"the image is 16 x 24 .*, the annotations are for 10 x 10"
     ):
         decode(turned(1), size=(10, 10))
 
@@ -57,10 +57,10 @@ def test_alpha_is_dropped_and_gray_repeated():
 
 
 @pytest.mark.parametrize("part", [0, 0.1, 0.5, 0.95])
-def test_cut_picture_is_refused(part):
+def test_cut_image_is_refused(part):
     data = jpeg((64, 64))
 
-    with pytest.raises(ValueError, match=r"cannot be decoded|no picture"):
+    with pytest.raises(ValueError, match=r"cannot be decoded|no image"):
         decode(data[: int(part * len(data))], size=(64, 64))
 
 
@@ -82,13 +82,13 @@ def test_claim_of_too_many_pixels_is_refused_by_the_header(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not a picture", b"\xff\xd8\xff"], ids=["empty", "text", "three bytes"]
+    "content", [b"", b"not an image", b"\xff\xd8\xff"], ids=["empty", "text", "three bytes"]
 )
-def test_file_that_is_no_picture_is_refused(tmp_path, content):
+def test_file_that_is_no_image_is_refused(tmp_path, content):
     path = tmp_path / "x.jpg"
     path.write_bytes(content)
 
-    with pytest.raises(ValueError, match="no picture"):
+    with pytest.raises(ValueError, match="no image"):
         read_header(path)
 
 

@@ -72,7 +72,7 @@ def test_iou_is_symmetric_bounded_and_one_on_itself(pair):
 
 
 @given(pixels=PIXELS)
-def test_runs_that_do_not_fill_the_picture_are_refused(pixels):
+def test_runs_that_do_not_fill_the_image_are_refused(pixels):
     mask = masks.encode(pixels)
     height, width = mask.size
 

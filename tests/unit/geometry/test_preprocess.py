@@ -8,13 +8,13 @@ from glamm.geometry.preprocess import crop_box, global_pixels, grounding_pixels,
 SIDES = st.integers(1, 90)
 
 
-def picture(height, width):
+def image(height, width):
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
 @given(height=SIDES, width=SIDES, is_cropped=st.booleans())
 def test_global_pixels_fill_the_square(height, width, is_cropped):
-    pixels = global_pixels(picture(height, width), side=28, is_cropped=is_cropped)
+    pixels = global_pixels(image(height, width), side=28, is_cropped=is_cropped)
 
     assert pixels.shape == (3, 28, 28)
     assert pixels.flags.c_contiguous
@@ -22,7 +22,7 @@ def test_global_pixels_fill_the_square(height, width, is_cropped):
 
 @given(height=SIDES, width=SIDES)
 def test_grounding_pixels_stand_top_left_with_nothing_around(height, width):
-    pixels, (filled_height, filled_width) = grounding_pixels(picture(height, width), side=32)
+    pixels, (filled_height, filled_width) = grounding_pixels(image(height, width), side=32)
 
     assert max(filled_height, filled_width) == 32
     assert not pixels[:, filled_height:].any()
@@ -50,7 +50,7 @@ def test_sizes_are_those_of_the_release(size, expected):
 
 def test_crop_keeps_the_middle_and_its_box_is_the_unit_square():
     height, width = 40, 80
-    middle = picture(height, width)
+    middle = image(height, width)
 
     cropped = global_pixels(middle, side=40, is_cropped=True)
 

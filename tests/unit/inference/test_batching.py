@@ -34,7 +34,7 @@ def model():
 
 
 def requests():
-    """Of different lengths, pictures and with and without regions."""
+    """Of different lengths, images and with and without regions."""
     made = []
     for index, tokens in enumerate(
         [[7], [8, 9, 10, 11], [BBOX, 7], list(range(5, 25)), [3], [4, BBOX, 4]]
@@ -113,7 +113,7 @@ def test_any_order_of_coming_and_going(model, plan):
         same(engine.wait(job), alone)
 
 
-def test_one_picture_is_encoded_once_for_all_questions(model):
+def test_one_image_is_encoded_once_for_all_questions(model):
     engine = Engine(model)
     calls = {"global_encoder": 0, "grounding_encoder": 0, "mask_decoder": 0}
     hooks = [
@@ -122,16 +122,16 @@ def test_one_picture_is_encoded_once_for_all_questions(model):
         )
         for name in calls
     ]
-    picture = requests()[0]
+    image = requests()[0]
     jobs = [
         engine.submit(
-            replace(picture, input_ids=torch.tensor([1, IMAGE_PLACEHOLDER_ID, 7 + n])), ENDLESS
+            replace(image, input_ids=torch.tensor([1, IMAGE_PLACEHOLDER_ID, 7 + n])), ENDLESS
         )
         for n in range(6)
     ]
 
     answers = [engine.wait(job) for job in jobs]
-    later = engine.answer(picture, ENDLESS)
+    later = engine.answer(image, ENDLESS)
 
     for hook in hooks:
         hook.remove()

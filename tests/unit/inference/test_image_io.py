@@ -14,9 +14,9 @@ RED_LEFT = np.zeros((40, 60, 3), dtype=np.uint8)
 RED_LEFT[:, :30] = (200, 0, 0)
 
 
-def encode(picture: Image.Image, kind: str, **options) -> bytes:
+def encode(image: Image.Image, kind: str, **options) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, kind, **options)
+    image.save(stream, kind, **options)
     return stream.getvalue()
 
 

@@ -12,7 +12,7 @@ from glamm.inference.engine import generate
 from glamm.inference.requests import GenerationRequest
 from glamm.inference.session import mask_score
 from glamm.text.conversation import PROMPT_STYLES, build_prompt
-from tests.serving.taught import QUESTION, WORDS, draw_picture, teach
+from tests.serving.taught import QUESTION, WORDS, draw_image, teach
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +26,7 @@ def predictor(folder):
 
 
 def test_predictor_names_what_it_grounds(folder):
-    answer = GroundedPredictor.from_checkpoint(folder).ground(draw_picture(), QUESTION)
+    answer = GroundedPredictor.from_checkpoint(folder).ground(draw_image(), QUESTION)
 
     assert answer.text == WORDS
     assert [phrase.text for phrase in answer.phrases] == ["a red ball", "a green box"]
@@ -46,16 +46,16 @@ def test_predictor_names_what_it_grounds(folder):
     assert answer.counters.grounding_encoder_calls == 1
 
 
-def test_overlay_is_a_picture_with_the_words_below(predictor, tmp_path):
-    overlay = predictor.ground(draw_picture(), QUESTION).overlay()
+def test_overlay_is_a_image_with_the_words_below(predictor, tmp_path):
+    overlay = predictor.ground(draw_image(), QUESTION).overlay()
 
     overlay.save(tmp_path / "out.png")
     assert overlay.width >= 320
     assert overlay.height > overlay.width * 240 / 320
 
 
-def test_masks_are_those_of_the_engine_at_the_picture_s_size(predictor, monkeypatch):
-    picture = np.asarray(draw_picture().resize((803, 601)))
+def test_masks_are_those_of_the_engine_at_the_image_s_size(predictor, monkeypatch):
+    image = np.asarray(draw_image().resize((803, 601)))
     seen: list[GenerationRequest] = []
     submit = predictor.engine.submit
     monkeypatch.setattr(
@@ -63,7 +63,7 @@ def test_masks_are_those_of_the_engine_at_the_picture_s_size(predictor, monkeypa
         "submit",
         lambda request, options: seen.append(request) or submit(request, options),
     )
-    answer = predictor.ground(picture, QUESTION)
+    answer = predictor.ground(image, QUESTION)
 
     generation = generate(predictor.model, seen[0], max_new_tokens=256)
 
@@ -80,7 +80,7 @@ def test_masks_are_those_of_the_engine_at_the_picture_s_size(predictor, monkeypa
 
 
 def test_answer_without_a_mask_has_no_phrases(predictor):
-    answer = predictor.ground(draw_picture(), QUESTION, max_new_tokens=2)
+    answer = predictor.ground(draw_image(), QUESTION, max_new_tokens=2)
 
     assert answer.phrases == ()
     assert answer.masks.shape == (0, 240, 320)
@@ -90,11 +90,11 @@ def test_answer_without_a_mask_has_no_phrases(predictor):
 
 def test_box_changes_what_the_model_reads(predictor):
     predictor.ground(
-        draw_picture(), QUESTION, max_new_tokens=1
-    )  # the picture has been read from now on
+        draw_image(), QUESTION, max_new_tokens=1
+    )  # the image has been read from now on
     positions = [
         predictor.ground(
-            draw_picture(), QUESTION, boxes=boxes, max_new_tokens=1
+            draw_image(), QUESTION, boxes=boxes, max_new_tokens=1
         ).counters.prefill_tokens
         for boxes in ([], [(1, 1, 50, 50)])
     ]
@@ -103,7 +103,7 @@ def test_box_changes_what_the_model_reads(predictor):
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 100), (2, 3), (333, 5)], ids=str)
-def test_pictures_of_odd_sizes_are_answered(predictor, shape):
+def test_images_of_odd_sizes_are_answered(predictor, shape):
     answer = predictor.ground(np.zeros((*shape, 3), np.uint8), QUESTION)
 
     assert answer.masks.shape[1:] == shape
@@ -124,7 +124,7 @@ def test_pictures_of_odd_sizes_are_answered(predictor, shape):
 )
 def test_bad_box_is_refused(predictor, box, reason):
     with pytest.raises(RequestError, match=f"box 2 .*{reason}"):
-        predictor.ground(draw_picture(), QUESTION, boxes=[(0, 0, 320, 240), box])
+        predictor.ground(draw_image(), QUESTION, boxes=[(0, 0, 320, 240), box])
 
 
 @pytest.mark.parametrize(
@@ -139,24 +139,24 @@ def test_bad_box_is_refused(predictor, box, reason):
 )
 def test_bad_question_is_refused(predictor, question, reason):
     with pytest.raises(RequestError, match=reason):
-        predictor.ground(draw_picture(), question)
+        predictor.ground(draw_image(), question)
 
 
 def test_token_limit_must_be_positive(predictor):
     with pytest.raises(RequestError, match="at least 1"):
-        predictor.ground(draw_picture(), QUESTION, max_new_tokens=0)
+        predictor.ground(draw_image(), QUESTION, max_new_tokens=0)
 
 
 def test_masks_that_do_not_fit_the_memory_are_refused(predictor, monkeypatch):
     monkeypatch.setattr("glamm.inference.session.MAX_MASK_PIXELS", 100_000)
 
     with pytest.raises(RequestError, match="2 masks of 320 x 240 pixels"):
-        predictor.ground(draw_picture(), QUESTION)
+        predictor.ground(draw_image(), QUESTION)
 
 
 def test_long_prompt_is_counted_as_the_model_counts_it(folder):
     predictor = GroundedPredictor.from_checkpoint(folder)
-    answer = predictor.ground(draw_picture(), QUESTION, max_new_tokens=1)
+    answer = predictor.ground(draw_image(), QUESTION, max_new_tokens=1)
 
     style = PROMPT_STYLES[predictor.config.prompt_style]
     ids = predictor.tokenizer.encode(build_prompt(QUESTION, style=style)).ids
@@ -183,7 +183,7 @@ def test_missing_folder_is_named(tmp_path):
 
 
 def test_answer_is_the_same_twice(predictor):
-    first, second = (predictor.ground(draw_picture(), QUESTION) for _ in range(2))
+    first, second = (predictor.ground(draw_image(), QUESTION) for _ in range(2))
 
     assert first.token_ids == second.token_ids
     assert torch.equal(torch.from_numpy(first.masks), torch.from_numpy(second.masks))

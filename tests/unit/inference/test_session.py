@@ -1,4 +1,4 @@
-"""Several questions about one picture, answers as they come, and words that end them."""
+"""Several questions about one image, answers as they come, and words that end them."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,7 +9,7 @@ from glamm import GroundedPredictor
 from glamm.errors import RequestError
 from glamm.inference.answer import Answer
 from glamm.inference.session import GroundedPhrase, TextDelta
-from tests.serving.taught import QUESTION, WORDS, draw_picture, teach
+from tests.serving.taught import QUESTION, WORDS, draw_image, teach
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def predictor(folder):
 
 
 def test_second_question_reads_only_itself(predictor):
-    session = predictor.open(draw_picture())
+    session = predictor.open(draw_image())
     first = session.ask(QUESTION)
 
     second = session.ask("What is it?")
@@ -34,18 +34,18 @@ def test_second_question_reads_only_itself(predictor):
     assert 0 < second.counters.prefill_tokens < first.counters.prefill_tokens - num_tokens
 
 
-def test_sessions_on_the_same_picture_share_what_was_seen(predictor):
-    predictor.ground(draw_picture(), QUESTION)
+def test_sessions_on_the_same_image_share_what_was_seen(predictor):
+    predictor.ground(draw_image(), QUESTION)
 
-    answer = predictor.open(np.asarray(draw_picture())).ask(QUESTION)
+    answer = predictor.open(np.asarray(draw_image())).ask(QUESTION)
 
     assert answer.counters.global_encoder_calls == answer.counters.grounding_encoder_calls == 0
     assert answer.text == WORDS
 
 
-def test_another_picture_is_seen_anew(predictor):
-    predictor.ground(draw_picture(), QUESTION)
-    pixels = np.asarray(draw_picture()).copy()
+def test_another_image_is_seen_anew(predictor):
+    predictor.ground(draw_image(), QUESTION)
+    pixels = np.asarray(draw_image()).copy()
     pixels[:40] = 255 - pixels[:40]
 
     answer = predictor.ground(pixels, QUESTION)
@@ -54,17 +54,17 @@ def test_another_picture_is_seen_anew(predictor):
 
 
 def test_cached_answer_is_the_fresh_one(predictor, folder):
-    session = predictor.open(draw_picture())
+    session = predictor.open(draw_image())
     session.ask("What is it?")
     warm = session.ask(QUESTION)
-    cold = GroundedPredictor.from_checkpoint(folder).ground(draw_picture(), QUESTION)
+    cold = GroundedPredictor.from_checkpoint(folder).ground(draw_image(), QUESTION)
 
     assert warm.token_ids == cold.token_ids
     assert np.array_equal(warm.masks, cold.masks)
 
 
 def test_stream_says_the_same_in_pieces(predictor):
-    session = predictor.open(draw_picture())
+    session = predictor.open(draw_image())
     whole = session.ask(QUESTION)
 
     events = list(session.stream(QUESTION))
@@ -82,16 +82,16 @@ def test_stream_says_the_same_in_pieces(predictor):
 
 
 def test_whoever_stops_listening_ends_the_answer(predictor):
-    stream = predictor.open(draw_picture()).stream(QUESTION)
+    stream = predictor.open(draw_image()).stream(QUESTION)
     next(stream)
     stream.close()
 
     assert not predictor.engine._running
-    assert predictor.ground(draw_picture(), QUESTION).text == WORDS
+    assert predictor.ground(draw_image(), QUESTION).text == WORDS
 
 
 def test_stop_words_end_an_answer(predictor):
-    answer = predictor.open(draw_picture()).ask(QUESTION, stop=["and"])
+    answer = predictor.open(draw_image()).ask(QUESTION, stop=["and"])
 
     assert answer.text == "a red ball and"
     assert answer.finish_reason == "stop"
@@ -100,7 +100,7 @@ def test_stop_words_end_an_answer(predictor):
 
 def test_questions_from_many_threads(predictor):
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: predictor.ground(draw_picture(), QUESTION), range(16)))
+        answers = list(pool.map(lambda _: predictor.ground(draw_image(), QUESTION), range(16)))
 
     assert {answer.text for answer in answers} == {WORDS}
     assert sum(answer.counters.global_encoder_calls for answer in answers) == 1
@@ -113,12 +113,12 @@ def test_questions_from_many_threads(predictor):
         ({"temperature": -1.0}, "temperature is -1.0"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
         ({"boxes": [(0, 0, 1, float("nan"))]}, "a value that is no number"),
-        ({"boxes": [(0, 0, 1, 5000)]}, "reaches outside the picture"),
+        ({"boxes": [(0, 0, 1, 5000)]}, "reaches outside the image"),
         ({"boxes": [(0, 0, 5, 5)] * 20}, "20"),
     ],
 )
 def test_bad_questions_are_refused_and_the_session_goes_on(predictor, change, reason):
-    session = predictor.open(draw_picture())
+    session = predictor.open(draw_image())
 
     question = QUESTION if "boxes" not in change else "What are <bbox>, <bbox> and <bbox>?"
     if change.get("boxes") and len(change["boxes"]) == 1:

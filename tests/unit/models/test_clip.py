@@ -1,13 +1,13 @@
 import torch
 
-from tests.model_builders import CONFIG, build_model, pictures
+from tests.model_builders import CONFIG, build_model, random_images
 
 
 def test_tokens_are_the_last_level_row_by_row() -> None:
     encoder = build_model().global_encoder
 
     with torch.no_grad():
-        features = encoder(pictures(2)[0])
+        features = encoder(random_images(2)[0])
 
     assert features.tokens.shape == (2, 64, 192)
     assert [level.shape for level in features.levels] == [(2, 192, 8, 8)] * 4
@@ -16,7 +16,7 @@ def test_tokens_are_the_last_level_row_by_row() -> None:
 
 def test_levels_are_hidden_states_one_step_apart() -> None:
     encoder = build_model().global_encoder
-    pixels = pictures(1)[0]
+    pixels = random_images(1)[0]
 
     with torch.no_grad():
         levels = encoder(pixels).levels

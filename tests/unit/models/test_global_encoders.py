@@ -4,7 +4,7 @@ from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from glamm.config.model import GlobalEncoderConfig
 from glamm.models.glamm import GLaMM
-from tests.model_builders import BBOX, CONFIG, SEG, build_batch, build_model, pictures
+from tests.model_builders import BBOX, CONFIG, SEG, build_batch, build_model, random_images
 
 SIGLIP = CONFIG.global_encoder.model_copy(
     update={
@@ -31,7 +31,7 @@ def test_siglip_sees_with_its_own_normalisation_and_without_a_class_token() -> N
         )
     ).eval()
     theirs.load_state_dict(encoder.clip.state_dict())
-    pixels = pictures(2)[0]
+    pixels = random_images(2)[0]
 
     with torch.no_grad():
         features = encoder(pixels)

@@ -33,7 +33,7 @@ def test_undecided_masks_lose_what_arithmetic_says() -> None:
     assert dice.item() == pytest.approx(1 - (0.002 + 1e-6) / (0.004 + 1e-6))
 
 
-def test_every_mask_has_the_same_weight_whatever_its_picture() -> None:
+def test_every_mask_has_the_same_weight_whatever_its_image() -> None:
     torch.manual_seed(0)
     logits = [torch.randn(2, 5, 7), torch.randn(0, 3, 3), torch.randn(1, 40, 40)]
     targets = [torch.rand_like(item) > 0.5 for item in logits]

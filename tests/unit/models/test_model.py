@@ -22,7 +22,7 @@ GCG = [[7, SEG, 8, SEG, 2], [9, 2], [10, SEG, 2]]
 BOXES = {0: [[0.1, 0.1, 0.5, 0.6], [0.0, 0.2, 1.0, 0.9]], 1: [[0.3, 0.3, 0.8, 0.8]]}
 
 
-def test_forward_returns_masks_at_the_size_of_each_picture() -> None:
+def test_forward_returns_masks_at_the_size_of_each_image() -> None:
     model = build_model()
 
     output = model(build_batch(GCG, image_index=[0, 0, 1], num_masks=[2, 1]))
@@ -70,7 +70,7 @@ def test_forward_rejects_masks_of_another_size() -> None:
     batch = build_batch([[7, SEG, 2]], image_index=[0], num_masks=[1])
     masks = (torch.zeros(1, 80, 60, dtype=torch.bool),)
 
-    with pytest.raises(DataError, match="record toy/0: masks of 80 x 60 for a picture of 60 x 80"):
+    with pytest.raises(DataError, match="record toy/0: masks of 80 x 60 for an image of 60 x 80"):
         model(replace(batch, masks=masks))
 
 
@@ -100,7 +100,7 @@ def test_forward_rejects_a_batch_without_supervision() -> None:
         model(build_batch([[7, 2]], image_index=[0], prompt_length=9))
 
 
-def test_pictures_are_encoded_once_and_only_where_needed() -> None:
+def test_images_are_encoded_once_and_only_where_needed() -> None:
     model = build_model()
     calls: dict[str, list[int]] = {"global": [], "grounding": [], "decoder": []}
     model.global_encoder.register_forward_hook(

@@ -1,4 +1,4 @@
-"""What rows about one picture begin with is read once, and nothing else changes."""
+"""What rows about one image begin with is read once, and nothing else changes."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ def shared_starts(rows: list[list[int]], images: list[int]):
     return find_shared_starts(ids, is_token, torch.tensor(images), own_token_id=OWN), is_token
 
 
-def test_one_row_a_picture_is_left_as_it_is():
+def test_one_row_a_image_is_left_as_it_is():
     assert shared_starts([[1, 2, 3], [1, 2, 4]], [0, 1])[0] is None
 
 
@@ -26,7 +26,7 @@ def test_rows_that_begin_differently_are_left_as_they_are():
     assert shared_starts([[1, 2, 3], [2, 2, 4]], [0, 0])[0] is None
 
 
-def test_rows_of_a_picture_become_one_sequence_with_branches():
+def test_rows_of_a_image_become_one_sequence_with_branches():
     shared, _ = shared_starts([[1, 2, 3, 4], [1, 2, 5]], [0, 0])
 
     assert shared.positions.tolist() == [[0, 1, 2, 3, 2]]
@@ -60,7 +60,7 @@ def test_unpack_is_inverse_of_pack_on_tokens(rows):
     if shared is None:
         return
 
-    # what a place is: its position and its token; a start is the same in all rows of a picture
+    # what a place is: its position and its token; a start is the same in all rows of an image
     length = is_token.shape[1]
     ids = torch.tensor([ids + [0] * (length - len(ids)) for _, ids in rows])
     values = torch.stack([ids, torch.arange(length).expand_as(ids)], dim=2).float()

@@ -147,7 +147,7 @@ def test_a_real_language_model_knows_things_and_carries_a_glamm() -> None:
             ids.append(int(alone(torch.tensor([ids])).logits[0, -1].argmax()))
     assert tokenizer.decode(ids) == "The capital of France is Paris."
 
-    prompt = build_prompt("What is in the picture?", style=PROMPT_STYLES["plain"])
+    prompt = build_prompt("What is in the image?", style=PROMPT_STYLES["plain"])
     encoded = torch.tensor(tokenizer.encode(prompt).ids)
     request = replace(build_request([]), input_ids=encoded)
     with torch.no_grad():

@@ -1,7 +1,7 @@
 import torch
 
 from glamm.config.model import ModelConfig
-from tests.model_builders import CONFIG, build_model, pictures
+from tests.model_builders import CONFIG, build_model, random_images
 
 
 def _levels() -> tuple[torch.Tensor, ...]:
@@ -9,7 +9,7 @@ def _levels() -> tuple[torch.Tensor, ...]:
     return tuple(torch.randn(2, 192, 8, 8) for _ in range(4))
 
 
-def test_features_depend_on_the_box_and_on_its_picture() -> None:
+def test_features_depend_on_the_box_and_on_its_image() -> None:
     encoder = build_model().region_encoder
     boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0], [0.0, 0.0, 0.5, 0.5]])
 
@@ -31,7 +31,7 @@ def test_features_do_not_depend_on_the_other_boxes() -> None:
     assert torch.allclose(both[1:], alone, atol=1e-5)
 
 
-def test_a_box_of_the_whole_picture_reads_the_whole_level() -> None:
+def test_a_box_of_the_whole_image_reads_the_whole_level() -> None:
     encoder = build_model().region_encoder
     level = torch.arange(8.0).expand(1, 1, 8, 8).clone()
 
@@ -55,7 +55,7 @@ def test_rounding_to_bfloat16_is_a_switch() -> None:
     def features(config: ModelConfig) -> torch.Tensor:
         model = build_model(config)
         with torch.no_grad():
-            seen = model.encode_image(pictures(1)[0])
+            seen = model.encode_image(random_images(1)[0])
             return model.encode_regions(seen, [torch.tensor([[0, 0, 1, 1.0]])], torch.tensor([0]))
 
     compat = CONFIG.compat.model_copy(update={"rounds_regions_to_bf16": True})

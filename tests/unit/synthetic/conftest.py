@@ -18,10 +18,10 @@ NAMES = [
 
 
 def disc(color: tuple[int, int, int], *, side: int = 80) -> np.ndarray:
-    """A round cut-out in blue, green, red, alpha; every colour gives another picture."""
-    picture = np.zeros((side, side, 4), dtype=np.uint8)
-    cv2.circle(picture, (side // 2, side // 2), side // 2 - 6, (*color, 255), -1, cv2.LINE_AA)
-    return picture
+    """A round cut-out in blue, green, red, alpha; every colour gives another image."""
+    image = np.zeros((side, side, 4), dtype=np.uint8)
+    cv2.circle(image, (side // 2, side // 2), side // 2 - 6, (*color, 255), -1, cv2.LINE_AA)
+    return image
 
 
 @pytest.fixture
@@ -40,8 +40,8 @@ def backgrounds(tmp_path: Path) -> Path:
     folder = tmp_path / "backgrounds"
     folder.mkdir()
     for index in range(6):
-        picture = np.full((120, 160, 3), (200, 90 + 10 * index, 20), dtype=np.uint8)
-        cv2.imwrite(str(folder / f"{index}.png"), picture)
+        image = np.full((120, 160, 3), (200, 90 + 10 * index, 20), dtype=np.uint8)
+        cv2.imwrite(str(folder / f"{index}.png"), image)
     return folder
 
 

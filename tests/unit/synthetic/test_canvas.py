@@ -24,24 +24,24 @@ def sprite(color: int, left: int, top: int, side: int, *, carrier: int | None = 
 
 def paint(sprites: list[Sprite]) -> tuple[np.ndarray, list[Sprite], tuple]:
     kept, ids, hidden = canvas.drop_hidden(sprites, side=64)
-    picture = canvas.paint(np.zeros((64, 64, 3), dtype=np.uint8), kept)
-    return picture, kept, canvas.to_things(kept, ids, hidden)
+    image = canvas.paint(np.zeros((64, 64, 3), dtype=np.uint8), kept)
+    return image, kept, canvas.to_things(kept, ids, hidden)
 
 
 def test_masks_are_exactly_the_visible_pixels() -> None:
-    picture, _, things = paint(
+    image, _, things = paint(
         [sprite(100, 5, 5, 20), sprite(200, 15, 12, 20), sprite(50, 50, 50, 18)]
     )
     for color, thing in zip((100, 200, 50), things, strict=True):
-        assert np.array_equal(masks.decode(thing.mask), picture[..., 0] == color)
+        assert np.array_equal(masks.decode(thing.mask), image[..., 0] == color)
     assert things[0].hidden == pytest.approx(10 * 13 / 400)
     assert things[2].box == (50.0, 50.0, 64.0, 64.0)
 
 
 def test_what_others_hide_is_neither_drawn_nor_annotated() -> None:
-    picture, kept, things = paint([sprite(100, 10, 10, 20), sprite(200, 12, 12, 20)])
+    image, kept, things = paint([sprite(100, 10, 10, 20), sprite(200, 12, 12, 20)])
     assert len(kept) == len(things) == 1
-    assert set(np.unique(picture)) == {0, 200}
+    assert set(np.unique(image)) == {0, 200}
 
 
 def test_what_stood_on_a_hidden_thing_goes_with_it() -> None:
@@ -60,6 +60,6 @@ def test_carriers_keep_their_number_when_others_go() -> None:
     assert things[2].carrier == 1
 
 
-def test_a_sprite_outside_the_picture_is_dropped() -> None:
+def test_a_sprite_outside_the_image_is_dropped() -> None:
     _, kept, _ = paint([sprite(100, 90, 90, 20), sprite(120, 10, 10, 20)])
     assert len(kept) == 1

@@ -43,7 +43,7 @@ def test_alike_things_become_a_group_or_are_told_apart() -> None:
 @pytest.mark.parametrize("looks", [[BALL], [BALL, APPLE, BALL], [APPLE] * 8, [BALL, APPLE] * 4])
 def test_a_caption_grounds_every_thing_with_phrases_of_their_own(looks: list[Look]) -> None:
     things = tuple(thing(look, 7 * index) for index, look in enumerate(looks))
-    scene = Scene(picture=np.zeros((64, 64, 3), dtype=np.uint8), things=things)
+    scene = Scene(image=np.zeros((64, 64, 3), dtype=np.uint8), things=things)
     caption = grounded_caption(scene, rng=np.random.default_rng(0))
     assert sorted(index for g in caption.groundings for index in g.ids) == list(range(len(looks)))
     assert len({g.phrase for g in caption.groundings}) == len(caption.groundings)

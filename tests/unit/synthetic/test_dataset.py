@@ -61,7 +61,7 @@ def test_no_image_is_in_two_splits(root: Path) -> None:
     assert len(contents) == len(set(contents)) == len(set(names)) == 92
 
 
-def test_referring_expressions_are_about_the_pictures_of_val(root: Path) -> None:
+def test_referring_expressions_are_about_the_images_of_val(root: Path) -> None:
     for path in (root / "coco_2014/train2014").iterdir():
         assert (root / "GranDf_HA_images/val_test" / path.name).read_bytes() == path.read_bytes()
     found = list(refcocog.read(root, "val"))

@@ -15,13 +15,13 @@ LIGHT = (0.5, 0.6, 0.62)
 def test_scenes_of_any_size(side: int) -> None:
     for seed in range(12):
         scene = draw_scene(np.random.default_rng(seed), side=side, max_objects=8)
-        assert scene.picture.shape == (side, side, 3)
+        assert scene.image.shape == (side, side, 3)
         assert 1 <= len(scene.things) <= 8
 
 
 def test_the_same_stream_gives_the_same_scene() -> None:
     first, second = (draw_scene(np.random.default_rng(3), side=96, max_objects=8) for _ in range(2))
-    assert np.array_equal(first.picture, second.picture)
+    assert np.array_equal(first.image, second.image)
     assert first.things == second.things
 
 

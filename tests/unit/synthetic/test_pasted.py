@@ -24,7 +24,7 @@ def library(cutouts: Path, backgrounds: Path) -> Library:
     return open_library(cutouts, backgrounds)
 
 
-def test_splits_share_no_picture(library: Library) -> None:
+def test_splits_share_no_image(library: Library) -> None:
     pools = (library.train, library.val, library.test)
     for kind, total in (("cutouts", 8), ("backgrounds", 6)):
         paths = [[source.path for source in getattr(pool, kind)] for pool in pools]
@@ -45,8 +45,8 @@ def test_masks_come_from_the_alpha(library: Library) -> None:
     # red discs on blue-green ground: the colour says where they are
     for seed in range(20):
         scene = paste_scene(np.random.default_rng(seed), library.train, side=128, max_objects=4)
-        picture = scene.picture.astype(int)
-        is_red = picture[..., 2] > picture[..., 0]
+        image = scene.image.astype(int)
+        is_red = image[..., 2] > image[..., 0]
         annotated = np.any([masks.decode(thing.mask) for thing in scene.things], axis=0)
         assert (is_red & annotated).sum() / (is_red | annotated).sum() > 0.95
 
@@ -95,7 +95,7 @@ def test_bytes_do_not_depend_on_workers_or_on_where_the_folders_are(
 def test_changed_cutouts_need_another_folder(config: SynthConfig, tmp_path: Path) -> None:
     write_dataset(tmp_path / "out", config, workers=1)
     next(config.cutouts.rglob("*.txt")).write_text("A zebra.")
-    with pytest.raises(DataError, match="another pictures"):
+    with pytest.raises(DataError, match="another images"):
         write_dataset(tmp_path / "out", config, workers=1)
 
 
@@ -103,26 +103,26 @@ def test_bad_files_are_named_and_set_aside(
     cutouts: Path, backgrounds: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     good = next(cutouts.glob("*.png")).read_bytes()
-    picture = cv2.imdecode(np.frombuffer(good, np.uint8), cv2.IMREAD_UNCHANGED)
+    image = cv2.imdecode(np.frombuffer(good, np.uint8), cv2.IMREAD_UNCHANGED)
     (cutouts / "broken.png").write_bytes(good[: len(good) // 2])
-    (cutouts / "noise.png").write_bytes(b"no picture at all")
-    cv2.imwrite(str(cutouts / "plain.jpg"), picture[..., :3])
+    (cutouts / "noise.png").write_bytes(b"no image at all")
+    cv2.imwrite(str(cutouts / "plain.jpg"), image[..., :3])
     cv2.imwrite(
-        str(cutouts / "opaque.png"), np.dstack([picture[..., :3], np.full((80, 80), 255, np.uint8)])
+        str(cutouts / "opaque.png"), np.dstack([image[..., :3], np.full((80, 80), 255, np.uint8)])
     )
     cv2.imwrite(str(cutouts / "nothing.png"), np.zeros((80, 80, 4), np.uint8))
-    cv2.imwrite(str(cutouts / "tiny.png"), cv2.resize(picture, (12, 12)))
-    cv2.imwrite(str(cutouts / "IMG_1234.png"), np.roll(picture, 3, axis=1) // 2 * 2)
-    cv2.imwrite(str(cutouts / "latin.png"), picture // 2 + picture // 4)
+    cv2.imwrite(str(cutouts / "tiny.png"), cv2.resize(image, (12, 12)))
+    cv2.imwrite(str(cutouts / "IMG_1234.png"), np.roll(image, 3, axis=1) // 2 * 2)
+    cv2.imwrite(str(cutouts / "latin.png"), image // 2 + image // 4)
     (cutouts / "latin.txt").write_bytes("Ein Käse".encode("latin-1"))
-    cv2.imwrite(str(cutouts / "mirrored cup.png"), picture[:, ::-1])
-    cv2.imwrite(str(cutouts / "needle.png"), cv2.resize(picture, (600, 20))[:18])
+    cv2.imwrite(str(cutouts / "mirrored cup.png"), image[:, ::-1])
+    cv2.imwrite(str(cutouts / "needle.png"), cv2.resize(image, (600, 20))[:18])
     cv2.imwrite(str(cutouts / "huge.png"), np.zeros((8000, 8000, 4), np.uint8))
     with caplog.at_level(logging.WARNING):
         library = open_library(cutouts, backgrounds)
     said = "\n".join(record.getMessage() for record in caplog.records)
     for name, reason in (
-        ("broken.png", ""), ("noise.png", "no picture"), ("plain.jpg", "no alpha"), ("opaque.png", "no transparent"),
+        ("broken.png", ""), ("noise.png", "no image"), ("plain.jpg", "no alpha"), ("opaque.png", "no transparent"),
         ("nothing.png", "transparent everywhere"), ("tiny.png", "pixels"), ("IMG_1234.png", "has no name"),
         ("latin.png", "latin.txt is not UTF-8"), ("mirrored cup.png", "shows the same as"), ("huge.png", "8000 x 8000"),
         ("needle.png", "too thin"),
@@ -131,7 +131,7 @@ def test_bad_files_are_named_and_set_aside(
     assert len(library.train.cutouts) + len(library.val.cutouts) + len(library.test.cutouts) == 8
 
 
-def test_pictures_of_other_kinds_of_png_work(cutouts: Path, backgrounds: Path) -> None:
+def test_images_of_other_kinds_of_png_work(cutouts: Path, backgrounds: Path) -> None:
     from PIL import Image  # noqa: PLC0415
 
     rgba = Image.open(next(cutouts.glob("*.png")))
@@ -147,7 +147,7 @@ def test_pictures_of_other_kinds_of_png_work(cutouts: Path, backgrounds: Path) -
 def test_too_few_files_are_counted(cutouts: Path, backgrounds: Path) -> None:
     for path in sorted(cutouts.rglob("*.png"))[2:]:
         path.unlink()
-    with pytest.raises(DataError, match=r"2 usable cut-outs of 2 pictures.*at least 3"):
+    with pytest.raises(DataError, match=r"2 usable cut-outs of 2 images.*at least 3"):
         open_library(cutouts, backgrounds)
 
 

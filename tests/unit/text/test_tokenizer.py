@@ -65,7 +65,7 @@ def test_decode_is_inverse_of_encode_for_words(words):
     assert TOKENIZER.decode(TOKENIZER.encode(text).ids) == text
 
 
-def test_picture_is_a_placeholder_and_never_a_token():
+def test_image_is_a_placeholder_and_never_a_token():
     encoding = TOKENIZER.encode("<im_start><image><im_end>\nHello")
 
     assert encoding.ids[1:4] == (

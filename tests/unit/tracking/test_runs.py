@@ -7,7 +7,7 @@ import pytest
 
 from glamm.errors import DataError
 from glamm.tracking.offline import read_run
-from glamm.tracking.runs import Picture, start_run
+from glamm.tracking.runs import ImageWithMasks, start_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
@@ -23,7 +23,7 @@ def recorded(tmp_path_factory):
             run.log({"loss": 1.0 / step}, step=step)
         mask = np.zeros((1, 8, 8), dtype=bool)
         mask[:, 2:4] = True
-        picture = Picture(
+        logged = ImageWithMasks(
             name="a.jpg",
             image=np.zeros((8, 8, 3), dtype=np.uint8),
             predicted=mask,
@@ -33,7 +33,7 @@ def recorded(tmp_path_factory):
             text="a cat",
             reference="nothing",
         )
-        run.log_pictures("validation", [picture], step=400)
+        run.log_images("validation", [logged], step=400)
         run.summarise({"val_giou": 0.5})
         run.log_manifest("glamm-tiny", "model", {"data": {"chunk": "ab"}})
         run.finish()

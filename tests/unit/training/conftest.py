@@ -5,7 +5,7 @@ from tests.training_builders import make_shards, save_micro
 
 @pytest.fixture(scope="session")
 def shards(tmp_path_factory):
-    """36 drawn pictures, prepared."""
+    """36 drawn images, prepared."""
     return make_shards(tmp_path_factory.mktemp("data"))
 
 

@@ -1,4 +1,4 @@
-"""Encoders that stand still run once a picture."""
+"""Encoders that stand still run once an image."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def make_module(**values) -> JointModule:
 
 
 def count_runs(module: JointModule) -> dict[str, int]:
-    """How many pictures each encoder's first layer has seen, kept up to date."""
+    """How many images each encoder's first layer has seen, kept up to date."""
     runs = {"global": 0, "grounding": 0}
 
     def counter(name):
@@ -40,7 +40,7 @@ def learn(module: JointModule):
     return module.training_step(batch, 0)["loss"]
 
 
-def test_picture_that_comes_again_is_not_encoded_again():
+def test_image_that_comes_again_is_not_encoded_again():
     module = make_module(**FROZEN, encoder_cache_mebibytes=64)
     runs = count_runs(module)
 

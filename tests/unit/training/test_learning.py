@@ -1,4 +1,4 @@
-"""Every stage learns a handful of pictures by heart, through the same modules that a run uses."""
+"""Every stage learns a handful of images by heart, through the same modules that a run uses."""
 
 from dataclasses import replace
 

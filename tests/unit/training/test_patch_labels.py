@@ -35,20 +35,20 @@ def test_words_of_a_nameless_thing_come_from_its_own_spans():
 
 
 def test_vocabulary_keeps_the_commonest_words():
-    pictures = [about(obj(1, 0, 0, 9, 9, labels=("cat",)))] * 3 + [
+    images = [about(obj(1, 0, 0, 9, 9, labels=("cat",)))] * 3 + [
         about(obj(1, 0, 0, 9, 9, labels=("dog",)))
     ]
 
-    assert count_vocabulary(pictures, num_words=1) == ("cat",)
-    assert count_vocabulary(pictures, num_words=9) == ("cat", "dog")
+    assert count_vocabulary(images, num_words=1) == ("cat",)
+    assert count_vocabulary(images, num_words=9) == ("cat", "dog")
 
 
 def test_vocabulary_leaves_rare_words_out():
-    pictures = [about(obj(1, 0, 0, 9, 9, labels=("cat",)))] * 1001 + [
+    images = [about(obj(1, 0, 0, 9, 9, labels=("cat",)))] * 1001 + [
         about(obj(1, 0, 0, 9, 9, labels=("dog",)))
     ]
 
-    assert count_vocabulary(pictures, num_words=9) == ("cat",)
+    assert count_vocabulary(images, num_words=9) == ("cat",)
 
 
 def test_patches_name_the_thing_that_covers_most_of_them():
@@ -61,7 +61,7 @@ def test_patches_name_the_thing_that_covers_most_of_them():
     assert words.tolist() == [[1, 0], [0, 0], [1, 0], [0, 0]]
 
 
-def test_picture_without_masks_shows_nothing():
+def test_image_without_masks_shows_nothing():
     thing = replace(obj(1, 0, 0, 9, 9, labels=("cat",)), mask=None)
 
     shown, words = patch_targets(about(thing), vocabulary={"cat": 0}, grid_size=2)

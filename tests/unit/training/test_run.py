@@ -25,7 +25,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.mark.timeout(180)
 def test_validation_looks_when_it_is_told_to_and_at_the_end(shards, micro, here):
-    validation = {"every_steps": 2, "num_batches": 2, "num_pictures": 3}
+    validation = {"every_steps": 2, "num_batches": 2, "num_images": 3}
     config = train_config(start=str(micro), max_steps=5, accumulate=2, validation=validation)
 
     last = train(shards, here / "out", config)

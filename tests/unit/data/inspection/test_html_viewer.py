@@ -22,13 +22,13 @@ def shards(tmp_path):
     return tmp_path
 
 
-def test_page_shows_every_picture_asked_for_and_needs_no_other_file(shards, tmp_path):
+def test_page_shows_every_image_asked_for_and_needs_no_other_file(shards, tmp_path):
     assert write_view(shards, tmp_path / "page.html", split="train", first=1, count=2) == 2
 
     page = (tmp_path / "page.html").read_text()
     assert page.count("<section>") == 2
-    assert "picture1.jpg" in page
-    assert "picture3.jpg" not in page
+    assert "image1.jpg" in page
+    assert "image3.jpg" not in page
     assert not re.search(r'(src|href)="(?!data:)', page)
 
 
@@ -58,5 +58,5 @@ def test_words_of_files_cannot_break_the_page():
 
 
 def test_row_that_is_not_there_is_said(shards, tmp_path):
-    with pytest.raises(DataError, match="has 4 pictures, there is no number 9"):
+    with pytest.raises(DataError, match="has 4 images, there is no number 9"):
         write_view(shards, tmp_path / "page.html", split="train", first=9)

@@ -19,14 +19,14 @@ def test_every_layout_is_found_with_its_records():
         assert report.checksums
 
 
-def test_missing_pictures_are_one_finding_with_an_example(tmp_path):
+def test_missing_images_are_one_finding_with_an_example(tmp_path):
     human_annotated_root(tmp_path, count=5)
     for number in (1, 3):
         (tmp_path / f"GranDf_HA_images/train/sa_{number}.jpg").unlink()
 
     found = next(one for one in examine(tmp_path).splits if one.split == "train")
 
-    assert (found.records, found.pictures) == (3, 3)
+    assert (found.records, found.images) == (3, 3)
     assert list(found.rejections.values()) == [2]
     assert "sa_1.jpg" in next(iter(found.examples.values()))
 

@@ -22,21 +22,21 @@ def shards(tmp_path, monkeypatch):
     return tmp_path / "shards"
 
 
-def test_store_has_a_row_a_picture_in_the_order_of_the_shards(shards, tmp_path):
+def test_store_has_a_row_a_image_in_the_order_of_the_shards(shards, tmp_path):
     write_store(shards, tmp_path / "store")
 
     rows = (
         duckdb.read_parquet(f"{tmp_path}/store/train/*.parquet")
-        .project("picture, shard, row, height, width, objects, samples")
+        .project("image, shard, row, height, width, objects, samples")
         .order("row")
         .fetchall()
     )
     reader = ShardReader(shards / "train")
     names = [name for name, count in reader.chunks for _ in range(count)]
     assert len(rows) == 30
-    for number, (picture, shard, row, height, width, objects, samples) in enumerate(rows):
+    for number, (encoded, shard, row, height, width, objects, samples) in enumerate(rows):
         sample = reader[number][0]
-        assert (row, shard, picture) == (number, names[number], sample.image.key)
+        assert (row, shard, encoded) == (number, names[number], sample.image.key)
         assert objects[0]["area"] == masks.area(sample.objects[0].mask)
         assert Mask((height, width), objects[0]["mask"]) == sample.objects[0].mask
         assert samples[0]["text"] == sample.turns[1].text

@@ -17,10 +17,10 @@ from tests.data_builders import grounded, jpeg, obj, row
 def test_everything_is_counted_once():
     one = count([row(0), row(1)])["toy"]
 
-    assert (one.pictures, one.objects, one.masks) == (2, 6, 6)
+    assert (one.images, one.objects, one.masks) == (2, 6, 6)
     assert one.samples == {"gcg": 4, "refseg": 2, "region_caption": 2, "caption": 2}
     assert one.phrases == 2 * (2 + 2 + 4 + 3 + 0)
-    assert sum(one.objects_per_picture) == 2
+    assert sum(one.objects_per_image) == 2
     assert sum(one.phrases_per_sample) == 10
     assert sum(one.mask_shares) == 6
 
@@ -30,7 +30,7 @@ def test_classes_of_counts_and_areas_have_the_right_borders():
     one = count([(grounded(objects=labelled),)])["toy"]
 
     assert one.concepts == {"cat": 5}
-    assert dict(plots_of(one)["Objects on a picture"])["5 to 9"] == 1
+    assert dict(plots_of(one)["Objects on an image"])["5 to 9"] == 1
     assert one.mask_shares[AREA_EDGES.index(0.25)] == 5  # 16 x 12 of 24 x 32 is a quarter
 
 

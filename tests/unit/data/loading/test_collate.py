@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from glamm.config.model import CompatConfig, ModelConfig
-from glamm.data.loading.collate import PictureMaker, collate
+from glamm.data.loading.collate import SamplePreprocessor, collate
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.geometry.image_files import decode
@@ -25,7 +25,7 @@ SEG, BOX = TOKENIZER.token_id("[SEG]"), TOKENIZER.token_id("<bbox>")
 
 
 def maker(*, config=CONFIG, seed=0, flip_probability=0.0, mask_side=None):
-    return PictureMaker(
+    return SamplePreprocessor(
         model_config=config,
         tokenizer=TOKENIZER,
         seed=seed,
@@ -74,7 +74,7 @@ def test_mask_of_a_phrase_is_the_union_of_its_objects_in_text_order():
     assert (batch.masks[0][1].numpy() == (by_id[1] | by_id[5])).all()
 
 
-def test_smaller_masks_are_those_of_the_picture_scaled_down():
+def test_smaller_masks_are_those_of_the_image_scaled_down():
     whole, small = batch_of([grounded()]), batch_of([grounded()], mask_side=max(SIZE) // 2)
 
     half = (SIZE[0] // 2, SIZE[1] // 2)
@@ -98,7 +98,7 @@ def test_masks_and_boxes_follow_the_targets_that_were_drawn():
         assert (found == np.any([by_id[i] for i in ids] or [np.zeros(SIZE, bool)], axis=0)).all()
 
 
-def test_boxes_are_in_units_of_the_picture():
+def test_boxes_are_in_units_of_the_image():
     sample = regions()
     rounds = render_rounds(sample, random.Random(f"0/0/{sample.sample_id}"))  # noqa: S311 - as the maker draws
 
@@ -136,7 +136,7 @@ def grounded_without_masks(sample):
     return replace(sample, turns=(Turn("user", None), Turn("assistant", "word " * 40)))
 
 
-def test_several_conversations_share_one_picture():
+def test_several_conversations_share_one_image():
     batch = batch_of([grounded(), grounded("second")], [grounded(seed=1)])
 
     assert len(batch.global_pixels) == len(batch.grounding_pixels) == 2
@@ -155,7 +155,7 @@ def test_sizes_are_those_of_the_model():
     assert batch.masks[0].shape[1:] == SIZE
 
 
-def test_the_whole_picture_is_squashed_unless_the_release_is_followed():
+def test_the_whole_image_is_squashed_unless_the_release_is_followed():
     pixels = np.zeros((32, 96, 3), dtype=np.uint8)
     pixels[:, 64:] = 255
     file = io.BytesIO()
@@ -190,7 +190,7 @@ def test_same_sample_in_the_same_epoch_is_worded_the_same():
     assert texts[0] != texts[3]
 
 
-def test_mirrored_picture_has_mirrored_masks_and_boxes():
+def test_mirrored_image_has_mirrored_masks_and_boxes():
     plain, mirrored = (
         maker().make([grounded()], epoch=0),
         maker(flip_probability=1.0).make([grounded()], epoch=0),
@@ -208,7 +208,7 @@ def test_mirrored_picture_has_mirrored_masks_and_boxes():
         assert found == pytest.approx((1 - x2, y1, 1 - x1, y2))
 
 
-def test_picture_whose_words_say_left_is_never_mirrored():
+def test_image_whose_words_say_left_is_never_mirrored():
     sample = grounded(turns=(Turn("user", None), Turn("assistant", "A cube on the left.")))
 
     plain, asked = (
@@ -232,15 +232,15 @@ def test_text_that_does_not_fit_is_left_out_with_a_message(caplog):
     assert "toy/train/0/caption is not trained: the first round alone has" in message
 
 
-def test_damaged_picture_names_itself():
+def test_damaged_image_names_itself():
     sample = grounded()
     cut = replace(sample, image=replace(sample.image, data=sample.image.data[:200]))
 
-    with pytest.raises(DataError, match=r"record picture0.jpg: .* run glamm data prepare again"):
+    with pytest.raises(DataError, match=r"record image0.jpg: .* run glamm data prepare again"):
         maker().make([cut], epoch=0)
 
 
-def test_batch_on_another_order_of_pictures_is_the_same_in_that_order():
+def test_batch_on_another_order_of_images_is_the_same_in_that_order():
     groups = [[grounded(seed=seed)] for seed in range(4)]
     order = [2, 0, 3, 1]
 

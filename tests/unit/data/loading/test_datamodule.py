@@ -7,7 +7,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from glamm.config.data import LoaderConfig, MixtureConfig
 from glamm.config.model import ModelConfig
-from glamm.data.loading.collate import PictureMaker
+from glamm.data.loading.collate import SamplePreprocessor
 from glamm.data.loading.datamodule import GLaMMDataModule, Scenes, TrainBatches
 from glamm.data.loading.sampler import Mixture
 from glamm.data.shards.reader import ShardReader, ShardWriter
@@ -124,7 +124,9 @@ def test_passes_of_a_step_train_the_same_kind(shards):
 
 def test_two_devices_share_what_one_would_train(shards):
     reader = ShardReader(shards / "train")
-    maker = PictureMaker(model_config=CONFIG, tokenizer=TOKENIZER, seed=0, flip_probability=0.0)
+    maker = SamplePreprocessor(
+        model_config=CONFIG, tokenizer=TOKENIZER, seed=0, flip_probability=0.0
+    )
 
     def batches(*, rank, world_size, batch_size):
         return TrainBatches(
@@ -147,7 +149,7 @@ def test_two_devices_share_what_one_would_train(shards):
         assert group(shared[0]) == group(shared[1])
 
 
-def test_picture_brings_further_conversations_of_its_kind(shards):
+def test_image_brings_further_conversations_of_its_kind(shards):
     only = MixtureConfig(referring_segmentation=0, region_captioning=0, image_captioning=0)
 
     batch = next(iter(module(shards, mixture=only, conversations_per_image=2).train_dataloader()))
@@ -174,7 +176,7 @@ def test_validation_without_a_split_is_empty(shards, tmp_path):
     assert list(module(tmp_path).val_dataloader()) == []
 
 
-def test_scenes_are_pictures_with_their_objects(shards):
+def test_scenes_are_images_with_their_objects(shards):
     scenes = Scenes(shards, split="val")
 
     pixels, sample = scenes[2]

@@ -10,7 +10,7 @@ from tests.data_builders import grounded, jpeg, referring
 
 @pytest.fixture
 def on_disk(tmp_path):
-    """Put a sample's picture where a reader would have found it."""
+    """Put a sample's image where a reader would have found it."""
 
     def put(sample):
         path = tmp_path / sample.image.key

@@ -43,10 +43,10 @@ def test_manifest_counts_and_checksums_are_those_of_the_files(root, tmp_path):
         for name, data in files.items()
     }
     assert manifest["counts"]["val"] == {
-        "granddf_val_test": {"objects": 9, "pictures": 3, "samples": {"gcg": 3}}
+        "granddf_val_test": {"objects": 9, "images": 3, "samples": {"gcg": 3}}
     }
-    for split, pictures in (("train", 10), ("val", 3), ("test", 2)):
-        assert len(ShardReader(tmp_path / "out" / split)) == pictures
+    for split, images in (("train", 10), ("val", 3), ("test", 2)):
+        assert len(ShardReader(tmp_path / "out" / split)) == images
 
 
 @pytest.mark.slow
@@ -71,7 +71,7 @@ def test_records_left_out_are_named_and_counted(root, tmp_path):
     ]
     whole = {(line["file"], line["record"]): line["reason"] for line in lines if line["is_whole"]}
     file = "GranDf/annotations/train/GranDf_HA_GCG_train.json"
-    assert "there is no picture 'sa_508.jpg'" in whole[file, "1"]
+    assert "there is no image 'sa_508.jpg'" in whole[file, "1"]
     assert "no grounding" in whole[file, "5"]
     assert manifest["left_out"]["records"] == {"granddf_ha_gcg": 2}
     assert manifest["left_out"]["parts"] == {"grand": len(lines) - 2}
@@ -92,7 +92,7 @@ def test_broken_list_leaves_the_former_shards_alone(root, tmp_path):
     assert contents(out) == before
 
 
-def test_broken_file_of_one_picture_is_left_out_and_said_at_the_end(root, tmp_path):
+def test_broken_file_of_one_image_is_left_out_and_said_at_the_end(root, tmp_path):
     (root / "GranD/annotations/sa_8502.json").write_text('{"sa_8502.jpg": {"objects"')
 
     with pytest.raises(
@@ -140,7 +140,7 @@ def test_interruption_leaves_the_old_state_and_the_next_run_goes_on(
 
 @pytest.fixture
 def many(tmp_path, monkeypatch):
-    """Sixty pictures in blocks of about six."""
+    """Sixty images in blocks of about six."""
     monkeypatch.setattr(incremental, "_MEAN", 6)
     human_annotated_root(tmp_path / "root", count=60)
     return tmp_path / "root"
@@ -151,16 +151,16 @@ def shards_of(out):
 
 
 @pytest.mark.parametrize("change", ["other pixels", "taken away", "other words"])
-def test_change_of_a_picture_redoes_its_shard_only(many, tmp_path, change):
+def test_change_of_a_image_redoes_its_shard_only(many, tmp_path, change):
     out = tmp_path / "out"
     prepare(many, out, EVERYTHING)
     before = shards_of(out)
     path = many / "GranDf/annotations/train/GranDf_HA_GCG_train.json"
-    picture = many / "GranDf_HA_images/train/sa_31.jpg"
+    image = many / "GranDf_HA_images/train/sa_31.jpg"
     if change == "other pixels":
-        picture.write_bytes(jpeg(seed=1000))
+        image.write_bytes(jpeg(seed=1000))
     elif change == "taken away":
-        picture.unlink()
+        image.unlink()
     else:
         path.write_text(path.read_text().replace("number 31.", "one of many."))
 
@@ -242,7 +242,7 @@ def test_only_the_sources_asked_for_are_read(root, tmp_path):
 def test_small_shards_are_several_files(tmp_path):
     human_annotated_root(tmp_path / "root", count=3)
     big = tmp_path / "root/GranDf_HA_images/train/sa_0.jpg"
-    big.write_bytes(big.read_bytes() + b"\0" * (1 << 20))  # after the end of the picture: no harm
+    big.write_bytes(big.read_bytes() + b"\0" * (1 << 20))  # after the end of the image: no harm
 
     prepare(tmp_path / "root", tmp_path / "out", PrepareConfig(shard_mebibytes=1))
 

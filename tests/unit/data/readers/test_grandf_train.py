@@ -32,8 +32,8 @@ def rle(mask):
         ({"caption": "A [SEG] cube"}, r"holds \[SEG\], which is reserved"),
         ({"groundings": []}, "no grounding"),
         ({"groundings": "A cube"}, "must be an object, is text"),
-        ({"file_name": "/etc/passwd"}, "no file name inside the picture folder"),
-        ({"file_name": "none.jpg"}, "there is no picture 'none.jpg'"),
+        ({"file_name": "/etc/passwd"}, "no file name inside the image folder"),
+        ({"file_name": "none.jpg"}, "there is no image 'none.jpg'"),
         ({"file_name": "x" * 300}, "is no file name"),
         ({"groundings": {"A cube": {"token_positives": [0, 6], "rle_masks": [{"size": [24, 32], "counts": "0"}]}}}, "add up to"),
         ({"groundings": {"A cube": {"token_positives": [0, 6], "rle_masks": [{"size": [24, 32], "counts": [768]}]}}}, "uncompressed"),
@@ -59,7 +59,7 @@ def test_bad_record_is_left_out_with_its_reason(tmp_path, values, reason):
 
 
 @pytest.mark.parametrize("kept", [0.5, 0.9, 0.99], ids=["half", "most", "nearly all"])
-def test_picture_cut_in_half_is_left_out(tmp_path, kept):
+def test_image_cut_in_half_is_left_out(tmp_path, kept):
     human_annotated_root(tmp_path)
     path = tmp_path / "GranDf_HA_images/train/sa_1.jpg"
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])

@@ -56,14 +56,14 @@ def test_reader_finds_what_the_maker_put_in(name):
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
-def test_pictures_are_delivered_in_the_frame_of_the_annotations(name):
+def test_images_are_delivered_in_the_frame_of_the_annotations(name):
     root = FORMATS / name / "root"
     expected = json.loads((FORMATS / name / "expected.json").read_text())
     found = [item for item in read_checked(SOURCES[name], root) if isinstance(item, Checked)]
 
     for sample, item in zip(expected["samples"], found, strict=True):
         image = item.record.samples[0].image
-        pixels = decode(item.picture, size=image.size)
+        pixels = decode(item.image_bytes, size=image.size)
         for x, y, *colour in sample["image"]["probes_x_y_r_g_b"]:
             assert abs(pixels[y, x].astype(int) - colour).max() <= 6, image.key
 
@@ -116,7 +116,7 @@ def test_files_in_a_folder_named_after_a_split_belong_to_it(tmp_path):
     assert len(splits) == 4
 
 
-def test_grand_picture_teaches_every_kind_of_conversation():
+def test_grand_image_teaches_every_kind_of_conversation():
     found = [
         item
         for item in read_checked(SOURCES["grand"], FORMATS / "grand/root")
@@ -231,9 +231,9 @@ def test_broken_record_is_named_and_the_others_survive(name):
     items = list(read_checked(SOURCES[case["layout"]], root))
 
     samples = describe(SOURCES[case["layout"]], root, items)["samples"]
-    by_picture = {sample["image"]["file"].rpartition("/")[2]: sample for sample in samples}
+    by_image = {sample["image"]["file"].rpartition("/")[2]: sample for sample in samples}
     for survivor in case["survivors"]:
-        assert is_same(survivor, by_picture[survivor["image"]])
+        assert is_same(survivor, by_image[survivor["image"]])
     said = [str(item) for item in items if isinstance(item, Rejection)]
     said += [
         line for item in items if isinstance(item, Checked) for line in map(str, item.rejections)

@@ -38,7 +38,7 @@ def test_coco_teaches_its_categories_and_captions(tmp_path):
     assert [len(record.samples) for record in records] == [2, 2, 1]
     classes, caption = records[0].samples
     assert areas(classes) == {"cup": 100 + 78}
-    assert caption.turns[1].text == "Picture 0."
+    assert caption.turns[1].text == "Image 0."
     assert records[1].samples[0].objects[0].is_crowd
 
 
@@ -52,7 +52,7 @@ def test_labelme_unites_the_shapes_of_a_group(tmp_path):
     assert "shapes[3].shape_type: 'line' covers nothing" in said[0]
 
 
-def test_labelme_pictures_may_lie_beside_the_folder_of_files(tmp_path):
+def test_labelme_images_may_lie_beside_the_folder_of_files(tmp_path):
     root = labelme_root(tmp_path)
     (root / "annotations").mkdir()
     content = json.loads((root / "0.json").read_text()) | {"imagePath": "..\\0.jpg"}
@@ -82,7 +82,7 @@ def test_cvat_reads_boxes_polygons_and_masks(tmp_path):
         ("20.0,2.0;30.0,2.0;30.0,18.0", "20.0,2.0;30.0", "a polygon needs three points"),
         ("20.0,2.0;", "twenty,2.0;", "must be a number, is 'twenty'"),
         ('rle="1,2,1,3,1"', 'rle="1,2,1"', "runs add up to 4 pixels"),
-        ('left="4"', 'left="40"', "is not inside the picture"),
+        ('left="4"', 'left="40"', "is not inside the image"),
         ('label="cup" xtl', 'label="" xtl', "has no words"),
     ],
 )
@@ -147,7 +147,7 @@ def test_the_example_of_the_documentation_is_right(tmp_path):
     [
         ({"task": "dance"}, "field task: must be one of gcg, refseg"),
         ({"image": {"file": "/etc/passwd"}}, "is no file name"),
-        ({"image": {"file": "0.jpg", "height": 5, "width": 5}}, "the picture is 24 x 32"),
+        ({"image": {"file": "0.jpg", "height": 5, "width": 5}}, "the image is 24 x 32"),
         ({"objects": []}, "means object 1, which is not there"),
         ({"objects": [{"id": 1}]}, r"objects\[0\]: needs a bbox"),
         ({"turns": []}, "neither turns nor targets"),

@@ -29,13 +29,13 @@ def folder(tmp_path):
 def test_packing_keeps_everything():
     samples = row(3)
 
-    assert unpack(pack(samples), picture=samples[0].image.data) == samples
+    assert unpack(pack(samples), image_bytes=samples[0].image.data) == samples
 
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"\x80", b"\x93\x01\x02\x03", pack(row(0))[:-5]])
 def test_damaged_bytes_are_an_error_that_says_what_to_do(data):
     with pytest.raises(DataError, match="run glamm data prepare again"):
-        unpack(data, picture=b"")
+        unpack(data, image_bytes=b"")
 
 
 def test_rows_come_back_as_they_went_in(folder):
@@ -82,7 +82,7 @@ def test_litdata_reads_the_same_rows(folder, monkeypatch):
     assert len(theirs) == len(ours)
     for index in (0, 4, 8):
         row = theirs[index]
-        assert unpack(bytes(row["sample"]), picture=bytes(row["image"])) == ours[index]
+        assert unpack(bytes(row["sample"]), image_bytes=bytes(row["image"])) == ours[index]
 
 
 def test_nothing_in_the_shards_depends_on_the_day_or_the_place(folder, tmp_path):
@@ -131,10 +131,10 @@ def test_schema_of_another_version_is_refused():
     data = msgpack.Packer().pack({"schema": 99})
 
     with pytest.raises(DataError, match="schema 99"):
-        unpack(data, picture=b"")
+        unpack(data, image_bytes=b"")
 
 
-def test_picture_stands_once_however_many_samples_it_has():
+def test_image_stands_once_however_many_samples_it_has():
     one, five = len(pack((grounded(),))), len(pack(row(0)))
 
     assert five < one + 600
