@@ -256,7 +256,7 @@ def resume_seconds(folder: Path, *, num_samples: int = 10_000_000, per_row: int 
         MixtureConfig(),
         seed=0,
         samples_per_step=160,
-        length_window=LoaderConfig().length_window,
+        length_bucket_steps=LoaderConfig().length_bucket_steps,
     )
     plan = mixture.at(31_415)
     places = [mixture.streams[draw.stream].places[draw.index] for draw in plan.draws]

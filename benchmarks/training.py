@@ -6,7 +6,7 @@ on our own modules, so that nothing but the algorithm differs. What is trained i
 head, region encoder, projection to masks and mask decoder. Losses and all gradients must be equal.
 
 `mask_side_256` is another comparison: our own step with masks as large as SA-1B's images, over the same with
-`loader.mask_side=256`. There the gradients differ a little; the cosine between them is printed.
+`loader.mask_loss_max_side=256`. There the gradients differ a little; the cosine between them is printed.
 
 python benchmarks/training.py [--size small] [--threads 1] [--repeats 3] [--works training_step] [--json FILE]
 """
@@ -68,7 +68,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    config = trained_as_in_the_release(recompute_activations=options.recompute)
+    config = trained_as_in_the_release(activation_checkpointing=options.recompute)
     size = ModelConfig.of_size(options.size, vocab_size=VOCAB_SIZE)
     model = JointModule(GLaMM.from_config(size), config=config).train().model
     works = {
@@ -95,11 +95,13 @@ def main() -> None:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def trained_as_in_the_release(*, recompute_activations: bool = False) -> TrainConfig:
+def trained_as_in_the_release(*, activation_checkpointing: bool = False) -> TrainConfig:
     """What the release trains; without dropout, which would make the two steps differ."""
     recipe = load_params(Path(__file__).parents[1] / "recipes/gcg.yaml").train
     lora = recipe.lora.model_copy(update={"dropout": 0.0}) if recipe.lora else None
-    return recipe.model_copy(update={"lora": lora, "recompute_activations": recompute_activations})
+    return recipe.model_copy(
+        update={"lora": lora, "activation_checkpointing": activation_checkpointing}
+    )
 
 
 def _both(model: GLaMM, batch: Batch) -> float:

@@ -40,9 +40,9 @@ def micro_config(*, grounding_hidden_size: int = 32) -> ModelConfig:
             width=16,
             num_groups=4,
             position_dim=16,
-            middle_dim=16,
+            hidden_dim=16,
             roi_size=4,
-            num_rounds=1,
+            num_fusion_layers=1,
             level_step=1,
         ),
         language_model=LanguageModelConfig(
@@ -82,7 +82,7 @@ def train_config(**values) -> TrainConfig:
         "devices": 1,
         "log_steps": 1,
         "loader": {"batch_size": 2},
-        "validation": {"num_batches": 1, "num_images": 2, "every_steps": 1000},
+        "validation": {"num_batches": 1, "num_images": 2, "interval": 1000},
         "optimizer": {"warmup_steps": 2},
     }
     return TrainConfig.model_validate(quick | values)

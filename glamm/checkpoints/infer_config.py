@@ -84,9 +84,9 @@ def derive_region(shapes: Shapes) -> RegionEncoderConfig:
         width=width,
         num_groups=min(64, width),
         position_dim=_shape(shapes, f"{prefix}position_embedding.0.weight")[0],
-        middle_dim=middle,
+        hidden_dim=middle,
         roi_size=round((flat / width) ** 0.5),
-        num_rounds=_count(shapes, f"{prefix}fusion.rounds."),
+        num_fusion_layers=_count(shapes, f"{prefix}fusion.rounds."),
         num_levels=_count(shapes, f"{prefix}fusion.input_convs."),
     )
 
@@ -98,7 +98,7 @@ def new_region(clip: GlobalEncoderConfig) -> RegionEncoderConfig:
     return RegionEncoderConfig(
         width=width,
         num_groups=next(groups for groups in (64, 32, 16, 8, 4, 2, 1) if width % groups == 0),
-        middle_dim=width,
+        hidden_dim=width,
         num_levels=min(4, selected + 1),
         level_step=max(1, min(3, selected // 3)),
     )

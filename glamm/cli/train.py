@@ -25,16 +25,16 @@ def train(
     """Train a model on shards and write its folder; a run that was killed goes on where it was.
 
     A small model learns ten times as fast from prepared parts, as the release starts from CLIP and SAM: first
-    `--stage global_encoder`, then `--stage grounding` from its result (`--set train.start=FOLDER`), then the whole.
+    `--stage global_encoder`, then `--stage grounding` from its result (`--set train.init_from=FOLDER`), then the whole.
 
     Args:
         shards: Folder that `glamm data prepare` wrote.
         out: The model folder.
-        stage: What is trained; short for `--set train.stage=...`.
+        stage: What is trained; short for `--set train.phase=...`.
         params: A params file; `params.yaml` of the working directory when it exists.
         overrides: section.key=value, such as train.max_steps=20; may be given several times.
     """
-    chosen = [*(overrides or []), *([f"train.stage={stage}"] if stage else [])]
+    chosen = [*(overrides or []), *([f"train.phase={stage}"] if stage else [])]
     config = load_params(params, chosen).train
     with StopRequest() as stop, OtherProcesses(config.devices):
         from glamm.training.run import train as run_training  # noqa: PLC0415 - loads torch and Lightning

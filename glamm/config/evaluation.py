@@ -1,6 +1,7 @@
 """How a model is judged."""
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import ClassVar, Literal, TypeAlias
 
 from pydantic import NonNegativeInt, PositiveInt
 
@@ -24,6 +25,10 @@ class EvaluateConfig(Config):
         limit: Images of the split that are asked; null takes all. Numbers of a part cannot be compared.
         num_images: Images drawn for the report, spread evenly over the split.
     """
+
+    renamed: ClassVar[Mapping[str, str]] = {
+        "num_pictures": "num_images",
+    }
 
     question: str | None = None
     max_new_tokens: PositiveInt = 256

@@ -1,6 +1,7 @@
 """Sizes and switches of the model: one description for every size of the same code."""
 
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from collections.abc import Mapping
+from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
@@ -103,21 +104,26 @@ class RegionEncoderConfig(Config):
         width: Channels inside the encoder; the release keeps the global encoder's.
         num_groups: Groups of the normalisation.
         position_dim: Width of the first layer of the box's own embedding.
-        middle_dim: Width of a region before the language model's.
+        hidden_dim: Width of a region before the language model's.
         roi_size: Side of the grid that a region is sampled to.
         sampling_ratio: Samples a bin along each side.
-        num_rounds: How often neighbouring levels are fused.
+        num_fusion_layers: How often neighbouring levels are fused.
         num_levels: Hidden states used, the selected one the last of them.
         level_step: Layers between two levels.
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        "middle_dim": "hidden_dim",
+        "num_rounds": "num_fusion_layers",
+    }
+
     width: PositiveInt = 1024
     num_groups: PositiveInt = 64
     position_dim: PositiveInt = 256
-    middle_dim: PositiveInt = 1024
+    hidden_dim: PositiveInt = 1024
     roi_size: PositiveInt = 14
     sampling_ratio: PositiveInt = 2
-    num_rounds: PositiveInt = 5
+    num_fusion_layers: PositiveInt = 5
     num_levels: PositiveInt = 4
     level_step: PositiveInt = 3
 
@@ -319,9 +325,9 @@ class ModelConfig(Config):
                 width=32,
                 num_groups=8,
                 position_dim=32,
-                middle_dim=64,
+                hidden_dim=64,
                 roi_size=7,
-                num_rounds=2,
+                num_fusion_layers=2,
                 level_step=1,
             ),
             language_model=LanguageModelConfig(
@@ -354,7 +360,7 @@ class ModelConfig(Config):
                 hidden_size=384, intermediate_size=1536, num_layers=12, num_heads=6
             ),
             region_encoder=RegionEncoderConfig(
-                width=128, num_groups=16, position_dim=64, middle_dim=256, level_step=2
+                width=128, num_groups=16, position_dim=64, hidden_dim=256, level_step=2
             ),
             language_model=LanguageModelConfig(
                 vocab_size=vocab_size,

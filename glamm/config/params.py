@@ -53,7 +53,7 @@ def load_params(path: Path | None = None, overrides: Sequence[str] = ()) -> Para
         return Params.model_validate(tree)
     except ValidationError as error:
         faults = "; ".join(
-            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+            f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
             for fault in error.errors()
         )
         raise ConfigError(f"{source}: {faults}") from error

@@ -184,12 +184,12 @@ def _region_encoder(
     width, bins = config.width, config.roi_size**2
     sides = [encoder.grid_size * 2**depth for depth in range(config.num_levels)]
     pixels = sum(side**2 for side in sides)
-    fusion = pixels * width * (encoder.hidden_size + 2 + 9 * config.num_rounds * width)
+    fusion = pixels * width * (encoder.hidden_size + 2 + 9 * config.num_fusion_layers * width)
     region = (
         config.num_levels * bins * 9 * width**2
-        + bins * width * config.middle_dim
-        + config.position_dim * (4 + config.middle_dim)
-        + config.middle_dim * hidden
+        + bins * width * config.hidden_dim
+        + config.position_dim * (4 + config.hidden_dim)
+        + config.hidden_dim * hidden
     )
     return load.region_images * fusion + load.regions * region
 

@@ -46,7 +46,7 @@ def remember_frozen_encoders(model: GLaMM, *, max_bytes: int) -> ContentCache:
     if not any(is_frozen.values()):
         raise ConfigError(
             "train.encoder_cache_mebibytes: both image encoders are trained, so that what they see changes: "
-            "hold them still with train.optimizer.encoder_factor=0, or set it to 0"
+            "hold them still with train.optimizer.encoder_lr_scale=0, or set it to 0"
         )
     # an instance's own forward keeps the module, and with it the names of its weights
     if is_frozen[model.global_encoder]:

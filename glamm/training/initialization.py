@@ -33,9 +33,9 @@ class Start:
 
 def start_folder(config: TrainConfig) -> Path | None:
     """The model folder that a run starts from, or None."""
-    if config.start is None:
+    if config.init_from is None:
         return None
-    return EMBEDDED_START if config.start == "embedded" else Path(config.start)
+    return EMBEDDED_START if config.init_from == "embedded" else Path(config.init_from)
 
 
 def make_start(config: TrainConfig) -> Start:
@@ -49,8 +49,8 @@ def make_start(config: TrainConfig) -> Start:
     start = _load_or_build(config)
     model = _resized(start.model, config)
     origin = start.origin
-    if config.start_grounding:
-        folder = Path(config.start_grounding)
+    if config.init_grounding_from:
+        folder = Path(config.init_grounding_from)
         other = _resized(load_model(folder)[0].float(), config)
         for name in GROUNDING_PARTS:
             weights = other.get_submodule(name).state_dict()
@@ -87,9 +87,9 @@ def _load_or_build(config: TrainConfig) -> Start:
         tokenizer = embedded_tokenizer()
         model = GLaMM.from_config(ModelConfig.of_size(config.size, vocab_size=len(tokenizer)))
         return Start(model, tokenizer, "nothing")
-    if config.start == "embedded" and config.size != "tiny":
+    if config.init_from == "embedded" and config.size != "tiny":
         raise ConfigError(
-            f"train.start: there is an embedded start for size tiny only, not for {config.size}: "
+            f"train.init_from: there is an embedded start for size tiny only, not for {config.size}: "
             "name a model folder, or null to start from nothing"
         )
     model, _ = load_model(folder)

@@ -38,12 +38,12 @@ class JointModule(StageModule):
             add_lora(model.language_model, **config.lora.model_dump())
         if config.trainable is not None:
             train_only(model, config.trainable)
-        if config.optimizer.encoder_factor == 0:
+        if config.optimizer.encoder_lr_scale == 0:
             for name in ENCODERS:
                 model.get_submodule(name).requires_grad_(requires_grad=False)
         if config.encoder_cache_mebibytes:
             remember_frozen_encoders(model, max_bytes=config.encoder_cache_mebibytes << 20)
-        if config.recompute_activations:
+        if config.activation_checkpointing:
             model.language_model.activation_checkpointing_enable({"use_reentrant": False})
 
     def configure_model(self) -> None:

@@ -29,7 +29,7 @@ def build_optimizer(
             (slow if is_slow else fast).append(parameter)
     groups = [
         {"params": fast, "lr": config.learning_rate},
-        {"params": slow, "lr": config.learning_rate * config.encoder_factor},
+        {"params": slow, "lr": config.learning_rate * config.encoder_lr_scale},
     ]
     optimizer = torch.optim.AdamW(
         [group for group in groups if group["params"]],

@@ -69,14 +69,14 @@ class StageData(lightning.LightningDataModule):
         self._shards, self._config, self._model_config = shards, config, start.model.config
         self.vocabulary = (
             read_vocabulary(ShardReader(shards / "train"))
-            if config.stage == "global_encoder"
+            if config.phase == "global_encoder"
             else ()
         )
 
     def train_dataloader(self) -> StepLoader:
         """Every batch of the run by its number."""
         rank = self.trainer.global_rank if self.trainer else 0
-        per_epoch = self._config.max_steps * self._config.accumulate
+        per_epoch = self._config.max_steps * self._config.accumulate_grad_batches
         batches = self._batches("train", rank=rank + 1)
         return StepLoader(batches, per_epoch=per_epoch, num_workers=self._config.loader.num_workers)
 
@@ -88,7 +88,7 @@ class StageData(lightning.LightningDataModule):
     def _batches(self, split: str, *, rank: int) -> PatchBatches | PromptBatches:
         reader = ShardReader(self._shards / split)
         encoders = self._model_config.global_encoder, self._model_config.grounding_encoder
-        if self._config.stage == "grounding":
+        if self._config.phase == "grounding":
             return PromptBatches(reader, self._config, side=encoders[1].image_size, rank=rank)
         return PatchBatches(
             reader,
@@ -131,7 +131,7 @@ def train(
     lightning.seed_everything(config.seed, verbose=False)
     start = make_start(config)
     name = fingerprint(config, data=checksums, start=start.origin)
-    folder = RunFolder(_make_folder(RUNS / f"{out.name}-{config.stage}-{name}"))
+    folder = RunFolder(_make_folder(RUNS / f"{out.name}-{config.phase}-{name}"))
     parts = _build(shards, config, start)
     if not is_first_process():
         _fit(parts, config, folder, None, stop=stop, tokenizer=start.tokenizer)
@@ -168,7 +168,7 @@ def _make_folder(path: Path) -> Path:
 
 
 def _build(shards: Path, config: TrainConfig, start: Start) -> StageParts:
-    if config.stage == "joint":
+    if config.phase == "joint":
         data = GLaMMDataModule(
             shards,
             model_config=start.model.config,
@@ -176,11 +176,11 @@ def _build(shards: Path, config: TrainConfig, start: Start) -> StageParts:
             config=config.loader,
             seed=config.seed,
             steps_per_epoch=config.max_steps,
-            accumulation=config.accumulate,
+            accumulation=config.accumulate_grad_batches,
         )
         return StageParts(JointModule(start.model, config=config), data)
     data = StageData(shards, config, start)
-    if config.stage == "grounding":
+    if config.phase == "grounding":
         return StageParts(GroundingModule(start.model, config=config), data)
     module = GlobalEncoderModule(start.model, vocabulary=data.vocabulary, config=config)
     return StageParts(module, data)
@@ -212,8 +212,8 @@ def _fit(
         precision=config.precision,
         max_steps=config.max_steps,
         max_epochs=-1,
-        accumulate_grad_batches=config.accumulate,
-        gradient_clip_val=config.optimizer.clip_norm,
+        accumulate_grad_batches=config.accumulate_grad_batches,
+        gradient_clip_val=config.optimizer.max_grad_norm,
         callbacks=[metrics, validation, keeper, StopOnSignal(stop, keeper.save)],
         plugins=[CheckpointFiles()],
         limit_val_batches=0,  # `Validation` looks at exactly the images that it is told to
@@ -247,7 +247,7 @@ def _tracked(folder: RunFolder, config: TrainConfig, values: Mapping[str, Any]) 
     """Record a run; one that goes on keeps its name."""
     remembered = folder.path / "wandb-run-id"
     resume_id = remembered.read_text() if remembered.is_file() else None
-    run = start_run(name=f"train-{config.stage}", job="train", config=values, resume_id=resume_id)
+    run = start_run(name=f"train-{config.phase}", job="train", config=values, resume_id=resume_id)
     is_failed = True
     try:
         remembered.write_text(run.id)

@@ -53,9 +53,9 @@ def make_strategy(config: TrainConfig) -> Strategy | str:
     name = config.strategy
     if name == "auto":
         name = "ddp" if num_processes > 1 else "one"
-    if name not in ("one", "ddp") and config.stage != "joint":
+    if name not in ("one", "ddp") and config.phase != "joint":
         raise ConfigError(
-            f"train.strategy: {name} is of stage joint; {config.stage} is small enough for ddp"
+            f"train.strategy: {name} is of stage joint; {config.phase} is small enough for ddp"
         )
     has_gpu = torch.cuda.is_available()
     backend = "nccl" if has_gpu else "gloo"

@@ -53,7 +53,7 @@ class Validation(Callback):
     ) -> None:
         """Look when it is time, and at the end."""
         step = trainer.global_step
-        is_due = step % self._config.every_steps == 0 or step == trainer.max_steps
+        is_due = step % self._config.interval == 0 or step == trainer.max_steps
         takes_part = trainer.is_global_zero or is_sharded(pl_module)
         if is_due and ends_a_step(trainer, batch_idx) and takes_part:
             self._look(trainer, pl_module, step)

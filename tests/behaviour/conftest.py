@@ -82,7 +82,7 @@ def start_train(training_data, tmp_path):
 
     def start(out="out", *, cwd=tmp_path, environment=None, **fields):
         settings = {
-            "start": training_data / "start",
+            "init_from": training_data / "start",
             "devices": 1,
             "log_steps": 1,
             "loader.batch_size": 2,

@@ -150,8 +150,8 @@ def test_prepare_takes_parameters(glamm, tmp_path):
     shutil.copytree(FORMATS / "granddf_val_test/root", tmp_path / "root")
     words = ("data", "prepare", tmp_path / "root", tmp_path / "out", "--workers", "1")
 
-    code, shown = glamm(*words, "--set", "prepare.sources=[grand]")
-    assert (code, "does not hold grand, which prepare.sources asks for" in shown) == (1, True)
+    code, shown = glamm(*words, "--set", "prepare.datasets=[grand]")
+    assert (code, "does not hold grand, which prepare.datasets asks for" in shown) == (1, True)
 
     code, shown = glamm(*words, "--set", "prepare.shard_size=3")
     assert (code, "prepare.shard_size: Extra inputs" in shown) == (2, True)

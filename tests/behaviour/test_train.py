@@ -74,14 +74,14 @@ def test_run_shows_little_and_leaves_a_model_with_its_past(start_train, tmp_path
     "fields",
     [
         {
-            "stage": "joint",
+            "phase": "joint",
             "loader__num_workers": 2,
-            "accumulate": 2,
+            "accumulate_grad_batches": 2,
             "precision": "bf16-mixed",
         },
-        {"stage": "joint", "devices": 2},
-        {"stage": "grounding"},
-        {"stage": "global_encoder"},
+        {"phase": "joint", "devices": 2},
+        {"phase": "grounding"},
+        {"phase": "global_encoder"},
     ],
     ids=["workers, accumulation and bf16", "two devices", "grounding", "global encoder"],
 )
@@ -183,7 +183,7 @@ def test_damaged_shard_ends_both_devices_with_one_line(training_data, tmp_path):
         content = bytearray(chunk.read_bytes())
         content[2000:-1000] = bytes(len(content) - 3000)
         chunk.write_bytes(content)
-    words = ["--set", f"train.start={training_data / 'start'}", "--set", "train.devices=2"]
+    words = ["--set", f"train.init_from={training_data / 'start'}", "--set", "train.devices=2"]
 
     code, shown = run_glamm("train", tmp_path / "shards", "broken", *words, cwd=tmp_path)
 

@@ -122,8 +122,8 @@ def test_two_stages_at_once_do_not_disturb_each_other_and_one_twice_is_refused(
     start_train, training_data, tmp_path
 ):
     fields = {"max_steps": 40, "checkpoint_steps": 2}
-    joint = start_train("joint", stage="joint", **fields)
-    grounding = start_train("grounding", stage="grounding", **fields)
+    joint = start_train("joint", phase="joint", **fields)
+    grounding = start_train("grounding", phase="grounding", **fields)
     endless = start_train("endless", max_steps=100_000)
     endless.wait_for(".runs/train/endless-*/step=*.ckpt")
 

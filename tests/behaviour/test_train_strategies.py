@@ -19,8 +19,8 @@ CHECKPOINTS = ".runs/train/*/step=*.ckpt"
 ADAPTERS = {
     "lora": "{rank: 2, alpha: 4, dropout: 0.5}",
     "trainable": "[mask_decoder.*, text_to_mask_projector.*]",
-    "recompute_activations": "true",
-    "optimizer.encoder_factor": 0,
+    "activation_checkpointing": "true",
+    "optimizer.encoder_lr_scale": 0,
 }
 
 
@@ -63,8 +63,8 @@ def test_killed_run_with_dropout_goes_on_to_the_same_weights(
     }
 
 
-ONE = {"devices": 1, "accumulate": 2}
-TWO = {"devices": 2, "accumulate": 1}
+ONE = {"devices": 1, "accumulate_grad_batches": 2}
+TWO = {"devices": 2, "accumulate_grad_batches": 1}
 FEW = {"max_steps": 8, "validation__every_steps": 4, "checkpoint_steps": 4}
 
 
@@ -100,7 +100,7 @@ def test_torchrun_starts_the_processes(training_data, start_train, tmp_path):
     own = start_train(cwd=tmp_path / "own", **fields)
     words = words_of(
         fields
-        | {"start": training_data / "start", "loader.batch_size": 2, "log_steps": 1}
+        | {"init_from": training_data / "start", "loader.batch_size": 2, "log_steps": 1}
         | {"validation.num_batches": 1}
     )
 

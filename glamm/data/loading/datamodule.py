@@ -219,10 +219,11 @@ class GLaMMDataModule(LightningDataModule):
                 self._config.mixture,
                 seed=self._seed,
                 samples_per_step=self._config.batch_size * world_size * self._accumulation,
-                length_window=self._config.length_window,
+                length_bucket_steps=self._config.length_bucket_steps,
             ),
             maker=self._maker(
-                flip_probability=self._config.flip_probability, mask_side=self._config.mask_side
+                flip_probability=self._config.flip_probability,
+                mask_side=self._config.mask_loss_max_side,
             ),
             pad_id=self._pad_id,
             config=self._config,

@@ -90,7 +90,7 @@ class Mixture:
         config: How often each is wanted.
         seed: Of the run.
         samples_per_step: Over all devices and passes.
-        length_window: Steps of a kind whose samples are sorted by length and dealt to them again.
+        length_bucket_steps: Steps of a kind whose samples are sorted by length and dealt to them again.
 
     Raises:
         ConfigError: Nothing that has a weight is in the streams, or a rate names a data set that is not there.
@@ -103,19 +103,21 @@ class Mixture:
         *,
         seed: int,
         samples_per_step: int,
-        length_window: int = 1,
+        length_bucket_steps: int = 1,
     ) -> None:
         self.streams = tuple(streams)
         self._seed = seed
         self._samples_per_step = samples_per_step
-        self._length_window = length_window
+        self._length_window = length_bucket_steps
         self._window = lru_cache(maxsize=2 * len(config.weights()))(self._draw_window)
-        unknown = sorted(set(config.rates) - {stream.dataset for stream in streams})
+        unknown = sorted(set(config.dataset_weights) - {stream.dataset for stream in streams})
         if unknown:
             raise ConfigError(
                 f"the mixture has rates for data sets that the shards do not hold: {', '.join(unknown)}"
             )
-        rated = [config.rates.get(stream.dataset, float(len(stream))) for stream in streams]
+        rated = [
+            config.dataset_weights.get(stream.dataset, float(len(stream))) for stream in streams
+        ]
         self._groups = [
             group
             for group, weight in config.weights().items()

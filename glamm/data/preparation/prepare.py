@@ -110,11 +110,11 @@ def restore(out: Path) -> None:
 def _choose(root: Path, config: PrepareConfig) -> tuple[Source, ...]:
     if not root.is_dir():
         raise DataError("is no folder: name the one that holds the data sets", file=root)
-    chosen = tuple(get_source(name) for name in sorted(set(config.sources))) or find_sources(root)
+    chosen = tuple(get_source(name) for name in sorted(set(config.datasets))) or find_sources(root)
     missing = [source.name for source in chosen if not source.is_in(root)]
     if missing:
         raise DataError(
-            f"does not hold {', '.join(missing)}, which prepare.sources asks for", file=root
+            f"does not hold {', '.join(missing)}, which prepare.datasets asks for", file=root
         )
     if not chosen:
         raise DataError(

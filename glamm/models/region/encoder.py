@@ -47,16 +47,16 @@ class RegionEncoder(nn.Module):
         self.level_convs = nn.ModuleList(
             nn.Conv2d(config.width, config.width, 3, padding=1) for _ in range(config.num_levels)
         )
-        self.flatten_projection = nn.Linear(config.width * config.roi_size**2, config.middle_dim)
+        self.flatten_projection = nn.Linear(config.width * config.roi_size**2, config.hidden_dim)
         self.position_embedding = nn.Sequential(
             nn.Linear(4, config.position_dim),
             nn.ReLU(),
             nn.LayerNorm(config.position_dim),
-            nn.Linear(config.position_dim, config.middle_dim),
+            nn.Linear(config.position_dim, config.hidden_dim),
             nn.ReLU(),
-            nn.LayerNorm(config.middle_dim),
+            nn.LayerNorm(config.hidden_dim),
         )
-        self.output_projection = nn.Linear(config.middle_dim, out_features)
+        self.output_projection = nn.Linear(config.hidden_dim, out_features)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, std=0.01)

@@ -50,7 +50,7 @@ class LevelFusion(nn.Module):
         )
         self.rounds = nn.ModuleList(
             FusionRound(width=config.width, num_groups=config.num_groups)
-            for _ in range(config.num_rounds)
+            for _ in range(config.num_fusion_layers)
         )
 
     def forward(

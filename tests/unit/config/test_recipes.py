@@ -29,8 +29,8 @@ def test_every_run_of_the_release_has_a_recipe():
 def test_recipe_is_valid_and_names_data_sets_that_can_be_read(path):
     params = load_params(path)
 
-    assert set(params.train.loader.mixture.rates) == set(params.prepare.sources)
-    assert set(params.prepare.sources) <= set(SOURCES)
+    assert set(params.train.loader.mixture.dataset_weights) == set(params.prepare.datasets)
+    assert set(params.prepare.datasets) <= set(SOURCES)
 
 
 @pytest.mark.parametrize("path", OF_THE_RELEASE, ids=lambda path: path.stem)
@@ -43,7 +43,7 @@ def test_recipe_has_the_rates_and_the_parts_of_the_release(path):
     assert (config.bce_weight, config.dice_weight) == (2.0, 0.5)
     optimizer = config.optimizer
     assert (optimizer.learning_rate, optimizer.warmup_steps) == (3e-4, 100)
-    assert (optimizer.beta1, optimizer.beta2, optimizer.encoder_factor) == (0.9, 0.95, 0)
-    images = config.loader.batch_size * config.devices * config.nodes * config.accumulate
+    assert (optimizer.beta1, optimizer.beta2, optimizer.encoder_lr_scale) == (0.9, 0.95, 0)
+    images = config.loader.batch_size * config.devices * config.nodes * config.accumulate_grad_batches
     assert images == PICTURES_A_STEP
     assert sum(config.loader.mixture.weights().values()) == pytest.approx(1, abs=1e-3)

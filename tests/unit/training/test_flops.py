@@ -41,7 +41,7 @@ def test_forward_operations_are_those_that_torch_counts(image_index):
     "values",
     [
         {},
-        {"lora": {"rank": 1}, "trainable": RELEASE_PARTS, "optimizer": {"encoder_factor": 0}},
+        {"lora": {"rank": 1}, "trainable": RELEASE_PARTS, "optimizer": {"encoder_lr_scale": 0}},
         {"trainable": ["mask_decoder.*"]},
     ],
     ids=["everything", "the release's parts", "mask decoder"],

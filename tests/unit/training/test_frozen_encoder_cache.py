@@ -11,7 +11,7 @@ from glamm.training.joint import JointModule
 from tests.model_builders import CONFIG, SEG, build_batch
 from tests.training_builders import train_config
 
-FROZEN = {"optimizer": {"encoder_factor": 0}}
+FROZEN = {"optimizer": {"encoder_lr_scale": 0}}
 
 
 def make_module(**values) -> JointModule:

@@ -8,7 +8,7 @@ from tests.training_builders import save_micro, train_config
 
 
 def test_start_from_a_folder_has_its_weights_and_name(micro):
-    start = make_start(train_config(start=str(micro)))
+    start = make_start(train_config(init_from=str(micro)))
 
     weights = load_model(micro)[0].state_dict()
     assert all(
@@ -21,7 +21,7 @@ def test_start_from_a_folder_has_its_weights_and_name(micro):
 def test_parts_for_masks_come_from_the_other_folder(micro, tmp_path):
     other = save_micro(tmp_path / "other", seed=1)
 
-    start = make_start(train_config(start=str(micro), start_grounding=str(other)))
+    start = make_start(train_config(init_from=str(micro), init_grounding_from=str(other)))
 
     one, two = (load_model(folder)[0].state_dict() for folder in (micro, other))
     for name, value in start.model.state_dict().items():
@@ -31,7 +31,7 @@ def test_parts_for_masks_come_from_the_other_folder(micro, tmp_path):
 
 
 def test_loss_weights_of_the_run_become_the_models(micro):
-    start = make_start(train_config(start=str(micro), bce_weight=7.0, dice_weight=None))
+    start = make_start(train_config(init_from=str(micro), bce_weight=7.0, dice_weight=None))
 
     before = load_model(micro)[1].losses
     assert start.model.config.losses.bce_weight == 7.0
@@ -40,15 +40,15 @@ def test_loss_weights_of_the_run_become_the_models(micro):
 
 def test_embedded_start_is_of_one_size():
     with pytest.raises(ConfigError, match="embedded start for size tiny only, not for small"):
-        make_start(train_config(start="embedded", size="small"))
+        make_start(train_config(init_from="embedded", size="small"))
 
 
 def test_embedded_start_loads():
-    start = make_start(train_config(start="embedded"))
+    start = make_start(train_config(init_from="embedded"))
 
     assert all(value.dtype == torch.float32 for value in start.model.parameters())
 
 
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="nowhere"):
-        make_start(train_config(start=str(tmp_path / "nowhere")))
+        make_start(train_config(init_from=str(tmp_path / "nowhere")))

@@ -102,7 +102,7 @@ def test_recomputed_activations_give_the_same_gradients():
 
     gradients = []
     for is_recomputed in (False, True):
-        module = make_module(lora=LORA, recompute_activations=is_recomputed).train()
+        module = make_module(lora=LORA, activation_checkpointing=is_recomputed).train()
         seed_pass(0, number=0, rank=0)
         batch = build_batch([[7, 8, 2]], image_index=[0])
         module.training_step(batch, 0)["loss"].backward()

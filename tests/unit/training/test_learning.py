@@ -32,7 +32,7 @@ def learn(module, batch):
 
 def start_of(micro, **values):
     torch.manual_seed(0)
-    config = train_config(start=str(micro), **values)
+    config = train_config(init_from=str(micro), **values)
     return config, make_start(config)
 
 
@@ -60,7 +60,7 @@ def test_joint_stage_learns_words_and_masks(shards, micro):
 
 
 def test_grounding_stage_learns_masks(shards, micro):
-    config, start = start_of(micro, stage="grounding")
+    config, start = start_of(micro, phase="grounding")
     batches = PromptBatches(ShardReader(shards / "train"), config, side=32)
     module = GroundingModule(start.model, config=config)
 
@@ -70,7 +70,7 @@ def test_grounding_stage_learns_masks(shards, micro):
 
 
 def test_global_encoder_stage_learns_words_of_patches(shards, micro):
-    config, start = start_of(micro, stage="global_encoder")
+    config, start = start_of(micro, phase="global_encoder")
     reader = ShardReader(shards / "train")
     vocabulary = read_vocabulary(reader)
     encoder = start.model.config.global_encoder
@@ -89,7 +89,7 @@ def test_global_encoder_stage_learns_words_of_patches(shards, micro):
 
 
 def test_prompts_lie_in_their_masks(shards, micro):
-    config = train_config(stage="grounding", loader={"batch_size": 8})
+    config = train_config(phase="grounding", loader={"batch_size": 8})
 
     batch = PromptBatches(ShardReader(shards / "train"), config, side=32)[3]
 
@@ -100,7 +100,7 @@ def test_prompts_lie_in_their_masks(shards, micro):
 
 
 def test_batches_are_a_function_of_number_and_process(shards):
-    config = train_config(stage="grounding")
+    config = train_config(phase="grounding")
     reader = ShardReader(shards / "train")
     first, again, other = (
         PromptBatches(reader, config, side=32, rank=rank)[5].pixels for rank in (0, 0, 1)
@@ -117,7 +117,7 @@ class _OnlyWords(ShardReader):
 
 def test_grounding_stage_refuses_data_without_masks(shards):
     reader = _OnlyWords(shards / "train")
-    batches = PromptBatches(reader, train_config(stage="grounding"), side=32)
+    batches = PromptBatches(reader, train_config(phase="grounding"), side=32)
 
     with pytest.raises(DataError, match="needs a data set with masks"):
         batches[0]

@@ -27,7 +27,7 @@ class _Parts(nn.Module):
 
 
 def test_encoders_have_a_rate_of_their_own():
-    config = OptimizerConfig(learning_rate=1.0, encoder_factor=0.3, warmup_steps=0)
+    config = OptimizerConfig(learning_rate=1.0, encoder_lr_scale=0.3, warmup_steps=0)
 
     optimizer = build_optimizer(_Parts(), config, max_steps=10)["optimizer"]
 
@@ -35,7 +35,7 @@ def test_encoders_have_a_rate_of_their_own():
 
 
 def test_an_encoder_has_the_full_rate_in_its_own_stage():
-    config = OptimizerConfig(learning_rate=1.0, encoder_factor=0.3, warmup_steps=0)
+    config = OptimizerConfig(learning_rate=1.0, encoder_lr_scale=0.3, warmup_steps=0)
 
     made = build_optimizer(_Parts(), config, max_steps=10, full_rate=("global_encoder",))
 

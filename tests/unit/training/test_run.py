@@ -25,8 +25,8 @@ def here(tmp_path, monkeypatch):
 
 @pytest.mark.timeout(180)
 def test_validation_looks_when_it_is_told_to_and_at_the_end(shards, micro, here):
-    validation = {"every_steps": 2, "num_batches": 2, "num_images": 3}
-    config = train_config(start=str(micro), max_steps=5, accumulate=2, validation=validation)
+    validation = {"interval": 2, "num_batches": 2, "num_images": 3}
+    config = train_config(init_from=str(micro), max_steps=5, accumulate_grad_batches=2, validation=validation)
 
     last = train(shards, here / "out", config)
 
@@ -52,13 +52,15 @@ def test_validation_looks_when_it_is_told_to_and_at_the_end(shards, micro, here)
 @pytest.mark.timeout(180)
 def test_parts_trained_apart_start_the_joint_run(shards, micro, here):
     for stage in ("global_encoder", "grounding"):
-        config = train_config(start=str(micro), stage=stage, max_steps=2)
+        config = train_config(init_from=str(micro), phase=stage, max_steps=2)
         train(shards, here / stage, config)
 
     start = make_start(
-        train_config(start=str(here / "global_encoder"), start_grounding=str(here / "grounding"))
+        train_config(
+            start=str(here / "global_encoder"), init_grounding_from=str(here / "grounding")
+        )
     )
-    untrained = make_start(train_config(start=str(micro)))
+    untrained = make_start(train_config(init_from=str(micro)))
 
     changed = {
         name.split(".")[0]
@@ -73,12 +75,12 @@ def test_parts_of_another_size_are_refused(micro, tmp_path):
     wider = save_micro(tmp_path / "wider", grounding_hidden_size=48)
 
     with pytest.raises(CheckpointError, match="grounding_encoder: tensors do not fit"):
-        make_start(train_config(start=str(micro), start_grounding=str(wider)))
+        make_start(train_config(init_from=str(micro), init_grounding_from=str(wider)))
 
 
 def test_run_without_shards_is_refused_before_anything_is_written(micro, here):
     with pytest.raises(DataError, match="run glamm data prepare"):
-        train(here / "nowhere", here / "out", train_config(start=str(micro)))
+        train(here / "nowhere", here / "out", train_config(init_from=str(micro)))
 
     assert not list(here.iterdir())
 
@@ -87,12 +89,12 @@ def test_place_that_cannot_be_is_told_before_the_first_step(shards, micro, here)
     (here / "file").touch()
 
     with pytest.raises(EnvironmentFault, match="file/out: cannot be written"):
-        train(shards, here / "file/out", train_config(start=str(micro)))
+        train(shards, here / "file/out", train_config(init_from=str(micro)))
 
 
 @pytest.mark.timeout(180)
 def test_only_damaged_checkpoints_end_with_the_folder_to_delete(shards, micro, here):
-    config = train_config(start=str(micro), max_steps=3, checkpoint_steps=2)
+    config = train_config(init_from=str(micro), max_steps=3, checkpoint_steps=2)
     copy = here / "copy"
     with pytest.MonkeyPatch.context() as patch:
         # the folder of a finished run goes; keep what a killed one leaves

@@ -16,7 +16,7 @@ def name_of(config=None, *, data="a", start="nothing"):
     [
         {"log_steps": 7},
         {"checkpoint_steps": 7},
-        {"validation": {"every_steps": 3}},
+        {"validation": {"interval": 3}},
         {"loader": {"batch_size": 2, "num_workers": 2}},
     ],
     ids=["log", "checkpoints", "validation", "workers"],

@@ -43,4 +43,4 @@ def test_deepspeed_without_a_gpu_names_the_remedy(monkeypatch):
 
 def test_stages_of_one_part_are_not_sharded():
     with pytest.raises(ConfigError, match="fsdp2 is of stage joint; grounding is small enough"):
-        make_strategy(train_config(strategy="fsdp2", stage="grounding"))
+        make_strategy(train_config(strategy="fsdp2", phase="grounding"))

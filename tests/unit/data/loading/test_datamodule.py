@@ -38,12 +38,12 @@ def shards(tmp_path_factory):
     return folder
 
 
-def module(shards, *, steps_per_epoch=10, accumulation=1, seed=0, length_window=4, **config):
+def module(shards, *, steps_per_epoch=10, accumulation=1, seed=0, length_bucket_steps=4, **config):
     return GLaMMDataModule(
         shards,
         model_config=CONFIG,
         tokenizer=TOKENIZER,
-        config=LoaderConfig(batch_size=3, length_window=length_window, **config),
+        config=LoaderConfig(batch_size=3, length_bucket_steps=length_bucket_steps, **config),
         seed=seed,
         steps_per_epoch=steps_per_epoch,
         accumulation=accumulation,

@@ -25,13 +25,13 @@ STREAMS = (
 )
 
 
-def mixture(seed=0, samples_per_step=4, length_window=1, **config):
+def mixture(seed=0, samples_per_step=4, length_bucket_steps=1, **config):
     return Mixture(
         STREAMS,
         MixtureConfig(**config),
         seed=seed,
         samples_per_step=samples_per_step,
-        length_window=length_window,
+        length_bucket_steps=length_bucket_steps,
     )
 
 
@@ -93,14 +93,16 @@ def test_every_sample_comes_once_an_epoch():
     assert {(0, 3, index) for index in range(30)} <= set(seen)
 
 
-@pytest.mark.parametrize("length_window", [1, 8])
-def test_plan_depends_on_nothing_but_seed_and_step(length_window):
-    forward = [mixture(length_window=length_window).at(step) for step in range(50)]
-    one = mixture(length_window=length_window)
+@pytest.mark.parametrize("length_bucket_steps", [1, 8])
+def test_plan_depends_on_nothing_but_seed_and_step(length_bucket_steps):
+    forward = [mixture(length_bucket_steps=length_bucket_steps).at(step) for step in range(50)]
+    one = mixture(length_bucket_steps=length_bucket_steps)
     backward = [one.at(step) for step in reversed(range(50))]
 
     assert forward == backward[::-1]
-    assert forward != [mixture(seed=1, length_window=length_window).at(step) for step in range(50)]
+    assert forward != [
+        mixture(seed=1, length_bucket_steps=length_bucket_steps).at(step) for step in range(50)
+    ]
 
 
 @given(samples=st.integers(1, 20), window=st.integers(1, 9))
@@ -110,7 +112,7 @@ def test_window_deals_the_same_samples_by_their_length(samples, window):
         [plans.at(step).draws for step in range(3 * window)]
         for plans in (
             mixture(samples_per_step=samples, **only),
-            mixture(samples_per_step=samples, length_window=window, **only),
+            mixture(samples_per_step=samples, length_bucket_steps=window, **only),
         )
     )
 
@@ -126,7 +128,7 @@ def test_window_deals_the_same_samples_by_their_length(samples, window):
 
 
 def test_rates_choose_among_data_sets():
-    plans = mixture(rates={"granddf_ha_gcg": 90.0, "grand": 30.0})
+    plans = mixture(dataset_weights={"granddf_ha_gcg": 90.0, "grand": 30.0})
 
     drawn = Counter(
         STREAMS[draw.stream].dataset
@@ -139,7 +141,7 @@ def test_rates_choose_among_data_sets():
 
 
 def test_data_set_of_rate_nought_is_left_out():
-    plans = mixture(rates={"grand": 0.0})
+    plans = mixture(dataset_weights={"grand": 0.0})
 
     assert {
         STREAMS[draw.stream].dataset for step in range(100) for draw in plans.at(step).draws
@@ -157,7 +159,7 @@ def test_mixture_of_nothing_is_refused():
             image_captioning=0.0,
         )
     with pytest.raises(ConfigError, match="shards do not hold: refcoco"):
-        mixture(rates={"refcoco": 1.0})
+        mixture(dataset_weights={"refcoco": 1.0})
     with pytest.raises(ValueError, match="every kind of conversation has weight 0"):
         MixtureConfig(
             grounded_conversation=0,

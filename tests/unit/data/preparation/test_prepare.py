@@ -255,7 +255,7 @@ def test_nothing_to_prepare_says_what_to_do(tmp_path):
         prepare(tmp_path, tmp_path / "out", EVERYTHING)
     with pytest.raises(DataError, match="is no folder"):
         prepare(tmp_path / "none", tmp_path / "out", EVERYTHING)
-    with pytest.raises(DataError, match=r"does not hold grand, which prepare.sources asks for"):
+    with pytest.raises(DataError, match=r"does not hold grand, which prepare.datasets asks for"):
         prepare(tmp_path, tmp_path / "out", PrepareConfig(sources=("grand",)))
     path = human_annotated_root(tmp_path / "root")
     path.write_text("[1, 2]")
