@@ -21,7 +21,7 @@ from flows.workspace import (
     save_experiment,
     stage_environment,
 )
-from glamm.errors import EnvironmentFault, GlammError
+from glamm.errors import GlammError, HostError
 
 app = App(
     name="flows.isolated_run", help="Run the pipeline with other parameters in a tree of its own."
@@ -43,7 +43,7 @@ def run(
     environment = stage_environment(workspace.root)
     done = subprocess.run(dvc_command("repro"), cwd=workspace.root, env=environment, check=False)
     if done.returncode:
-        raise EnvironmentFault(
+        raise HostError(
             f"dvc repro ended with status {done.returncode} in {workspace.root}; the stage's message is above. "
             "Repair the cause and run the same command again: finished stages are not repeated."
         )

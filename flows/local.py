@@ -27,7 +27,7 @@ import psutil
 from cyclopts import App
 from rich.console import Console
 
-from glamm.errors import ConfigError, EnvironmentFault, GlammError
+from glamm.errors import ConfigError, GlammError, HostError
 
 POOL = "local"
 WORKER = "glamm"
@@ -114,7 +114,7 @@ def start(local: LocalPrefect, console: Console) -> None:
     """Start server, pool, deployments and worker; what runs already stays as it is.
 
     Raises:
-        EnvironmentFault: The port is taken, or a part did not start; the message names its log.
+        HostError: The port is taken, or a part did not start; the message names its log.
     """
     local.state_folder.mkdir(parents=True, exist_ok=True)
     host, port = local.address
@@ -193,9 +193,7 @@ def _prefect(local: LocalPrefect, *words: str) -> None:
         check=False,
     )
     if done.returncode:
-        raise EnvironmentFault(
-            f"prefect {' '.join(words)}: {done.stdout.strip()} {done.stderr.strip()}"
-        )
+        raise HostError(f"prefect {' '.join(words)}: {done.stdout.strip()} {done.stderr.strip()}")
 
 
 def _spawn(local: LocalPrefect, name: str, *words: str) -> None:
@@ -232,13 +230,11 @@ def _wait(local: LocalPrefect, name: str, is_ready: Callable[[LocalPrefect], boo
     deadline = time.monotonic() + START_S
     while not is_ready(local):
         if _running(local, name) is None:
-            raise EnvironmentFault(
+            raise HostError(
                 f"Prefect's {name} ended while starting; {log} ends with:\n{_tail(log)}"
             )
         if time.monotonic() > deadline:
-            raise EnvironmentFault(
-                f"Prefect's {name} was not ready after {START_S:.0f} s; see {log}."
-            )
+            raise HostError(f"Prefect's {name} was not ready after {START_S:.0f} s; see {log}.")
         time.sleep(POLL_S)
 
 
@@ -305,7 +301,7 @@ def _require_free_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise EnvironmentFault(
+            raise HostError(
                 f"port {port} on {host} is taken by another program: stop that, or give this project another port "
                 "in pyproject.toml, [tool.prefect.api] url."
             ) from error

@@ -12,7 +12,7 @@ from typing import IO, cast
 
 import psutil
 
-from glamm.errors import InterruptedRun
+from glamm.errors import RunInterrupted
 
 POLL_S = 0.1
 
@@ -48,7 +48,7 @@ class ProcessGroups:
             The exit code; negative for the signal that ended it.
 
         Raises:
-            InterruptedRun: `stop` was called before the command could start.
+            RunInterrupted: `stop` was called before the command could start.
         """
         with self._start(command, cwd=cwd, env=env) as process:
             try:
@@ -75,7 +75,7 @@ class ProcessGroups:
     ) -> subprocess.Popen[str]:
         with self._lock:
             if self._stopped:
-                raise InterruptedRun(
+                raise RunInterrupted(
                     f"not started, because the run is being stopped: {' '.join(command)}"
                 )
             process = subprocess.Popen(

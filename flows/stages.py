@@ -11,7 +11,7 @@ from typing import Literal
 
 from flows.stage_process import ProcessGroups
 from flows.workspace import dvc_command, stage_environment
-from glamm.errors import InterruptedRun
+from glamm.errors import RunInterrupted
 
 StageState = Literal["Completed", "Skipped", "Failed", "Cancelled", "Not run"]
 
@@ -81,7 +81,7 @@ class StageRunner:
                 env=stage_environment(self.root),
                 on_line=keep,
             )
-        except InterruptedRun as error:
+        except RunInterrupted as error:
             return self._keep(StageOutcome(stage, "Cancelled", message=str(error)))
         seconds = time.monotonic() - began
         if self._stopping.is_set():

@@ -21,7 +21,7 @@ from flows.workspace import (
     publish,
     save_experiment,
 )
-from glamm.errors import EnvironmentFault, GlammError
+from glamm.errors import GlammError, HostError
 
 Overrides = Annotated[
     list[str], Field(description="Values to change for this run: train.max_steps=20")
@@ -118,7 +118,7 @@ def _keep_results(workspace: Workspace, graph: StageGraph, *, overridden: bool) 
         try:
             publish(workspace)
             message = f"{saved}, and brought into the checkout."
-        except EnvironmentFault as error:
+        except HostError as error:
             message = f"{saved}. {error} To replace them, {bring}"
     close_workspace(workspace)
     get_run_logger().info(message)

@@ -22,7 +22,7 @@ from dvc.utils.hydra import apply_overrides  # pyright: ignore[reportMissingType
 
 from flows.graph import reason, small_results
 from glamm.config.params import load_params
-from glamm.errors import ConfigError, EnvironmentFault
+from glamm.errors import ConfigError, HostError
 
 SCRATCH = Path(".runs")
 WORKTREES = SCRATCH / "worktrees"
@@ -58,7 +58,7 @@ def open_workspace(checkout: Path, *, name: str) -> Workspace:
 
     Raises:
         ConfigError: The folder has no dvc.yaml, or is no git repository with a commit.
-        EnvironmentFault: git or DVC failed; the message says how.
+        HostError: git or DVC failed; the message says how.
     """
     if not (checkout / "dvc.yaml").is_file():
         raise ConfigError(
@@ -70,7 +70,7 @@ def open_workspace(checkout: Path, *, name: str) -> Workspace:
         _drop_worktree(checkout, root)
         try:
             git(checkout, "worktree", "add", "--quiet", "--detach", str(root), "HEAD")
-        except EnvironmentFault as error:
+        except HostError as error:
             raise ConfigError(
                 f"{error} The run works on a copy of the last commit: commit something first."
             ) from error
@@ -110,7 +110,7 @@ def save_experiment(workspace: Workspace, stages: Iterable[str] = ()) -> None:
         stages: Names of those that have ended well, where not all have: DVC asks for the results of every one.
 
     Raises:
-        EnvironmentFault: DVC could not save it.
+        HostError: DVC could not save it.
     """
     results = [str(path) for path in small_results(workspace.root)]
     untracked = [word for path in results for word in ("--include-untracked", path)]
@@ -122,13 +122,13 @@ def publish(workspace: Workspace) -> None:
     """Bring the run's results into the checkout, so that `dvc repro` there finds everything up to date.
 
     Raises:
-        EnvironmentFault: The checkout has other results by now, or ones that DVC has not saved; they stay.
+        HostError: The checkout has other results by now, or ones that DVC has not saved; they stay.
     """
     lock = workspace.checkout / LOCK_FILE
     made = workspace.root / LOCK_FILE
     with _one_at_a_time(workspace.checkout):
         if (lock.read_bytes() if lock.exists() else b"") != workspace.lock_at_start:
-            raise EnvironmentFault(
+            raise HostError(
                 f"{LOCK_FILE} of the checkout changed during the run, so its results stay there."
             )
         if not made.exists():
@@ -136,7 +136,7 @@ def publish(workspace: Workspace) -> None:
         shutil.copyfile(made, lock)
         try:
             dvc(workspace.checkout, "checkout", "--quiet", "--allow-missing")
-        except EnvironmentFault:
+        except HostError:
             lock.write_bytes(workspace.lock_at_start)
             raise
         for path in small_results(workspace.root):
@@ -171,7 +171,7 @@ def dvc(root: Path, *words: str) -> str:
     """Run `dvc` in a repository and return what it wrote.
 
     Raises:
-        EnvironmentFault: It failed; the message carries what it said.
+        HostError: It failed; the message carries what it said.
     """
     return _run(dvc_command(*words), cwd=root, shown=f"dvc {' '.join(words)}")
 
@@ -180,7 +180,7 @@ def git(root: Path, *words: str, stdin: bytes | None = None) -> str:
     """Run `git` in a repository and return what it wrote.
 
     Raises:
-        EnvironmentFault: It failed; the message carries what it said.
+        HostError: It failed; the message carries what it said.
     """
     return _run(["git", *words], cwd=root, shown=f"git {' '.join(words)}", stdin=stdin)
 
@@ -196,10 +196,10 @@ def _run(command: list[str], *, cwd: Path, shown: str, stdin: bytes | None = Non
             check=False,
         )
     except FileNotFoundError as error:
-        raise EnvironmentFault(f"{command[0]} is not installed; the run needs it.") from error
+        raise HostError(f"{command[0]} is not installed; the run needs it.") from error
     if done.returncode:
         said = " ".join(done.stderr.decode(errors="replace").split())
-        raise EnvironmentFault(f"{shown} (in {cwd}): {said}")
+        raise HostError(f"{shown} (in {cwd}): {said}")
     return done.stdout.decode(errors="surrogateescape")
 
 
@@ -233,9 +233,7 @@ def _bring_results(checkout: Path, root: Path) -> None:
         with Repo(str(root)) as repo:
             cast("Any", repo).checkout(allow_missing=True)
     except DvcException as error:
-        raise EnvironmentFault(
-            f"DVC cannot bring the results into {root}: {reason(error)}"
-        ) from error
+        raise HostError(f"DVC cannot bring the results into {root}: {reason(error)}") from error
 
 
 def _drop_worktree(checkout: Path, root: Path) -> None:

@@ -55,7 +55,7 @@ class CheckpointError(GlammError):
     """The supplier of weights must act: a cut file, a missing or unexpected tensor, a wrong shape."""
 
 
-class EnvironmentFault(GlammError):  # noqa: N818 - a fault of the machine, not of the program
+class HostError(GlammError):
     """The keeper of the machine must act: Java does not start, the disk is full, a port is taken."""
 
 
@@ -63,7 +63,7 @@ class BusyError(GlammError):
     """The asker may try again later: the queue is full."""
 
 
-class InterruptedRun(GlammError):  # noqa: N818 - an event, not a fault
+class RunInterrupted(GlammError):  # noqa: N818 - an event, not a fault
     """A person or the machine ended the run; what was finished before stays good."""
 
     exit_code = 130

@@ -83,7 +83,7 @@ def convert(
 
     Raises:
         CheckpointError: Something cannot be read, or is not the same when it is read back.
-        EnvironmentFault: The disk is full.
+        HostError: The disk is full.
     """
     if out.exists() and any(out.iterdir()):
         raise CheckpointError(f"{out}: is not empty. Name a new folder.")

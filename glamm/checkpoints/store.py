@@ -16,7 +16,7 @@ from torch import Tensor
 
 from glamm.config.base import Config
 from glamm.config.model import ModelConfig
-from glamm.errors import CheckpointError, EnvironmentFault
+from glamm.errors import CheckpointError, HostError
 from glamm.models.glamm import GLaMM
 from glamm.text.tokenizer import FAST_FILE, SENTENCEPIECE_FILE, tokenizer_file_name
 
@@ -56,7 +56,7 @@ def save_model(
         lineage: Where the model comes from: data checksums, revision, parameters; JSON values.
 
     Raises:
-        EnvironmentFault: The weights cannot be written; an older model in the folder stays as it was.
+        HostError: The weights cannot be written; an older model in the folder stays as it was.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _replacing(folder / WEIGHTS_FILE) as weights_part:
@@ -164,13 +164,13 @@ def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
     """Write a safetensors file.
 
     Raises:
-        EnvironmentFault: It cannot be written, for example because the disk is full.
+        HostError: It cannot be written, for example because the disk is full.
     """
     content = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     try:
         save_file(content, path, metadata={"format": "pt"})
     except (SafetensorError, OSError) as error:
-        raise EnvironmentFault(
+        raise HostError(
             f"{path}: cannot be written ({error}). Free some space or name another folder."
         ) from error
     mask = os.umask(0)

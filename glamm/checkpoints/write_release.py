@@ -37,7 +37,7 @@ def write_release(
 
     Raises:
         CheckpointError: A tensor has no name in the release.
-        EnvironmentFault: The disk is full.
+        HostError: The disk is full.
     """
     folder.mkdir(parents=True, exist_ok=True)
     official = into_official(model.state_dict(), model.config)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from glamm import __version__
-from glamm.errors import EnvironmentFault, GlammError, InterruptedRun
+from glamm.errors import GlammError, HostError, RunInterrupted
 
 app = App(
     name="glamm",
@@ -52,7 +52,7 @@ def main() -> None:
     except CycloptsError:
         sys.exit(2)
     except KeyboardInterrupt:
-        _end(InterruptedRun("interrupted; what was finished before is kept"))
+        _end(RunInterrupted("interrupted; what was finished before is kept"))
     except GlammError as error:
         _end(error)
     except OSError as error:
@@ -60,16 +60,12 @@ def main() -> None:
             if error.filename is None:
                 raise
             _end(
-                EnvironmentFault(
+                HostError(
                     f"{error.filename}: {error.strerror}. Name another place, or repair this one."
                 )
             )
         place = f" while writing {error.filename}" if error.filename else ""
-        _end(
-            EnvironmentFault(
-                f"the disk is full{place}. Free some space and run the same command again."
-            )
-        )
+        _end(HostError(f"the disk is full{place}. Free some space and run the same command again."))
 
 
 def _log_handler() -> logging.Handler:
@@ -85,7 +81,7 @@ def _log_handler() -> logging.Handler:
 
 
 def _end(error: GlammError) -> None:
-    kind = "interrupted" if isinstance(error, InterruptedRun) else "error"
+    kind = "interrupted" if isinstance(error, RunInterrupted) else "error"
     Console(stderr=True, soft_wrap=True).print(f"[bold red]{kind}:[/] ", end="")
     Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(str(error))
     sys.exit(error.exit_code)

@@ -22,7 +22,7 @@ def serve(
 
     from rich.console import Console  # noqa: PLC0415
 
-    from glamm.errors import EnvironmentFault  # noqa: PLC0415
+    from glamm.errors import HostError  # noqa: PLC0415
     from glamm.serving.bento_process import last_lines, running_service  # noqa: PLC0415
     from glamm.serving.target import choose_target  # noqa: PLC0415
 
@@ -40,6 +40,6 @@ def serve(
         ) as service:
             console.print(f"the page: {service.url}/   (Ctrl-C ends it)")
             code = service.process.wait()
-            raise EnvironmentFault(
+            raise HostError(
                 f"the service ended by itself with code {code}. Its last lines:\n{last_lines(service.log)}"
             )

@@ -36,7 +36,7 @@ def synth(
     from rich.progress import MofNCompleteColumn, Progress  # noqa: PLC0415
 
     from glamm.config.params import load_params  # noqa: PLC0415
-    from glamm.errors import InterruptedRun  # noqa: PLC0415
+    from glamm.errors import RunInterrupted  # noqa: PLC0415
     from glamm.synthetic.dataset import count_scenes, default_workers, write_dataset  # noqa: PLC0415
 
     overrides = [*set_]
@@ -56,5 +56,5 @@ def synth(
             )
         except KeyboardInterrupt as error:
             reason = f"the finished scenes stay in {out}; the same command goes on from there"
-            raise InterruptedRun(reason) from error
+            raise RunInterrupted(reason) from error
     console.print(f"{count_scenes(config)} scenes in {out}")

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
 
-from glamm.errors import DataError, EnvironmentFault
+from glamm.errors import DataError, HostError
 from glamm.evaluation.metrics.captions import MeteorScores, TokenisedCaptions
 
 _TOKENIZER_JAR = "stanford-corenlp-3.4.1.jar"
@@ -40,7 +40,7 @@ def tokenise(
         candidates: One an image.
 
     Raises:
-        EnvironmentFault: The tokenizer cannot be run.
+        HostError: The tokenizer cannot be run.
         DataError: A caption holds a character that the tokenizer takes for the end of a line.
     """
     lines = [text for of_image in references for text in of_image]
@@ -62,9 +62,9 @@ def _tokenise_lines(java: Path, lines: Sequence[str]) -> list[str]:
                 command, capture_output=True, timeout=_TOKENIZER_SECONDS, check=False
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise EnvironmentFault(f"the caption tokenizer cannot be run: {error}") from error
+            raise HostError(f"the caption tokenizer cannot be run: {error}") from error
     if done.returncode:
-        raise EnvironmentFault(f"the caption tokenizer failed: {_last_line(done.stderr)}")
+        raise HostError(f"the caption tokenizer failed: {_last_line(done.stderr)}")
     found = done.stdout.decode("utf-8").split("\n")
     if len(found) < len(lines) or any(found[len(lines) :]):
         raise DataError(
@@ -108,7 +108,7 @@ class Meteor:
             )
         except OSError as error:
             self._complaints.close()
-            raise EnvironmentFault(f"METEOR cannot be started: {error}") from error
+            raise HostError(f"METEOR cannot be started: {error}") from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -123,7 +123,7 @@ class Meteor:
         """Score all captions: each image's value and the value of the whole set.
 
         Raises:
-            EnvironmentFault: The process ended or does not answer.
+            HostError: The process ended or does not answer.
 
         Source: the line protocol of METEOR 1.5's `-stdio`; separators in the words are removed as COCO's wrapper does.
         """
@@ -169,12 +169,12 @@ class Meteor:
             raise RuntimeError("METEOR is used outside its `with` block")
         return self._process
 
-    def _fault(self, what: str) -> EnvironmentFault:
+    def _fault(self, what: str) -> HostError:
         complaint = ""
         if self._complaints is not None:
             self._complaints.seek(0)
             complaint = _last_line(self._complaints.read())
-        return EnvironmentFault(
+        return HostError(
             f"METEOR ({self._java}) {what}. {complaint} It needs 2 GB of memory; GLAMM_JAVA names another Java."
         )
 
@@ -206,7 +206,7 @@ def _package_folder(part: str) -> Path:
     """Where pycocoevalcap keeps a program."""
     spec = find_spec("pycocoevalcap")
     if spec is None or not spec.submodule_search_locations:
-        raise EnvironmentFault("pycocoevalcap is not installed: pip install pycocoevalcap")
+        raise HostError("pycocoevalcap is not installed: pip install pycocoevalcap")
     return Path(next(iter(spec.submodule_search_locations))) / part
 
 

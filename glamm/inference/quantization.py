@@ -5,7 +5,7 @@ import importlib
 import torch
 
 from glamm.config.evaluation import WeightsKind
-from glamm.errors import EnvironmentFault
+from glamm.errors import HostError
 from glamm.models.glamm import GLaMM
 
 _GROUP_SIZE = 32
@@ -19,14 +19,14 @@ def quantize_language_model(model: GLaMM, kind: WeightsKind) -> None:
         kind: "int8" rounds each row, "int4" each group of 32 weights; "full" does nothing.
 
     Raises:
-        EnvironmentFault: torchao is not installed.
+        HostError: torchao is not installed.
     """
     if kind == "full":
         return
     try:
         torchao = importlib.import_module("torchao.quantization")
     except ImportError as error:
-        raise EnvironmentFault(
+        raise HostError(
             f"weights {kind} need torchao: pip install 'glamm[quantize]' ({error})"
         ) from error
     config = (

@@ -16,7 +16,7 @@ import yaml
 
 from glamm import __file__ as glamm_file
 from glamm.config.package import PackageConfig
-from glamm.errors import ConfigError, EnvironmentFault
+from glamm.errors import ConfigError, HostError
 from glamm.serving.manifest import MANIFEST_FILE, Manifest, compose_manifest, content_version
 from glamm.serving.model_location import DEFAULT_MODEL, DEFAULT_REPORTS, PACKED_MODEL
 
@@ -73,7 +73,7 @@ def package(
     Raises:
         CheckpointError: The model folder is damaged.
         ConfigError: bentofile.yaml is missing or broken.
-        EnvironmentFault: BentoML failed; the message has its last lines.
+        HostError: BentoML failed; the message has its last lines.
     """
     from glamm.checkpoints import load_model  # noqa: PLC0415 - the lineage of a packed model needs no torch
 
@@ -129,7 +129,7 @@ def run_bentoml(*arguments: str, home: Path, folder: Path) -> None:
     """Run a command of BentoML's in a folder.
 
     Raises:
-        EnvironmentFault: It failed.
+        HostError: It failed.
     """
     command = [sys.executable, "-m", "bentoml", *arguments]
     done = subprocess.run(
@@ -144,7 +144,7 @@ def run_bentoml(*arguments: str, home: Path, folder: Path) -> None:
     )
     if done.returncode:
         lines = "\n".join(done.stdout.strip().splitlines()[-_LAST_LINES:])
-        raise EnvironmentFault(f"`bentoml {' '.join(arguments)}` failed:\n{lines}")
+        raise HostError(f"`bentoml {' '.join(arguments)}` failed:\n{lines}")
 
 
 def bentoml_environment(home: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from glamm.errors import EnvironmentFault
+from glamm.errors import HostError
 
 HOST = "127.0.0.1"
 START_SECONDS = 180.0
@@ -63,7 +63,7 @@ def running_service(
         host: To listen on.
 
     Raises:
-        EnvironmentFault: The port is taken, or the service ended or was not ready in time; the message has its
+        HostError: The port is taken, or the service ended or was not ready in time; the message has its
             last lines.
     """
     _check_port(host, port)
@@ -116,7 +116,7 @@ def _check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise EnvironmentFault(
+            raise HostError(
                 f"{host}:{port} cannot be listened on ({error.strerror}): name another with --port"
             ) from error
 
@@ -126,9 +126,9 @@ def _wait_until_ready(
 ) -> None:
     while not _is_ready(url):
         if process.poll() is not None or _GAVE_UP in log.read_text(errors="replace"):
-            raise EnvironmentFault(f"the service did not start. Its last lines:\n{last_lines(log)}")
+            raise HostError(f"the service did not start. Its last lines:\n{last_lines(log)}")
         if time.monotonic() > deadline:
-            raise EnvironmentFault(
+            raise HostError(
                 f"the service was not ready after {START_SECONDS:.0f} seconds. Its last lines:\n{last_lines(log)}"
             )
         time.sleep(_POLL_SECONDS)

@@ -10,7 +10,7 @@ import bentoml
 import numpy as np
 from PIL import Image
 
-from glamm.errors import EnvironmentFault, RequestError
+from glamm.errors import HostError, RequestError
 from glamm.geometry.masks import to_pixels_stack
 from glamm.inference.image_io import read_image
 from glamm.inference.overlay import draw_overlay
@@ -51,7 +51,7 @@ def smoke(bento: Path, *, image: Path, question: str, out: Path) -> SmokeResult:
 
     Raises:
         RequestError: The image or the Bento cannot be read.
-        EnvironmentFault: The service does not start or does not answer; the message has its last lines.
+        HostError: The service does not start or does not answer; the message has its last lines.
     """
     pixels = read_image(image)
     out.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ def import_bento(bento: Path, *, home: Path) -> str:
 
     Raises:
         RequestError: There is no such file.
-        EnvironmentFault: It is no Bento.
+        HostError: It is no Bento.
     """
     if not bento.is_file():
         raise RequestError(f"{bento}: there is no such Bento; `glamm package` makes one")
@@ -104,7 +104,7 @@ def _ask(service: RunningService, image: Path, question: str) -> GroundResponse:
         with bentoml.SyncHTTPClient(service.url) as client:
             answer: object = client.call("ground", image=image, question=question)
     except Exception as error:  # the client raises whatever its transport does
-        raise EnvironmentFault(
+        raise HostError(
             f"the service did not answer ({error}). Its last lines:\n{last_lines(service.log)}"
         ) from error
     return GroundResponse.model_validate(answer)

@@ -81,7 +81,7 @@ class KeepCheckpoints(Callback):
         """Write the state after the present step.
 
         Raises:
-            EnvironmentFault: It cannot be written; the one before it is still good.
+            HostError: It cannot be written; the one before it is still good.
         """
         step = trainer.global_step
         if step == self._saved_step:

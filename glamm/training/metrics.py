@@ -236,7 +236,7 @@ def write_metrics(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write rows that may have different columns; the file is replaced as a whole.
 
     Raises:
-        EnvironmentFault: It cannot be written; the former file is still there.
+        HostError: It cannot be written; the former file is still there.
     """
     columns = list(dict.fromkeys(name for row in rows for name in row))
     temporary = path.with_name(f".{path.name}.part")

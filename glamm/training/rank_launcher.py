@@ -16,7 +16,7 @@ import time
 from types import TracebackType
 from typing import IO, NoReturn
 
-from glamm.errors import EnvironmentFault, InterruptedRun
+from glamm.errors import HostError, RunInterrupted
 
 _RANK = "LOCAL_RANK"
 _CHILD = "GLAMM_CHILD_PROCESS"
@@ -71,13 +71,13 @@ class OtherProcesses:
 
         Raises:
             SystemExit: One of them failed first; what it said is shown, once.
-            EnvironmentFault: One of them was killed.
+            HostError: One of them was killed.
         """
         if not self._children:
             return
         is_of_link = isinstance(error, RuntimeError | OSError)  # what the link between them raises
         failed = self._first_failed() if is_of_link else None
-        if error is None or isinstance(error, InterruptedRun):
+        if error is None or isinstance(error, RunInterrupted):
             self._wait()
         for child in self._children:
             child.kill()
@@ -103,7 +103,7 @@ class OtherProcesses:
                     stderr=words,
                 )
             except OSError as error:
-                raise EnvironmentFault(
+                raise HostError(
                     f"process {rank + 1} of {self._devices} does not start ({error.strerror}): "
                     "ask for fewer with train.devices"
                 ) from error
@@ -117,7 +117,7 @@ class OtherProcesses:
         said = words.read().decode(errors="replace")
         if code < 0:
             last = said.strip().splitlines()[-1:]
-            raise EnvironmentFault(
+            raise HostError(
                 f"process {index + 2} of {self._devices} ended with {signal.Signals(-code).name}; "
                 f"{f'its last words: {last[0]}' if last else 'it said nothing'}. "
                 "The same command goes on from the last checkpoint."
@@ -164,6 +164,4 @@ def _free_port() -> int:
             except OSError:
                 continue
             return port
-    raise EnvironmentFault(
-        f"no port from {_PORTS.start} to {_PORTS.stop} is free for the processes"
-    )
+    raise HostError(f"no port from {_PORTS.start} to {_PORTS.stop} is free for the processes")

@@ -119,9 +119,9 @@ def train(
     Raises:
         DataError: The shards are missing or damaged.
         CheckpointError: What it starts from, or every checkpoint of the unfinished run, is damaged.
-        EnvironmentFault: A file cannot be written; the same call goes on from the last checkpoint.
+        HostError: A file cannot be written; the same call goes on from the last checkpoint.
         BusyError: Another process is at this very run.
-        InterruptedRun: A signal ended it; the same call goes on from there.
+        RunInterrupted: A signal ended it; the same call goes on from there.
     """
     stop = stop or StopRequest()
     for name in ("lightning.pytorch", "lightning.fabric"):

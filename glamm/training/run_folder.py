@@ -19,7 +19,7 @@ import torch
 from lightning.pytorch.plugins import TorchCheckpointIO
 
 from glamm.config.training import TrainConfig
-from glamm.errors import BusyError, CheckpointError, EnvironmentFault
+from glamm.errors import BusyError, CheckpointError, HostError
 
 logger = logging.getLogger(__name__)
 
@@ -53,10 +53,10 @@ def fingerprint(config: TrainConfig, *, data: Mapping[str, str], start: str) -> 
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def unwritable(path: Path, error: Exception) -> EnvironmentFault:
+def unwritable(path: Path, error: Exception) -> HostError:
     """The error for a file of the run that cannot be written."""
     reason = getattr(error, "strerror", None) or error
-    return EnvironmentFault(
+    return HostError(
         f"{path}: cannot be written ({reason}). Free some space and run the same command again; "
         "what was saved before is good."
     )
@@ -101,7 +101,7 @@ class RunFolder:
         """Give the place to write a checkpoint to; nothing of it is left if that fails.
 
         Raises:
-            EnvironmentFault: It cannot be written.
+            HostError: It cannot be written.
         """
         path = self.temporary_path(step)
         try:

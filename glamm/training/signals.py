@@ -8,7 +8,7 @@ import signal
 from types import FrameType, TracebackType
 from typing import Any
 
-from glamm.errors import InterruptedRun
+from glamm.errors import RunInterrupted
 
 logger = logging.getLogger(__name__)
 
@@ -47,20 +47,20 @@ class StopRequest:
         """Stop listening.
 
         Raises:
-            InterruptedRun: A signal ended what was inside, outside the steps.
+            RunInterrupted: A signal ended what was inside, outside the steps.
         """
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         # native code that was running makes another error of the KeyboardInterrupt
-        if self._ends_at_once and error and not isinstance(error, InterruptedRun):
+        if self._ends_at_once and error and not isinstance(error, RunInterrupted):
             raise self.interruption(
                 "nothing new was saved; the same command starts again"
             ) from error
 
-    def interruption(self, outcome: str) -> InterruptedRun:
+    def interruption(self, outcome: str) -> RunInterrupted:
         """The error that ends the run, with the exit code that shells expect of the signal."""
         received = self.received or signal.SIGTERM
-        error = InterruptedRun(f"{received.name}: {outcome}")
+        error = RunInterrupted(f"{received.name}: {outcome}")
         error.exit_code = _EXIT_CODES.get(received, 1)
         return error
 

@@ -19,7 +19,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from glamm.config.model import ModelConfig
 from glamm.config.training import TrainConfig
-from glamm.errors import ConfigError, EnvironmentFault
+from glamm.errors import ConfigError, HostError
 from glamm.models.glamm import GLaMM, GLaMMOutput
 from glamm.models.language.lora import add_lora
 from glamm.structures.batch import Batch
@@ -47,7 +47,7 @@ def make_strategy(config: TrainConfig) -> Strategy | str:
 
     Raises:
         ConfigError: The stage cannot be trained so.
-        EnvironmentFault: A package or a GPU is missing.
+        HostError: A package or a GPU is missing.
     """
     num_processes = config.devices * config.nodes
     name = config.strategy
@@ -71,12 +71,12 @@ def make_strategy(config: TrainConfig) -> Strategy | str:
             process_group_backend=backend,
         )
     if find_spec("deepspeed") is None:
-        raise EnvironmentFault(
+        raise HostError(
             f"train.strategy: {name} needs the package deepspeed: pip install deepspeed, "
             "or take fsdp2, which shards the same"
         )
     if not has_gpu:
-        raise EnvironmentFault(f"train.strategy: {name} needs a GPU; on CPUs take ddp or fsdp2")
+        raise HostError(f"train.strategy: {name} needs a GPU; on CPUs take ddp or fsdp2")
     return DeepSpeedStrategy(stage=int(name[-1]))
 
 

@@ -14,7 +14,7 @@ from flows.workspace import (
     save_experiment,
     stage_environment,
 )
-from glamm.errors import ConfigError, EnvironmentFault
+from glamm.errors import ConfigError, HostError
 
 pytestmark = [
     pytest.mark.slow,
@@ -92,7 +92,7 @@ def test_publish_keeps_results_that_the_checkout_made_meanwhile(repository: Path
     (repository / "params.yaml").write_text("synth: {seed: 2, image_size: 128}\n")
     repro(repository)
 
-    with pytest.raises(EnvironmentFault, match=r"dvc\.lock"):
+    with pytest.raises(HostError, match=r"dvc\.lock"):
         publish(workspace)
 
     assert (repository / "data/model.txt").read_text() == "train 2\n"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from glamm.config.package import PackageConfig
-from glamm.errors import CheckpointError, EnvironmentFault, RequestError
+from glamm.errors import CheckpointError, HostError, RequestError
 from glamm.serving.bento_build import PackedBento, bentoml_environment, package
 from glamm.serving.bento_process import free_port, running_service
 from glamm.serving.smoke import smoke
@@ -82,7 +82,7 @@ def test_service_that_cannot_start_says_why(taught_model, tmp_path):
     target = choose_target(broken, scratch=tmp_path)
 
     with (
-        pytest.raises(EnvironmentFault, match="it was cut or replaced"),
+        pytest.raises(HostError, match="it was cut or replaced"),
         running_service(
             target.name,
             folder=target.folder,
@@ -119,7 +119,7 @@ def test_file_that_is_no_bento_is_named(tmp_path):
 
     with pytest.raises(RequestError, match="no such Bento"):
         smoke(tmp_path / "none.bento", image=image, question=QUESTION, out=tmp_path)
-    with pytest.raises(EnvironmentFault, match="bentoml import"):
+    with pytest.raises(HostError, match="bentoml import"):
         smoke(image, image=image, question=QUESTION, out=tmp_path)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from glamm.checkpoints import load_weights, write_weights
 from glamm.checkpoints.name_maps.official import from_official
-from glamm.errors import DataError, EnvironmentFault
+from glamm.errors import DataError, HostError
 from glamm.evaluation.conformance.compare import (
     Comparison,
     compare_numbers,
@@ -54,7 +54,7 @@ def run_conformance(folder: Path, *, dump: Path | None = None) -> Iterator[CaseR
     Raises:
         DataError: A file is missing or is not what it should be, or the folder has no case.
         CheckpointError: A safetensors file is missing or damaged, or the weights do not fit config.json.
-        EnvironmentFault: `dump` cannot be written.
+        HostError: `dump` cannot be written.
     """
     conformance = read_set(folder)
     if not conformance.case_names:
@@ -118,7 +118,7 @@ def _dump(result: CaseResult, folder: Path) -> None:
         numbers = json.dumps(result.computed.numbers, indent=1, sort_keys=True)
         (folder / f"{result.name}.json").write_text(numbers, encoding="utf-8")
     except OSError as error:
-        raise EnvironmentFault(
+        raise HostError(
             f"{folder}: cannot be written ({error.strerror}). Name another folder with --dump."
         ) from error
     write_weights(result.computed.tensors, folder / f"{result.name}.safetensors")

@@ -52,7 +52,7 @@ def evaluate_folder(
         progress: Told what is done.
 
     Raises:
-        EnvironmentFault: No Java starts.
+        HostError: No Java starts.
         DataError: A file is missing or damaged.
     """
     java = find_java()
@@ -96,7 +96,7 @@ def judge(
         progress: Told what is done.
 
     Raises:
-        EnvironmentFault: METEOR fails.
+        HostError: METEOR fails.
         DataError: A prediction is damaged.
     """
     pairs, noticed = pair_with_predictions(truth.images, predictions)

@@ -37,7 +37,7 @@ def evaluate_model(
         progress: Told what is done.
 
     Raises:
-        EnvironmentFault: No Java starts.
+        HostError: No Java starts.
         CheckpointError: The model cannot be loaded.
         DataError: The ground truth is missing or damaged.
     """

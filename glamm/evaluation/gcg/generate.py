@@ -54,7 +54,7 @@ def open_job(folder: Path, config: EvaluateConfig) -> Job:
 
     Raises:
         CheckpointError: A file is missing or damaged.
-        EnvironmentFault: Other weights than full are asked for, and torchao is not installed.
+        HostError: Other weights than full are asked for, and torchao is not installed.
     """
     # every image is asked about once: nothing is worth keeping
     options = EngineOptions(max_rows=config.batch_size, cache_bytes=0)

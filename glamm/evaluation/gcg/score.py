@@ -125,7 +125,7 @@ def evaluate_gcg(
         report: Told what is being done.
 
     Raises:
-        EnvironmentFault: Java fails.
+        HostError: Java fails.
         DataError: A phrase is not in the similarity table.
     """
     report("words of phrases")

@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from glamm.config.model import LanguageModelConfig
-from glamm.errors import CheckpointError, EnvironmentFault
+from glamm.errors import CheckpointError, HostError
 from glamm.models.language.causal import describe_language_model
 from glamm.text.tokenizer import (
     FAST_FILE,
@@ -44,7 +44,7 @@ def read_language_model(source: Path) -> PretrainedLanguageModel:
 
     Raises:
         CheckpointError: It is missing or damaged, of another family, or has no tokenizer.
-        EnvironmentFault: A GGUF file needs the package gguf.
+        HostError: A GGUF file needs the package gguf.
     """
     folder, options = (
         (source.parent, {"gguf_file": source.name}) if source.is_file() else (source, {})
@@ -54,7 +54,7 @@ def read_language_model(source: Path) -> PretrainedLanguageModel:
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **options)
     except ImportError as error:
-        raise EnvironmentFault(f"{source}: needs another package: pip install gguf") from error
+        raise HostError(f"{source}: needs another package: pip install gguf") from error
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"{source}: is no language model that can be read: {error}"

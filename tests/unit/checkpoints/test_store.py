@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from glamm.checkpoints import load_model, save_model
 from glamm.checkpoints.store import file_sha256
-from glamm.errors import CheckpointError, EnvironmentFault
+from glamm.errors import CheckpointError, HostError
 from tests.model_builders import build_batch, build_model
 
 
@@ -52,7 +52,7 @@ def test_a_model_that_cannot_be_written_leaves_the_old_one(folder: Path) -> None
 
     with (
         _largest_file(1_000_000),
-        pytest.raises(EnvironmentFault, match=r"model\.safetensors\.part: cannot be written"),
+        pytest.raises(HostError, match=r"model\.safetensors\.part: cannot be written"),
     ):
         save_model(build_model(seed=1), folder, tokenizer_model=b"new", lineage={})
 

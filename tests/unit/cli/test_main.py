@@ -3,7 +3,7 @@ import importlib
 
 import pytest
 
-from glamm.errors import DataError, InterruptedRun, RequestError
+from glamm.errors import DataError, RequestError, RunInterrupted
 
 root = importlib.import_module("glamm.cli.main")  # the package's `main` is the function
 
@@ -40,7 +40,7 @@ def test_message_with_brackets_is_shown_as_it_is(run_failing):
 def test_ctrl_c_ends_with_130(run_failing):
     code, shown = run_failing(KeyboardInterrupt())
 
-    assert code == InterruptedRun.exit_code == 130
+    assert code == RunInterrupted.exit_code == 130
     assert shown.startswith("interrupted: ")
     assert "Traceback" not in shown
 

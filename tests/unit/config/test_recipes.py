@@ -44,6 +44,8 @@ def test_recipe_has_the_rates_and_the_parts_of_the_release(path):
     optimizer = config.optimizer
     assert (optimizer.learning_rate, optimizer.warmup_steps) == (3e-4, 100)
     assert (optimizer.beta1, optimizer.beta2, optimizer.encoder_lr_scale) == (0.9, 0.95, 0)
-    images = config.loader.batch_size * config.devices * config.nodes * config.accumulate_grad_batches
+    images = (
+        config.loader.batch_size * config.devices * config.nodes * config.accumulate_grad_batches
+    )
     assert images == PICTURES_A_STEP
     assert sum(config.loader.mixture.weights().values()) == pytest.approx(1, abs=1e-3)

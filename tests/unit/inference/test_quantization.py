@@ -4,7 +4,7 @@ import sys
 import pytest
 import torch
 
-from glamm.errors import EnvironmentFault
+from glamm.errors import HostError
 from glamm.inference.quantization import quantize_language_model
 from tests.model_builders import build_model
 
@@ -43,5 +43,5 @@ def test_rounded_weights_are_near(kind, tolerance):
 def test_missing_torchao_is_told_with_the_way_out(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchao.quantization", None)  # as if it were not installed
 
-    with pytest.raises(EnvironmentFault, match=r"pip install 'glamm\[quantize\]'"):
+    with pytest.raises(HostError, match=r"pip install 'glamm\[quantize\]'"):
         quantize_language_model(build_model(), "int8")

@@ -7,7 +7,7 @@ import time
 import psutil
 import pytest
 
-from glamm.errors import EnvironmentFault, InterruptedRun
+from glamm.errors import HostError, RunInterrupted
 from glamm.training.rank_launcher import OtherProcesses, is_first_process
 
 WAIT = "import os; os.read(0, 1)"
@@ -84,15 +84,15 @@ def test_killed_process_is_named(run_as):
     run_as("import os; os.kill(os.getpid(), 9)")
 
     reason = "process 2 of 2 ended with SIGKILL"
-    with pytest.raises(EnvironmentFault, match=reason), OtherProcesses(2):
+    with pytest.raises(HostError, match=reason), OtherProcesses(2):
         raise RuntimeError("Connection closed by peer")
 
 
 def test_interrupted_run_lets_the_others_finish(run_as, tmp_path):
     run_as(f"import time; time.sleep(0.3); open({str(tmp_path / 'done')!r}, 'w')")
 
-    with pytest.raises(InterruptedRun), OtherProcesses(2):
-        raise InterruptedRun("SIGTERM")
+    with pytest.raises(RunInterrupted), OtherProcesses(2):
+        raise RunInterrupted("SIGTERM")
 
     assert (tmp_path / "done").exists()
 

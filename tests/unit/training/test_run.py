@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from glamm.errors import CheckpointError, DataError, EnvironmentFault
+from glamm.errors import CheckpointError, DataError, HostError
 from glamm.tracking.offline import read_run
 from glamm.training.initialization import make_start
 from glamm.training.metrics import read_metrics
@@ -26,7 +26,9 @@ def here(tmp_path, monkeypatch):
 @pytest.mark.timeout(180)
 def test_validation_looks_when_it_is_told_to_and_at_the_end(shards, micro, here):
     validation = {"interval": 2, "num_batches": 2, "num_images": 3}
-    config = train_config(init_from=str(micro), max_steps=5, accumulate_grad_batches=2, validation=validation)
+    config = train_config(
+        init_from=str(micro), max_steps=5, accumulate_grad_batches=2, validation=validation
+    )
 
     last = train(shards, here / "out", config)
 
@@ -88,7 +90,7 @@ def test_run_without_shards_is_refused_before_anything_is_written(micro, here):
 def test_place_that_cannot_be_is_told_before_the_first_step(shards, micro, here):
     (here / "file").touch()
 
-    with pytest.raises(EnvironmentFault, match="file/out: cannot be written"):
+    with pytest.raises(HostError, match="file/out: cannot be written"):
         train(shards, here / "file/out", train_config(init_from=str(micro)))
 
 

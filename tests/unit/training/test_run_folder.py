@@ -2,7 +2,7 @@ import errno
 
 import pytest
 
-from glamm.errors import BusyError, CheckpointError, EnvironmentFault
+from glamm.errors import BusyError, CheckpointError, HostError
 from glamm.training.run_folder import RunFolder, fingerprint
 from tests.training_builders import train_config
 
@@ -94,7 +94,7 @@ def test_full_disk_leaves_the_earlier_checkpoint_and_no_rest(tmp_path):
     folder = RunFolder(tmp_path)
     write(folder, 2)
 
-    with pytest.raises(EnvironmentFault, match="No space left on device"):
+    with pytest.raises(HostError, match="No space left on device"):
         fill_disk_while_writing(folder, 4)
 
     assert folder.last_good() == folder.checkpoint_path(2)

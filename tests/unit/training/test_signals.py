@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from glamm.errors import InterruptedRun
+from glamm.errors import RunInterrupted
 from glamm.training.signals import StopRequest
 
 
@@ -12,7 +12,7 @@ from glamm.training.signals import StopRequest
 )
 def test_signal_outside_the_steps_ends_the_run_at_once(number, code):
     reason = f"{number.name}: nothing new was saved"
-    with pytest.raises(InterruptedRun, match=reason) as caught, StopRequest():
+    with pytest.raises(RunInterrupted, match=reason) as caught, StopRequest():
         os.kill(os.getpid(), number)
 
     assert caught.value.exit_code == code
@@ -31,7 +31,7 @@ def test_second_signal_ends_at_once():
     stop = StopRequest()
     stop.is_stepping = True
 
-    with pytest.raises(InterruptedRun), stop:
+    with pytest.raises(RunInterrupted), stop:
         _ = [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)]
 
 
@@ -53,7 +53,7 @@ def test_interruption_that_native_code_turned_into_another_error_is_one():
         except KeyboardInterrupt:
             raise ValueError("could not determine the shape") from None
 
-    with pytest.raises(InterruptedRun, match="SIGTERM") as caught, StopRequest():
+    with pytest.raises(RunInterrupted, match="SIGTERM") as caught, StopRequest():
         read_natively()
 
     assert caught.value.exit_code == 143

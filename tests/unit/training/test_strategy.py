@@ -1,7 +1,7 @@
 import pytest
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
 
-from glamm.errors import ConfigError, EnvironmentFault
+from glamm.errors import ConfigError, HostError
 from glamm.training import strategy
 from glamm.training.strategy import make_strategy
 from tests.training_builders import train_config
@@ -30,14 +30,14 @@ def test_name_and_devices_choose_the_strategy(values, kind):
 def test_deepspeed_without_its_package_names_the_remedy(monkeypatch):
     monkeypatch.setattr(strategy, "find_spec", lambda _: None)
 
-    with pytest.raises(EnvironmentFault, match="pip install deepspeed"):
+    with pytest.raises(HostError, match="pip install deepspeed"):
         make_strategy(train_config(strategy="deepspeed_2"))
 
 
 def test_deepspeed_without_a_gpu_names_the_remedy(monkeypatch):
     monkeypatch.setattr(strategy, "find_spec", lambda name: name)
 
-    with pytest.raises(EnvironmentFault, match="needs a GPU; on CPUs take ddp"):
+    with pytest.raises(HostError, match="needs a GPU; on CPUs take ddp"):
         make_strategy(train_config(strategy="deepspeed_3"))
 
 

@@ -1,0 +1,78 @@
+"""Files that are written whole or not at all, their checksums, and JSON objects.
+
+A file that is being written lies beside its final path as `.NAME.part`; nothing reads such files, and the next
+writer of the same path overwrites what a killed one left.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+from glamm.errors import DataError
+
+
+@contextmanager
+def replacing(path: Path, *, tag: str = "") -> Iterator[Path]:
+    """Write a file that replaces `path` at the end of the block, or leaves it as it was if the block fails.
+
+    Args:
+        path: The file to replace; its folder exists.
+        tag: Distinguishes writers of the same path that run at the same time, such as a process id.
+
+    Yields:
+        Where to write.
+
+    Raises:
+        OSError: With `filename` set to `path`; the former file is still there.
+    """
+    part = path.with_name(f".{path.name}{tag}.part")
+    try:
+        yield part
+        part.replace(path)
+    except BaseException as error:
+        part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with replacing(path) as part:
+        part.write_bytes(content)
+
+
+def write_text(path: Path, content: str) -> None:
+    """Write UTF-8 text whole or not at all."""
+    write_bytes(path, content.encode())
+
+
+def write_json(path: Path, value: object, *, indent: int | None = 2) -> None:
+    """Write JSON with its non-ASCII text readable, and a line end, whole or not at all."""
+    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """The checksum of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """Read a file that holds one JSON object.
+
+    Raises:
+        DataError: It cannot be read, is not JSON, or holds something else; the message names the file.
+    """
+    try:
+        value = json.loads(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", file=path) from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"is not JSON: {error}", file=path) from error
+    if not isinstance(value, dict):
+        raise DataError("must be a JSON object", file=path)
+    return cast("dict[str, Any]", value)

@@ -1,0 +1,151 @@
+"""What is wrong with an input: one type for readers, preparation, inventory and evaluation.
+
+An `Issue` is a value that is collected and reported while the work goes on; an error of `glamm.errors` ends it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from glamm.errors import DataError
+
+_MAX_SHOWN = 400  # characters of a file's text in a report
+
+
+class Severity(StrEnum):
+    """How much is lost."""
+
+    FILE = "file"  # the file cannot be read: all its records are lost
+    RECORD = "record"  # the record is left out
+    PART = "part"  # a part of the record is left out, or was read under an assumption
+
+
+class IssueKind(StrEnum):
+    """What is wrong; the names are part of reports."""
+
+    # readers and preparation
+    UNREADABLE_FILE = "unreadable_file"
+    INVALID_RECORD = "invalid_record"
+    INVALID_PART = "invalid_part"
+    NOTHING_TO_TRAIN = "nothing_to_train"
+    # evaluation
+    MISSING_PREDICTION = "missing_prediction"  # counted as an empty answer
+    UNREADABLE_IMAGE = "unreadable_image"  # the model was not asked; counted as an empty answer
+    MISSING_CAPTION = "missing_caption"  # an image of the split without ground truth words
+    SIZE_MISMATCH = "size_mismatch"  # a mask of another size than its image: overlaps nothing
+    DAMAGED_MASK = "damaged_mask"  # runs that do not fill the size: the rest is background
+    NO_MASKS = "no_masks"  # not one predicted mask in the whole set
+    COUNT_MISMATCH = "count_mismatch"  # words and masks differ in number
+    UNNAMED_MASK = "unnamed_mask"  # a mask without words cost its image all hits, as in the release
+    LINE_SEPARATOR = "line_separator"  # replaced by a space in a caption
+    DUPLICATE_ID = "duplicate_id"  # two annotations of the ground truth with one id
+    MISSING_AREA = "missing_area"  # taken from the mask instead
+    IMAGE_ID = "image_id"  # a prediction file that names another image
+    LIMITED = "limited"  # a part of the split, as asked
+    SCORES = "scores"  # some images carry confidences and others none: not used
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """Where in an input something is.
+
+    Args:
+        file: The annotation or prediction file, relative to the data root; "" for a whole set.
+        record: Which record in it, as its layout names records.
+        field: Which field of the record.
+    """
+
+    file: str
+    record: str | None = None
+    field: str | None = None
+
+    def __post_init__(self) -> None:
+        """Text of a file may be long, break lines or be no text; a report shows it on one line."""
+        for name in ("file", "record", "field"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, one_line(str(value)))
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """One thing that is wrong with an input.
+
+    Args:
+        location: Where.
+        severity: How much is lost.
+        kind: What is wrong, for counting.
+        reason: What is wrong, for a person, on one line.
+    """
+
+    location: Location
+    severity: Severity
+    kind: IssueKind
+    reason: str
+
+    def __post_init__(self) -> None:
+        """Keep the reason on one line."""
+        object.__setattr__(self, "reason", one_line(self.reason))
+
+    def __str__(self) -> str:
+        """One line for the terminal."""
+        where = self.location
+        lost = "left out in part" if self.severity is Severity.PART else "left out"
+        error = DataError(self.reason, file=where.file, record=where.record, field=where.field)
+        return f"{error} ({lost})"
+
+
+class IssueLog:
+    """Collects the issues of one record of one file.
+
+    Args:
+        file: Relative to the data root.
+        record: Which record in it.
+    """
+
+    def __init__(self, file: str, record: str | None = None) -> None:
+        self.file, self.record = file, record
+        self.issues: list[Issue] = []
+
+    def __iter__(self) -> Iterator[Issue]:
+        """The issues in the order in which they were added."""
+        return iter(self.issues)
+
+    def add(
+        self,
+        reason: str,
+        field: str | None = None,
+        *,
+        severity: Severity = Severity.PART,
+        kind: IssueKind | None = None,
+    ) -> Issue:
+        """Add an issue of this record.
+
+        Args:
+            reason: What is wrong.
+            field: Which field of the record.
+            severity: How much is lost.
+            kind: What is wrong, for counting; follows from the severity unless given.
+        """
+        location = Location(self.file, self.record, field)
+        issue = Issue(location, severity, kind or KIND_OF_SEVERITY[severity], reason)
+        self.issues.append(issue)
+        return issue
+
+
+KIND_OF_SEVERITY = {
+    Severity.FILE: IssueKind.UNREADABLE_FILE,
+    Severity.RECORD: IssueKind.INVALID_RECORD,
+    Severity.PART: IssueKind.INVALID_PART,
+}
+"""The kind of an issue about which nothing more specific is known."""
+
+
+def one_line(text: str) -> str:
+    """Escape what cannot be printed, and cut the middle out of what is too long to be read."""
+    if len(text) > _MAX_SHOWN:
+        half = _MAX_SHOWN // 2
+        text = f"{text[:half]} ... {text[-half:]}"
+    return "".join(
+        part if part.isprintable() else part.encode("unicode_escape").decode() for part in text
+    )
