@@ -6,7 +6,7 @@ import time
 import psutil
 import pytest
 
-from tests.training_builders import GLAMM, make_shards, save_micro
+from tests.builders.training import GLAMM, make_shards, save_micro
 
 
 @pytest.fixture(scope="session")

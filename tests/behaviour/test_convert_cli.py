@@ -10,7 +10,7 @@ from glamm.checkpoints.store import save_model
 from glamm.config.model import ModelConfig
 from glamm.models.glamm import GLaMM
 from glamm.text.tokenizer import embedded_tokenizer
-from tests.training_builders import GLAMM, save_micro
+from tests.builders.training import GLAMM, save_micro
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(240)]
 

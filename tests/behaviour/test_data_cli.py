@@ -14,7 +14,7 @@ from glamm.cli import main
 from glamm.config.data import PrepareConfig
 from glamm.data.preparation.prepare import prepare
 from glamm.data.shards.reader import ShardReader
-from tests.data_builders import BAD_FORMATS, FORMATS, human_annotated_root
+from tests.builders.data import BAD_FORMATS, FORMATS, human_annotated_root
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 

@@ -9,7 +9,7 @@ import pytest
 
 from glamm.config.data import PrepareConfig
 from glamm.data.preparation.prepare import prepare
-from tests.data_builders import human_annotated_root
+from tests.builders.data import human_annotated_root
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 

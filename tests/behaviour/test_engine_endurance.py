@@ -9,7 +9,7 @@ import torch
 
 from glamm.inference.engine import Engine, EngineOptions, generate
 from glamm.inference.requests import GenerationOptions
-from tests.model_builders import build_model, build_request
+from tests.builders.models import build_model, build_request
 
 pytestmark = pytest.mark.slow
 

@@ -10,13 +10,13 @@ from PIL import Image
 
 from glamm.cli.ground import app
 from glamm.errors import RequestError
-from tests.serving.taught import QUESTION, WORDS, draw_image, teach
+from tests.builders.memorized import QUESTION, WORDS, draw_image, train_memorized_model
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("ground")
-    teach(folder / "model")
+    train_memorized_model(folder / "model")
     draw_image().save(folder / "image.png")
     return folder
 

@@ -12,7 +12,7 @@ import pytest
 
 from glamm.checkpoints.store import load_model
 from glamm.tracking.offline import read_run
-from tests.training_builders import GLAMM
+from tests.builders.training import GLAMM
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 

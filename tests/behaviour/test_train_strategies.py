@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from glamm.checkpoints.store import load_model
 from glamm.training.metrics import read_metrics
-from tests.training_builders import GLAMM
+from tests.builders.training import GLAMM
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
 

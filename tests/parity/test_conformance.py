@@ -10,7 +10,7 @@ from torch import nn
 from glamm.config.model import ModelConfig
 from glamm.evaluation.conformance import ConformanceSet, build_model, read_set, run_case
 from glamm.models.glamm import GLaMM
-from tests.model_builders import GOLDENS
+from tests.builders.models import GOLDENS
 
 SETS = ("dev", "full336")
 CASES = [

@@ -16,7 +16,7 @@ from glamm.evaluation.conformance.pixels import compute_pixels
 from glamm.evaluation.conformance.run import build_model
 from glamm.geometry.preprocess import longest_side_size
 from glamm.models.glamm import GLaMM
-from tests.model_builders import GOLDENS
+from tests.builders.models import GOLDENS
 
 DEV = GOLDENS / "conformance" / "dev"
 CASES = (

@@ -10,7 +10,7 @@ from glamm.models.glamm import GLaMM
 from glamm.structures.batch import Batch
 from glamm.structures.ids import IMAGE_PLACEHOLDER_ID
 from glamm.text.templates import RELEASE_GCG_QUESTION
-from tests.model_builders import BBOX, CONFIG, SEG, build_batch, build_model
+from tests.builders.models import BBOX, CONFIG, SEG, build_batch, build_model
 
 FIRST, SECOND = [0.1, 0.1, 0.5, 0.6], [0.3, 0.2, 1.0, 0.9]
 UNKNOWN = CONFIG.special_tokens.pad

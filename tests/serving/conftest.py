@@ -8,12 +8,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from glamm.serving.service import GLaMMService
-from tests.serving.taught import draw_image, teach
+from tests.builders.memorized import draw_image, train_memorized_model
 
 
 @pytest.fixture(scope="session")
 def taught_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return teach(tmp_path_factory.mktemp("models") / "taught")
+    return train_memorized_model(tmp_path_factory.mktemp("models") / "memorized")
 
 
 @pytest.fixture(scope="session")

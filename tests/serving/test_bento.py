@@ -14,7 +14,7 @@ from glamm.serving.bento_build import PackedBento, bentoml_environment, package
 from glamm.serving.bento_process import free_port, running_service
 from glamm.serving.smoke import smoke
 from glamm.serving.target import choose_target
-from tests.serving.taught import LINEAGE, QUESTION, WORDS, draw_image
+from tests.builders.memorized import LINEAGE, QUESTION, WORDS, draw_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(300)]
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from glamm.geometry.masks import decode, to_box
 from glamm.structures.sample import Mask
-from tests.serving.taught import LINEAGE, WORDS
+from tests.builders.memorized import LINEAGE, WORDS
 
 
 def png_header(width: int, height: int) -> bytes:

@@ -5,7 +5,7 @@ import torch
 from transformers import CLIPConfig, CLIPModel
 
 from glamm.models.glamm import GLaMM
-from tests.training_builders import micro_config
+from tests.builders.training import micro_config
 
 
 @pytest.fixture(scope="module")

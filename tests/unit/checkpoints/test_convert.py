@@ -18,8 +18,8 @@ from glamm.checkpoints.write_release import write_release
 from glamm.errors import CheckpointError
 from glamm.models.glamm import GLaMM
 from glamm.text.tokenizer import embedded_tokenizer
-from tests.checkpoint_builders import official, same, write_folder
-from tests.training_builders import micro_config, save_micro
+from tests.builders.checkpoints import official, same, write_folder
+from tests.builders.training import micro_config, save_micro
 
 
 @pytest.mark.parametrize("shards", [1, 3])

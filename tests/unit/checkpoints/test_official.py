@@ -15,7 +15,7 @@ from glamm.checkpoints.name_maps.official import (
 from glamm.config.model import ModelConfig
 from glamm.errors import CheckpointError
 from glamm.models.glamm import GLaMM
-from tests.model_builders import CONFIG, GOLDENS, build_model
+from tests.builders.models import CONFIG, GOLDENS, build_model
 
 RELEASE_VOCABULARY = 32007
 

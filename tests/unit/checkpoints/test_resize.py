@@ -3,7 +3,7 @@ import torch
 
 from glamm.checkpoints.resize import resized
 from glamm.models.glamm import GLaMM
-from tests.training_builders import micro_config
+from tests.builders.training import micro_config
 
 
 @pytest.fixture

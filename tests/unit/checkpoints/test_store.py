@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from glamm.checkpoints import load_model, save_model
 from glamm.checkpoints.store import file_sha256
 from glamm.errors import CheckpointError, HostError
-from tests.model_builders import build_batch, build_model
+from tests.builders.models import build_batch, build_model
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 from glamm.checkpoints.load_foreign import Sources, load_sources
 from glamm.checkpoints.weight_files import open_weights
 from glamm.errors import CheckpointError
-from tests.checkpoint_builders import official, write_folder
+from tests.builders.checkpoints import official, write_folder
 
 
 class Hostile:

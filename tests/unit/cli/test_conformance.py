@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 from glamm.cli.conformance import app
 from glamm.errors import CheckpointError, DataError
-from tests.model_builders import GOLDENS
+from tests.builders.models import GOLDENS
 
 SHARED = ("config.json", "weights.safetensors", "pixels.safetensors", "pixels.json")
 

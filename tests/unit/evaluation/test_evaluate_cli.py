@@ -21,7 +21,7 @@ from glamm.evaluation.gcg.ground_truth import read_truth
 from glamm.evaluation.java_runtime import find_java
 from glamm.geometry.masks import encode
 from glamm.inference.predictor import GroundedPredictor
-from tests.serving.taught import QUESTION, draw_image, teach
+from tests.builders.memorized import QUESTION, draw_image, train_memorized_model
 from tests.unit.evaluation.builders import block, write_answer, write_table, write_truth
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
@@ -204,7 +204,7 @@ def test_ctrl_c_ends_at_once_and_leaves_no_java_behind(
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_model_is_asked_judged_and_not_asked_again(glamm: Run, tmp_path: Path) -> None:
-    model = teach(tmp_path / "model")
+    model = train_memorized_model(tmp_path / "model")
     root = tmp_path / "root"
     images = root / "GranDf_HA_images" / "val_test"
     images.mkdir(parents=True)

@@ -10,7 +10,7 @@ from glamm.errors import DataError
 from glamm.evaluation.referring_model import evaluate_referring
 from glamm.models.glamm import GLaMM
 from glamm.synthetic.dataset import write_dataset
-from tests.training_builders import save_micro
+from tests.builders.training import save_micro
 
 
 @pytest.fixture(scope="module")

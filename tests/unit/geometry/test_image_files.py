@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from glamm.geometry.image_files import decode, read_header
-from tests.data_builders import jpeg
+from tests.builders.data import jpeg
 
 QUADRANTS = np.kron(
     np.array([[[255, 0, 0], [0, 255, 0]], [[0, 0, 255], [255, 255, 0]]], dtype=np.uint8),

@@ -12,7 +12,7 @@ from glamm.errors import BusyError, DataError, RequestError
 from glamm.inference.engine import Engine, EngineOptions, generate
 from glamm.inference.requests import GenerationOptions, NewMask, NewToken
 from glamm.structures.ids import IMAGE_PLACEHOLDER_ID
-from tests.model_builders import BBOX, CONFIG, SEG, build_model, build_request
+from tests.builders.models import BBOX, CONFIG, SEG, build_model, build_request
 
 BOX = [[0.1, 0.2, 0.7, 0.9]]
 ENDLESS = GenerationOptions(max_new_tokens=9, eos_token_id=-1)

@@ -6,7 +6,7 @@ from glamm.inference.engine import generate
 from glamm.inference.requests import Generation, GenerationRequest
 from glamm.inference.session import mask_score
 from glamm.models.glamm import GLaMM
-from tests.model_builders import (
+from tests.builders.models import (
     BBOX,
     CONFIG,
     IMAGE_SIZES,

@@ -12,12 +12,12 @@ from glamm.inference.engine import generate
 from glamm.inference.requests import GenerationRequest
 from glamm.inference.session import mask_score
 from glamm.text.conversation import PROMPT_STYLES, build_prompt
-from tests.serving.taught import QUESTION, WORDS, draw_image, teach
+from tests.builders.memorized import QUESTION, WORDS, draw_image, train_memorized_model
 
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory):
-    return teach(tmp_path_factory.mktemp("models") / "taught")
+    return train_memorized_model(tmp_path_factory.mktemp("models") / "memorized")
 
 
 @pytest.fixture(scope="session")

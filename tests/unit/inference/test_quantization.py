@@ -6,7 +6,7 @@ import torch
 
 from glamm.errors import HostError
 from glamm.inference.quantization import quantize_language_model
-from tests.model_builders import build_model
+from tests.builders.models import build_model
 
 
 def states(model):

@@ -9,12 +9,12 @@ from glamm import GroundedPredictor
 from glamm.errors import RequestError
 from glamm.inference.answer import Answer
 from glamm.inference.session import GroundedPhrase, TextDelta
-from tests.serving.taught import QUESTION, WORDS, draw_image, teach
+from tests.builders.memorized import QUESTION, WORDS, draw_image, train_memorized_model
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return teach(tmp_path_factory.mktemp("models") / "taught")
+    return train_memorized_model(tmp_path_factory.mktemp("models") / "memorized")
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import torch
 
-from tests.model_builders import CONFIG, build_model, random_images
+from tests.builders.models import CONFIG, build_model, random_images
 
 
 def test_tokens_are_the_last_level_row_by_row() -> None:

@@ -4,7 +4,7 @@ from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from glamm.config.model import GlobalEncoderConfig
 from glamm.models.glamm import GLaMM
-from tests.model_builders import BBOX, CONFIG, SEG, build_batch, build_model, random_images
+from tests.builders.models import BBOX, CONFIG, SEG, build_batch, build_model, random_images
 
 SIGLIP = CONFIG.global_encoder.model_copy(
     update={

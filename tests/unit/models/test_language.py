@@ -8,7 +8,7 @@ from glamm.config.model import LanguageModelConfig, ModelConfig, RopeScalingConf
 from glamm.errors import CheckpointError
 from glamm.inference.engine import generate
 from glamm.models.language.causal import build_language_model, describe_language_model
-from tests.model_builders import BBOX, CONFIG, SEG, build_batch, build_model, build_request
+from tests.builders.models import BBOX, CONFIG, SEG, build_batch, build_model, build_request
 
 SIZES = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_layers": 2}
 LANGUAGE_MODELS = {

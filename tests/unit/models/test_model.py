@@ -8,7 +8,7 @@ from glamm.config.model import ModelConfig
 from glamm.errors import DataError
 from glamm.models.glamm import GLaMM
 from glamm.models.language.lora import add_lora, merge_lora
-from tests.model_builders import (
+from tests.builders.models import (
     BBOX,
     CONFIG,
     GOLDENS,

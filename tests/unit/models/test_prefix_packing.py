@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glamm.models.glamm.prefix_packing import find_shared_starts
-from tests.model_builders import BBOX, SEG, build_batch, build_model
+from tests.builders.models import BBOX, SEG, build_batch, build_model
 
 OWN = 99
 

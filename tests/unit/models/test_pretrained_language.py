@@ -18,7 +18,7 @@ from glamm.models.language.causal import build_language_model
 from glamm.models.language.pretrained import PretrainedLanguageModel, read_language_model
 from glamm.text.conversation import PROMPT_STYLES, build_prompt
 from glamm.text.tokenizer import Tokenizer
-from tests.model_builders import CONFIG, build_request
+from tests.builders.models import CONFIG, build_request
 
 NUM_BYTES = 256
 CONTROL = ("<|begin_of_text|>", "<|eot_id|>")

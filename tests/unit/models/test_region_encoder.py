@@ -1,7 +1,7 @@
 import torch
 
 from glamm.config.model import ModelConfig
-from tests.model_builders import CONFIG, build_model, random_images
+from tests.builders.models import CONFIG, build_model, random_images
 
 
 def _levels() -> tuple[torch.Tensor, ...]:

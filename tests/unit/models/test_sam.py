@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from glamm.models.sam.mask_decoder import dense_positions, restore_mask_logits
-from tests.model_builders import build_model, random_images
+from tests.builders.models import build_model, random_images
 
 
 def test_padding_may_hold_anything() -> None:

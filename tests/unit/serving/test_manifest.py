@@ -6,7 +6,7 @@ from glamm.checkpoints import save_model
 from glamm.config.params import load_params
 from glamm.errors import CheckpointError, ConfigError, DataError
 from glamm.serving.manifest import compose_manifest, content_version
-from tests.model_builders import build_model
+from tests.builders.models import build_model
 
 
 @pytest.fixture(scope="module")

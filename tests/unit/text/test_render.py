@@ -13,7 +13,7 @@ from glamm.text.render import (
     expected_words,
     render_rounds,
 )
-from tests.data_builders import caption, grounded, referring, regions
+from tests.builders.data import caption, grounded, referring, regions
 
 SEEDS = st.integers(0, 2**32)
 

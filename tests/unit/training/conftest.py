@@ -1,6 +1,6 @@
 import pytest
 
-from tests.training_builders import make_shards, save_micro
+from tests.builders.training import make_shards, save_micro
 
 
 @pytest.fixture(scope="session")

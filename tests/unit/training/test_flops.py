@@ -5,8 +5,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from glamm.training.flops import forward_flops, load_of, peak_flops, training_flops
 from glamm.training.joint import JointModule
-from tests.model_builders import BBOX, CONFIG, SEG, build_batch, build_model
-from tests.training_builders import train_config
+from tests.builders.models import BBOX, CONFIG, SEG, build_batch, build_model
+from tests.builders.training import train_config
 
 ROWS = [[BBOX, 7, SEG, 5, SEG, 2], [BBOX, 7, 8, 9, SEG, 2], [8, 9, SEG, 2]]
 BOXES = {0: [[0.1, 0.1, 0.9, 0.9]], 1: [[0.1, 0.2, 0.5, 0.9]]}

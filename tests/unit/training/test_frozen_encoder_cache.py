@@ -8,8 +8,8 @@ from glamm.errors import ConfigError
 from glamm.models.glamm import GLaMM
 from glamm.training.frozen_encoder_cache import remember_frozen_encoders
 from glamm.training.joint import JointModule
-from tests.model_builders import CONFIG, SEG, build_batch
-from tests.training_builders import train_config
+from tests.builders.models import CONFIG, SEG, build_batch
+from tests.builders.training import train_config
 
 FROZEN = {"optimizer": {"encoder_lr_scale": 0}}
 

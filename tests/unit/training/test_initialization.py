@@ -4,7 +4,7 @@ import torch
 from glamm.checkpoints.store import load_model, read_config
 from glamm.errors import CheckpointError, ConfigError
 from glamm.training.initialization import GROUNDING_PARTS, make_start
-from tests.training_builders import save_micro, train_config
+from tests.builders.training import save_micro, train_config
 
 
 def test_start_from_a_folder_has_its_weights_and_name(micro):

@@ -8,8 +8,8 @@ from glamm.errors import CheckpointError, ConfigError
 from glamm.models.glamm import GLaMM
 from glamm.training.base_module import seed_pass
 from glamm.training.joint import JointModule
-from tests.model_builders import CONFIG, build_batch
-from tests.training_builders import train_config
+from tests.builders.models import CONFIG, build_batch
+from tests.builders.training import train_config
 
 LORA = {"rank": 2, "alpha": 4, "dropout": 0.5}
 

@@ -12,7 +12,7 @@ from glamm.training.global_encoder import GlobalEncoderModule, PatchBatches, rea
 from glamm.training.grounding import GroundingModule, PromptBatches
 from glamm.training.initialization import make_start
 from glamm.training.joint import JointModule, mask_overlaps
-from tests.training_builders import train_config
+from tests.builders.training import train_config
 
 STEPS = 30
 

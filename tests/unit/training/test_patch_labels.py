@@ -4,7 +4,7 @@ import pytest
 
 from glamm.structures.sample import ImageRef, Sample, Span, SpanKind, Task, Turn
 from glamm.training.patch_labels import count_vocabulary, object_words, patch_targets
-from tests.data_builders import obj, rectangle
+from tests.builders.data import obj, rectangle
 
 SIZE = (64, 64)
 

@@ -9,7 +9,7 @@ from glamm.tracking.offline import read_run
 from glamm.training.initialization import make_start
 from glamm.training.metrics import read_metrics
 from glamm.training.run import train
-from tests.training_builders import save_micro, train_config
+from tests.builders.training import save_micro, train_config
 
 pytestmark = pytest.mark.slow
 

@@ -4,7 +4,7 @@ import pytest
 
 from glamm.errors import BusyError, CheckpointError, HostError
 from glamm.training.run_folder import RunFolder, fingerprint
-from tests.training_builders import train_config
+from tests.builders.training import train_config
 
 
 def name_of(config=None, *, data="a", start="nothing"):

@@ -10,7 +10,7 @@ from torch.distributed.tensor import DTensor
 from torch.multiprocessing.spawn import spawn
 
 from glamm.training.strategy import is_sharded, join_unused_parts, shard
-from tests.model_builders import BBOX, SEG, build_batch, build_model
+from tests.builders.models import BBOX, SEG, build_batch, build_model
 
 BOTH = {"rows": [[BBOX, 7, SEG, 2]], "num_masks": [1], "boxes": {0: [[0.1, 0.1, 0.9, 0.9]]}}
 BOXES = {"rows": [[BBOX, 7, 2]], "boxes": {0: [[0.2, 0.1, 0.9, 0.9]]}}

@@ -4,7 +4,7 @@ from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy, Sin
 from glamm.errors import ConfigError, HostError
 from glamm.training import strategy
 from glamm.training.strategy import make_strategy
-from tests.training_builders import train_config
+from tests.builders.training import train_config
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ from glamm.data.inspection.html_viewer import render, write_view
 from glamm.data.shards.reader import ShardWriter
 from glamm.errors import DataError
 from glamm.structures.sample import Turn
-from tests.data_builders import SIZE, grounded, jpeg, row
+from tests.builders.data import SIZE, grounded, jpeg, row
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from glamm.data.inspection.inventory import LICENCES, PUBLISHED, Published, compare, examine
 from glamm.data.readers.registry import SOURCES
 from glamm.errors import DataError
-from tests.data_builders import BAD_FORMATS, FORMATS, human_annotated_root
+from tests.builders.data import BAD_FORMATS, FORMATS, human_annotated_root
 
 
 def test_every_layout_is_found_with_its_records():

@@ -11,7 +11,7 @@ from glamm.data.shards.reader import ShardReader
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.structures.sample import Mask
-from tests.data_builders import grounded, human_annotated_root, jpeg, referring
+from tests.builders.data import grounded, human_annotated_root, jpeg, referring
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from glamm.data.inspection.statistics import (
 )
 from glamm.data.shards.reader import ShardWriter
 from glamm.errors import DataError
-from tests.data_builders import grounded, jpeg, obj, row
+from tests.builders.data import grounded, jpeg, obj, row
 
 
 def test_everything_is_counted_once():

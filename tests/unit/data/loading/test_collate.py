@@ -17,7 +17,7 @@ from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
 from glamm.structures.sample import Turn, objects_by_id
 from glamm.text.render import render_rounds
 from glamm.text.tokenizer import embedded_tokenizer
-from tests.data_builders import OBJECTS, SIZE, caption, grounded, referring, regions
+from tests.builders.data import OBJECTS, SIZE, caption, grounded, referring, regions
 
 TOKENIZER = embedded_tokenizer()
 CONFIG = ModelConfig.tiny(vocab_size=len(TOKENIZER))

@@ -14,7 +14,7 @@ from glamm.data.shards.reader import ShardReader, ShardWriter
 from glamm.data.task_groups import GROUP_OF_TASK
 from glamm.structures.sample import Task
 from glamm.text.tokenizer import embedded_tokenizer
-from tests.data_builders import OBJECTS, SIZE, row
+from tests.builders.data import OBJECTS, SIZE, row
 
 TOKENIZER = embedded_tokenizer()
 CONFIG = ModelConfig.tiny(vocab_size=len(TOKENIZER))

@@ -5,7 +5,7 @@ import pytest
 from glamm.data.preparation.check import Checked, check
 from glamm.data.record import Record
 from glamm.structures.sample import Target
-from tests.data_builders import grounded, jpeg, referring
+from tests.builders.data import grounded, jpeg, referring
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from glamm.data.preparation.normalize import settle
 from glamm.data.preparation.validate import find_faults
 from glamm.structures.sample import Span, SpanKind, Turn
-from tests.data_builders import OBJECTS, grounded
+from tests.builders.data import OBJECTS, grounded
 
 
 def with_answer(text, *places):

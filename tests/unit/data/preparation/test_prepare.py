@@ -10,7 +10,7 @@ from glamm.data.preparation import prepare as module
 from glamm.data.preparation.prepare import prepare
 from glamm.data.shards.reader import ShardReader
 from glamm.errors import DataError
-from tests.data_builders import FORMATS, human_annotated_root, jpeg
+from tests.builders.data import FORMATS, human_annotated_root, jpeg
 
 EVERYTHING = PrepareConfig()
 

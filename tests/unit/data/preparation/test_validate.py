@@ -5,7 +5,7 @@ import pytest
 
 from glamm.data.preparation.validate import find_faults
 from glamm.structures.sample import Mask, Obj, Span, SpanKind, Target, Task, Turn
-from tests.data_builders import OBJECTS, caption, grounded, obj, rectangle, referring, regions
+from tests.builders.data import OBJECTS, caption, grounded, obj, rectangle, referring, regions
 
 
 @pytest.mark.parametrize("make", [grounded, referring, regions, caption])

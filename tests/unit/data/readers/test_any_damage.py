@@ -16,8 +16,8 @@ from glamm.data.preparation.read_checked import read_splits
 from glamm.data.preparation.validate import find_faults
 from glamm.data.readers.registry import SOURCES
 from glamm.data.record import Rejection
-from tests.data_builders import FORMATS
-from tests.own_data import OWN
+from tests.builders.data import FORMATS
+from tests.builders.own_data import OWN
 
 NAMES = sorted({path.name for path in FORMATS.iterdir()} | OWN.keys())
 JUNK = st.sampled_from([

@@ -7,7 +7,7 @@ from glamm.data.preparation.check import Checked
 from glamm.data.preparation.read_checked import read_checked
 from glamm.data.readers.registry import SOURCES
 from glamm.data.record import Rejection
-from tests.data_builders import human_annotated_root, jpeg, rectangle
+from tests.builders.data import human_annotated_root, jpeg, rectangle
 
 
 def read(root):

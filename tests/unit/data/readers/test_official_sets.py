@@ -12,7 +12,7 @@ from glamm.data.readers.registry import SOURCES, find_sources
 from glamm.data.record import Rejection
 from glamm.errors import DataError
 from glamm.geometry.image_files import decode
-from tests.data_builders import BAD_FORMATS, FORMATS
+from tests.builders.data import BAD_FORMATS, FORMATS
 
 OFFICIAL = sorted(path.name for path in FORMATS.iterdir())
 

@@ -11,8 +11,8 @@ from glamm.data.record import Rejection
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.structures.sample import Task
-from tests.data_builders import jpeg
-from tests.own_data import OWN, cvat_root, jsonl_lines, jsonl_root, labelme_root
+from tests.builders.data import jpeg
+from tests.builders.own_data import OWN, cvat_root, jsonl_lines, jsonl_root, labelme_root
 
 
 def read(name, root, split=None):

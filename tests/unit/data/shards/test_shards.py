@@ -12,7 +12,7 @@ from glamm.data.shards.codec import pack, unpack
 from glamm.data.shards.reader import ShardReader, ShardWriter
 from glamm.errors import DataError
 from glamm.text.render import expected_words
-from tests.data_builders import grounded, row
+from tests.builders.data import grounded, row
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from glamm.structures.sample import (
     Turn,
 )
 
-FORMATS = Path(__file__).parent / "goldens/data/formats"
-BAD_FORMATS = Path(__file__).parent / "goldens/data/formats_bad"
+FORMATS = Path(__file__).parents[1] / "goldens/data/formats"
+BAD_FORMATS = Path(__file__).parents[1] / "goldens/data/formats_bad"
 SIZE = (24, 32)
 
 

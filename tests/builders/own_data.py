@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.data_builders import SIZE, jpeg
+from tests.builders.data import SIZE, jpeg
 
 SQUARE = [2, 2, 12, 2, 12, 12, 2, 12]
 TRIANGLE = [20, 2, 30, 2, 30, 18]

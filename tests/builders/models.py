@@ -13,7 +13,7 @@ from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
 VOCAB_SIZE = 64
 CONFIG = ModelConfig.tiny(vocab_size=VOCAB_SIZE)
 SEG, BBOX = CONFIG.special_tokens.seg, CONFIG.special_tokens.bbox
-GOLDENS = Path(__file__).parent / "goldens"
+GOLDENS = Path(__file__).parents[1] / "goldens"
 
 IMAGE_SIZES = ((60, 80), (50, 30))
 RESIZED_SIZES = ((96, 128), (128, 77))

@@ -32,7 +32,7 @@ def draw_image() -> Image.Image:
     return image
 
 
-def teach(folder: Path) -> Path:
+def train_memorized_model(folder: Path) -> Path:
     """Train until the image is known by heart, and write a model folder."""
     torch.manual_seed(0)
     tokenizer = embedded_tokenizer()
@@ -73,5 +73,5 @@ def _batch(config: ModelConfig) -> Batch:
         masks=(torch.from_numpy(masks),),
         resized_sizes=(resized,),
         original_sizes=((240, 320),),
-        sample_ids=("taught",),
+        sample_ids=("memorized",),
     )
