@@ -21,7 +21,7 @@ def mapping(value: object, field: str) -> Json:
         DataError: Something else.
     """
     if not isinstance(value, dict):
-        raise DataError(f"must be an object, is {_kind(value)}", field=field)
+        raise DataError(f"must be an object, is {kind_of(value)}", field=field)
     return cast("Json", value)
 
 
@@ -35,7 +35,7 @@ def items(record: Json, field: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise DataError(f"must be a list, is {_kind(value)}", field=field)
+        raise DataError(f"must be a list, is {kind_of(value)}", field=field)
     return cast("list[Any]", value)
 
 
@@ -48,13 +48,13 @@ def text(record: Json, field: str) -> str:
     value = record.get(field)
     if not isinstance(value, str):
         raise DataError(
-            "is missing" if value is None else f"must be text, is {_kind(value)}", field=field
+            "is missing" if value is None else f"must be text, is {kind_of(value)}", field=field
         )
     try:
         value.encode()
     except UnicodeEncodeError as error:
         raise DataError(
-            f"holds what is no Unicode text ({value[error.start]!a} at character {error.start})",
+            f"is not valid Unicode text ({value[error.start]!a} at character {error.start})",
             field=field,
         ) from error
     return value
@@ -68,7 +68,7 @@ def integer(value: object, field: str) -> int:
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise DataError(
-            "is missing" if value is None else f"must be a whole number, is {_kind(value)}",
+            "is missing" if value is None else f"must be a whole number, is {kind_of(value)}",
             field=field,
         )
     if not -_MAX_INTEGER < value < _MAX_INTEGER:
@@ -167,7 +167,7 @@ def number(value: object, field: str) -> float:
         DataError: Something else.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise DataError(f"must hold numbers, holds {_kind(value)}", field=field)
+        raise DataError(f"must hold numbers, holds {kind_of(value)}", field=field)
     try:
         found = float(value)
     except OverflowError:
@@ -177,7 +177,8 @@ def number(value: object, field: str) -> float:
     return found
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """What a JSON value is, for messages."""
     return {dict: "an object", list: "a list", str: "text", bool: "a truth value"}.get(
         type(value), type(value).__name__
     )

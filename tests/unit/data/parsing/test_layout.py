@@ -1,0 +1,120 @@
+from enum import StrEnum
+from typing import Annotated
+
+import pytest
+from pydantic import Strict
+
+from glamm.data.parsing.layout import (
+    CocoBox,
+    CornerBox,
+    Id,
+    Integer,
+    Items,
+    Layout,
+    Number,
+    Rle,
+    Text,
+    field_path,
+    parse,
+)
+from glamm.errors import DataError
+from tests.builders.data import rectangle
+
+
+class Color(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Part(Layout):
+    bbox: CornerBox
+
+
+class Thing(Layout):
+    name: Text
+    number: Integer = 0
+    score: Number | None = None
+    key: Id = 0
+    color: Annotated[Color, Strict(strict=False)] = Color.RED
+    coco_box: CocoBox | None = None
+    mask: Rle | None = None
+    parts: Items[Part] = ()
+    owner: Part | None = None
+
+
+def test_parse_reads_declared_fields_and_ignores_others():
+    mask = rectangle(2, 3, 10, 12)
+    value = {
+        "name": "cup",
+        "number": 3,
+        "score": 1,
+        "key": "a",
+        "color": "blue",
+        "coco_box": [1, 2, 3, 4],
+        "mask": {"size": list(mask.size), "counts": mask.counts.decode()},
+        "parts": [{"bbox": [0, 0, 1, 1]}],
+        "unknown": object(),
+    }
+
+    thing = parse(Thing, value)
+
+    assert (thing.name, thing.number, thing.score, thing.key) == ("cup", 3, 1.0, "a")
+    assert thing.color is Color.BLUE
+    assert thing.coco_box == (1, 2, 4, 6)
+    assert thing.mask == mask
+    assert thing.parts == (Part(bbox=[0, 0, 1, 1]),)
+
+
+def test_null_counts_as_a_missing_field():
+    assert parse(Thing, {"name": "cup", "number": None, "parts": None}) == Thing(name="cup")
+    with pytest.raises(DataError, match=r"^field name: is missing$"):
+        parse(Thing, {"name": None})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": 1}, "field name: must be text, is int"),
+        ({"name": "caf\udce9"}, r"field name: is not valid Unicode text \('\\udce9' at character 3\)"),
+        ({"number": True}, "field number: must be a whole number, is a truth value"),
+        ({"number": 1.0}, "field number: must be a whole number, is float"),
+        ({"number": 1 << 64}, "field number: is too large a number"),
+        ({"score": "1"}, "field score: must hold numbers, holds text"),
+        ({"score": float("nan")}, "field score: holds a number that is not finite"),
+        ({"score": 10**400}, "field score: holds a number that is not finite"),
+        ({"key": 1.5}, "field key: must be a whole number, is float"),
+        ({"color": "green"}, "field color: must be 'red' or 'blue'"),
+        ({"coco_box": [1, 2, 3]}, "field coco_box: must be four numbers left, top, width, height"),
+        ({"mask": {"size": [2, 2]}}, "field mask: needs counts"),
+        ({"parts": {}}, "field parts: must be a list, is an object"),
+        ({"parts": [{"bbox": [0, 0, 1, 1]}, 3]}, r"field parts\[1\]: must be an object, is int"),
+        ({"parts": [{}]}, r"field parts\[0\]\.bbox: is missing"),
+        ({"owner": {"bbox": [2, 0, 1, 1]}}, r"field owner\.bbox: has no area"),
+    ],
+    ids=[
+        "text", "unicode", "truth value", "float", "large", "number", "nan", "huge", "id", "choice",
+        "coco box", "mask", "list", "object in a list", "missing in a list", "nested",
+    ],
+)  # fmt: skip
+def test_first_violation_is_named_with_its_path(change, message):
+    with pytest.raises(DataError, match=f"^{message}"):
+        parse(Thing, {"name": "cup"} | change)
+
+
+def test_path_of_a_part_begins_with_the_path_of_its_record():
+    with pytest.raises(DataError, match=r"^field objects\[3\]\.bbox: is missing$"):
+        parse(Part, {}, "objects[3]")
+
+
+def test_record_that_is_no_object_has_no_field():
+    with pytest.raises(DataError, match=r"^must be an object, is a list$"):
+        parse(Part, [])
+
+
+@pytest.mark.parametrize(
+    ("parts", "path"),
+    [((), ""), (("a", 1, "b"), "a[1].b"), (("", "a"), "a"), (("a", None), "a")],
+    ids=["nothing", "nested", "no prefix", "no suffix"],
+)
+def test_field_path_joins_names_and_indices(parts, path):
+    assert field_path(*parts) == path
