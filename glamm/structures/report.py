@@ -1,0 +1,177 @@
+"""The reports of `glamm evaluate`: report.json and referring.json.
+
+All metrics are fractions. `compat` repeats the evaluation of the official release, `fixed` repairs its faults.
+"""
+
+from typing import ClassVar, TypeAlias
+
+from pydantic import Field
+
+from glamm.structures.issue import IssueKind
+from glamm.structures.versioned_file import FileSection, VersionedFile
+
+PAPER_METRICS = ("METEOR", "CIDEr", "AP50", "mIoU", "Recall")
+"""The metrics of grounded conversation generation, in the order of the paper's table."""
+
+REPORT_FILE = "report.json"
+REFERRING_FILE = "referring.json"
+
+ImageId: TypeAlias = str | int
+
+
+class GcgCounts(FileSection):
+    """How much was compared, over all images."""
+
+    images: int
+    annotated_masks: int
+    annotated_labels: int
+    predicted_masks: int
+    predicted_phrases: int
+
+
+class SkippedImage(FileSection):
+    """An image whose labels the release's recall counts as missed because its script raises an exception.
+
+    Args:
+        exception: Class of the exception in the release.
+        text: Which mask has no label or phrase.
+    """
+
+    image_id: ImageId
+    exception: str
+    text: str
+
+
+class GcgDetail(FileSection):
+    """Scores of the single images.
+
+    Args:
+        mious: mIoU by image; None where no mask is annotated and the value is undefined.
+        matches: (annotated, predicted) indices of the masks that recall counts as found, by image.
+        skipped: Images that recall does not match; `compat` only.
+        captions: Caption metrics by image id, of images with a reference.
+    """
+
+    mious: tuple[tuple[ImageId, float | None], ...] = Field(alias="per_image_miou")
+    matches: tuple[tuple[ImageId, tuple[tuple[int, int], ...]], ...] = Field(
+        alias="per_image_matches_gt_pred"
+    )
+    skipped: tuple[SkippedImage, ...] = Field(alias="recall_swallowed_errors")
+    captions: dict[str, dict[str, float]] = Field(alias="per_image_captions")
+
+
+class GcgScores(FileSection):
+    """The metrics of one mode.
+
+    Args:
+        miou: Mean over images.
+        recall: `true_positives` divided by `actual_positives`.
+        true_positives: Labels that were found.
+        actual_positives: Labels of all images.
+        captions: Caption metrics of the whole set, by name.
+        coco_stats: COCO's twelve numbers; -1 where nothing of that size is annotated.
+        f1: Of masks at an IoU of 0.5; only in `fixed`, like the three that follow.
+        has_confidences: Whether average precision used confidences of the model.
+        detail: Scores of the single images; not in a report of a model.
+    """
+
+    ap: float = Field(alias="AP")
+    ap50: float = Field(alias="AP50")
+    miou: float = Field(alias="mIoU")
+    recall: float = Field(alias="Recall")
+    true_positives: int
+    actual_positives: int
+    captions: dict[str, float]
+    coco_stats: dict[str, float]
+    f1: float | None = Field(default=None, alias="F1", exclude_if=lambda value: value is None)
+    f1_precision: float | None = Field(
+        default=None, alias="F1_precision", exclude_if=lambda value: value is None
+    )
+    f1_recall: float | None = Field(
+        default=None, alias="F1_recall", exclude_if=lambda value: value is None
+    )
+    has_confidences: bool | None = Field(default=None, exclude_if=lambda value: value is None)
+    detail: GcgDetail | None = Field(default=None, exclude_if=lambda value: value is None)
+
+    @property
+    def paper_metrics(self) -> dict[str, float]:
+        """The metrics of the paper's table by name; a caption metric that was not computed is 0."""
+        others = {"AP50": self.ap50, "mIoU": self.miou, "Recall": self.recall}
+        return {name: others.get(name, self.captions.get(name, 0.0)) for name in PAPER_METRICS}
+
+
+class ReportedIssue(FileSection):
+    """Something that was wrong with the inputs.
+
+    Args:
+        kind: For counting.
+        record: Image id, or "*" for the whole set.
+        message: What is wrong and how it was counted.
+    """
+
+    kind: IssueKind
+    record: str
+    message: str
+
+
+class GcgReport(VersionedFile):
+    """report.json: an evaluation of grounded conversation generation.
+
+    Args:
+        split: val or test.
+        model: Fingerprint of the model and of the question; None for predictions from elsewhere.
+        similarity: Name of the encoder that compared phrases; only reports of the same one can be compared.
+        issue_counts: How often each kind of issue occurs.
+        issues: In the order in which they were found: ground truth, model, predictions, scores.
+    """
+
+    remedy: ClassVar[str] = "run glamm evaluate gcg again"
+
+    split: str
+    model: str | None
+    similarity: str
+    counts: GcgCounts
+    compat: GcgScores
+    fixed: GcgScores
+    issue_counts: dict[str, int] = Field(alias="finding_counts")
+    issues: tuple[ReportedIssue, ...] = Field(alias="findings")
+
+    @property
+    def modes(self) -> dict[str, GcgScores]:
+        """The scores of both modes by name."""
+        return {"compat": self.compat, "fixed": self.fixed}
+
+
+class ReferringScores(FileSection):
+    """The metrics of referring segmentation, 0 to 1.
+
+    Args:
+        giou: Mean over masks of the intersection over union.
+        ciou: Sum of the intersections divided by the sum of the unions.
+    """
+
+    giou: float
+    ciou: float
+
+
+class ReferringReport(VersionedFile):
+    """referring.json: an evaluation of referring segmentation.
+
+    Args:
+        compat: Up to three expressions of an image, drawn at random, in one conversation; summed as in the release.
+        fixed: Every expression of every image, each in its own conversation.
+        num_images: Images with expressions.
+        num_expressions: Expressions that `fixed` counts.
+    """
+
+    remedy: ClassVar[str] = "run glamm evaluate referring again"
+
+    compat: ReferringScores
+    fixed: ReferringScores
+    num_images: int
+    num_expressions: int
+
+    @property
+    def modes(self) -> dict[str, ReferringScores]:
+        """The scores of both modes by name."""
+        return {"compat": self.compat, "fixed": self.fixed}

@@ -1,0 +1,81 @@
+"""JSON files that one program writes and another one reads: typed, with a schema version."""
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from glamm.errors import DataError
+from glamm.files import read_json_object, write_text
+
+FileT = TypeVar("FileT", bound="VersionedFile")  # not Self: beartype checks methods one by one
+
+
+class FileSection(BaseModel):
+    """An object in a JSON file; unknown and missing keys are errors.
+
+    A field whose key in the file is not a Python name of ours has that key as its alias.
+    """
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        serialize_by_alias=True,
+        validate_by_alias=True,
+        validate_by_name=True,
+    )
+
+
+class VersionedFile(FileSection):
+    """A JSON file whose keys are the fields of a subclass.
+
+    Args:
+        schema_version: Raised when a key changes its meaning. A file without one has version 1.
+    """
+
+    current_version: ClassVar[int] = 1
+    remedy: ClassVar[str] = "write it again"
+    """What a person can do about a file that cannot be read."""
+
+    schema_version: int = 1
+
+    @classmethod
+    def load(cls: type[FileT], path: Path) -> FileT:
+        """Read a file.
+
+        Raises:
+            DataError: It is missing, is not JSON, has another schema version, or a key is missing, unknown or of a
+                wrong type.
+        """
+        content = read_json_object(path)
+        version = content.get("schema_version", 1)
+        if version != cls.current_version:
+            raise DataError(
+                f"is {version}, and this glamm reads {cls.current_version}: {cls.remedy}",
+                file=path,
+                field="schema_version",
+            )
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            field = ".".join(str(key) for key in fault["loc"])
+            raise DataError(f"{fault['msg']}: {cls.remedy}", file=path, field=field) from error
+
+    def save(self, path: Path) -> None:
+        """Write the file whole or not at all; its folder is made if it is missing.
+
+        Raises:
+            DataError: A number is infinite or not a number, which JSON cannot hold.
+        """
+        try:
+            text = json.dumps(self.as_json(), ensure_ascii=False, indent=1, allow_nan=False)
+        except ValueError as error:
+            raise DataError(f"holds a number that is not finite ({error})", file=path) from error
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text + "\n")
+
+    def as_json(self) -> dict[str, Any]:
+        """The keys and values of the file."""
+        return self.model_dump(mode="json")
