@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from glamm import __version__
 from glamm.config.base import Config
-from glamm.errors import CheckpointError, DataError
+from glamm.errors import CheckpointError
+from glamm.structures.report import REPORT_FILE, GcgReport
 
 MANIFEST_FILE = "manifest.json"
-REPORT_FILE = "report.json"
 
 _VERSION_LENGTH = 16
 
@@ -37,7 +37,7 @@ class Manifest(Config):
         weights_sha256: Of model.safetensors.
         config: The model's sizes and switches.
         lineage: What training wrote down: checksums of the data, revision, parameters, W&B run, metrics.
-        reports: Evaluations of this model by name, as their report.json has them.
+        reports: Evaluations of this model, by the name of their folder.
         git: The code that was packed; None outside a repository.
         glamm_version: Of this library.
     """
@@ -47,7 +47,7 @@ class Manifest(Config):
     weights_sha256: str
     config: dict[str, Any]
     lineage: dict[str, Any]
-    reports: dict[str, dict[str, Any]]
+    reports: dict[str, GcgReport]
     git: GitState | None
     glamm_version: str = __version__
 
@@ -65,7 +65,7 @@ def compose_manifest(
 
     Raises:
         CheckpointError: The model folder is damaged.
-        DataError: A report is no JSON.
+        DataError: A report cannot be read.
     """
     from glamm.checkpoints.store import (  # noqa: PLC0415 - loads transformers, which `bentoml build` need not wait for
         LINEAGE_FILE,
@@ -102,14 +102,10 @@ def _read_lineage(path: Path) -> dict[str, Any]:
         ) from error
 
 
-def _read_reports(folder: Path) -> dict[str, dict[str, Any]]:
-    reports: dict[str, dict[str, Any]] = {}
-    for path in sorted(folder.glob(f"*/{REPORT_FILE}")):
-        try:
-            reports[path.parent.name] = _read_object(path)
-        except (OSError, ValueError) as error:
-            raise DataError(f"is no report ({error}): evaluate again", file=path) from error
-    return reports
+def _read_reports(folder: Path) -> dict[str, GcgReport]:
+    return {
+        path.parent.name: GcgReport.load(path) for path in sorted(folder.glob(f"*/{REPORT_FILE}"))
+    }
 
 
 def _read_object(path: Path) -> dict[str, Any]:

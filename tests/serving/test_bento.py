@@ -15,18 +15,17 @@ from glamm.serving.bento_process import free_port, running_service
 from glamm.serving.smoke import smoke
 from glamm.serving.target import choose_target
 from tests.builders.memorized import LINEAGE, QUESTION, WORDS, draw_image
+from tests.builders.reports import gcg_report
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(300)]
 
-REPORT = {"compat": {"mIoU": 0.5}, "fixed": {"mIoU": 0.4}}
+REPORT = gcg_report()
 
 
 @pytest.fixture(scope="module")
 def packed(taught_model: Path, tmp_path_factory: pytest.TempPathFactory) -> PackedBento:
     folder = tmp_path_factory.mktemp("package")
-    report = folder / "reports" / "val" / "report.json"
-    report.parent.mkdir(parents=True)
-    report.write_text(json.dumps(REPORT))
+    REPORT.save(folder / "reports" / "val" / "report.json")
     out = folder / "build" / "glamm.bento"
     config = PackageConfig(labels={"team": "tests"})
     return package(taught_model, out, config, reports=folder / "reports", home=folder / "home")
@@ -49,7 +48,7 @@ def test_bento_carries_model_past_and_nothing_of_training(packed):
         name for name in names if name.startswith(tuple(f"src/glamm/{part}" for part in forbidden))
     ]
     assert manifest["lineage"] == LINEAGE
-    assert manifest["reports"] == {"val": REPORT}
+    assert manifest["reports"] == {"val": REPORT.as_json()}
     assert packed.tag == f"glamm-service:{manifest['version']}"
 
 

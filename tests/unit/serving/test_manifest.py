@@ -7,6 +7,7 @@ from glamm.config.params import load_params
 from glamm.errors import CheckpointError, ConfigError, DataError
 from glamm.serving.manifest import compose_manifest, content_version
 from tests.builders.models import build_model
+from tests.builders.reports import gcg_report
 
 
 @pytest.fixture(scope="module")
@@ -22,13 +23,13 @@ def test_manifest_gathers_lineage_reports_and_revision(model, tmp_path):
         ["-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "x"],
     ):
         subprocess.run(["git", "-C", str(tmp_path), *command], check=True)
-    (tmp_path / "reports" / "val").mkdir(parents=True)
-    (tmp_path / "reports" / "val" / "report.json").write_text('{"mIoU": 0.5}')
+    report = gcg_report()
+    report.save(tmp_path / "reports" / "val" / "report.json")
 
     manifest = compose_manifest(model, reports=tmp_path / "reports", source=tmp_path, version="v")
 
     assert manifest.lineage == {"wandb": {"run": "abc"}}
-    assert manifest.reports == {"val": {"mIoU": 0.5}}
+    assert manifest.reports == {"val": report}
     assert manifest.git.is_clean
     assert len(manifest.git.revision) == 40
     assert manifest.version == "v"
@@ -42,12 +43,12 @@ def test_manifest_outside_a_repository_has_no_revision(model, tmp_path):
     assert manifest.version.startswith("unpacked-")
 
 
-@pytest.mark.parametrize("text", ["{", "[]"], ids=["broken", "list"])
-def test_report_that_is_no_object_is_named(model, tmp_path, text):
+@pytest.mark.parametrize("text", ["{", "[]", "{}"], ids=["broken", "list", "empty"])
+def test_report_that_cannot_be_read_is_named(model, tmp_path, text):
     (tmp_path / "val").mkdir()
     (tmp_path / "val" / "report.json").write_text(text)
 
-    with pytest.raises(DataError, match=r"val/report\.json: is no report"):
+    with pytest.raises(DataError, match=r"val/report\.json[:,] "):
         compose_manifest(model, reports=tmp_path, source=tmp_path)
 
 
