@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.dataset_paths import confined, relative
+from glamm.data.parsing.dataset_paths import ensure_inside, relative
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.record import Record, Rejection
 from glamm.errors import DataError
@@ -40,7 +40,7 @@ def read_coco(root: Path, path: Path) -> CocoFile:
     Raises:
         DataError: It is no JSON object with lists.
     """
-    file = relative(root, confined(root, path))
+    file = relative(root, ensure_inside(root, path))
     try:
         content = json_fields.mapping(read_json(path), "the file")
         findings: list[Rejection] = []

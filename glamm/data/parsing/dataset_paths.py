@@ -21,7 +21,7 @@ def relative(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def confined(root: Path, path: Path) -> Path:
+def ensure_inside(root: Path, path: Path) -> Path:
     """Make sure that a file is inside the root, links followed.
 
     Raises:
@@ -32,7 +32,7 @@ def confined(root: Path, path: Path) -> Path:
     return path
 
 
-def image_file(root: Path, folders: Sequence[str], name: str) -> Path:
+def resolve_image(root: Path, folders: Sequence[str], name: str) -> Path:
     """Find an image by the name that an annotation gives.
 
     Args:
@@ -75,5 +75,5 @@ def files_of_split(
     for folder in folders:
         for place in (f"{folder}/{split}", *([folder] if split == "train" else [])):
             if (root / place).is_dir():
-                found |= dict.fromkeys(sorted(confined(root, root / place).glob(pattern)))
+                found |= dict.fromkeys(sorted(ensure_inside(root, root / place).glob(pattern)))
     return tuple(path for path in found if path.is_file())

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.dataset_paths import image_file
+from glamm.data.parsing.dataset_paths import resolve_image
 from glamm.errors import DataError
 from glamm.geometry.image_files import ImageHeader, read_header
 from glamm.structures.sample import ImageRef
@@ -25,7 +25,7 @@ def find_image(
     Raises:
         DataError: There is no such image below the root, it cannot be read, or it has another size.
     """
-    path = image_file(root, folders, name)
+    path = resolve_image(root, folders, name)
     header = header_of(path)
     if size is not None and not header.has_frame(size):
         raise DataError(

@@ -1,4 +1,7 @@
-"""JSON files with faults named by position, and long lists read one element at a time."""
+"""JSON files read whole, or a long list element by element; errors name the position in the file.
+
+Source: RFC 8259. `ijson` would refuse a file with one byte that is not UTF-8; here such a byte costs one record.
+"""
 
 import codecs
 import json
@@ -9,17 +12,18 @@ from typing import Any
 
 from glamm.errors import DataError
 
-_BLOCK = 1 << 20
-_NO_BLANK = re.compile(r"[^ \t\r\n]")
+BLOCK_SIZE = 1 << 20  # bytes read at a time
+_NOT_BLANK = re.compile(r"[^ \t\r\n]")
 
 
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
     """Read a whole file.
 
-    Bytes that are not UTF-8 become lone surrogates, which `fields.text` refuses: one bad word costs one record.
+    Bytes that are not UTF-8 become lone surrogates, which `json_fields.text` refuses: a damaged string costs only the
+    record that holds it.
 
     Raises:
-        DataError: Not JSON or unreadable; with the position.
+        DataError: The file cannot be read or is not JSON; the message has the position.
     """
     try:
         data = path.read_bytes()
@@ -29,62 +33,70 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
 
 
 def parse_json(data: bytes, path: Path) -> Any:  # noqa: ANN401 - JSON is any
-    """As `read_json`, for bytes that are somewhere in a file.
+    """Decode bytes as `read_json` does.
+
+    Args:
+        data: One JSON document.
+        path: The file that holds it, for the message.
 
     Raises:
-        DataError: Not JSON; with the position.
+        DataError: Not JSON; the message has the position.
     """
     try:
         return json.loads(data.decode("utf-8-sig", "surrogateescape"))
     except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno} (character {error.pos})"
-        raise DataError(f"is not JSON: {error.msg} at {place}", file=path) from error
-    except ValueError as error:  # a whole number of thousands of digits
-        raise DataError(f"is not JSON that can be read: {error}", file=path) from error
+        position = f"line {error.lineno}, column {error.colno} (character {error.pos})"
+        raise DataError(f"is not JSON: {error.msg} at {position}", file=path) from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise DataError(f"is not readable JSON: {error}", file=path) from error
     except RecursionError as error:
         raise DataError("is nested too deeply to be an annotation file", file=path) from error
 
 
-def stream_list(path: Path) -> Iterator[Any]:
-    """Yield the elements of a file that is one JSON list, holding one block of it in memory.
+def stream_list(path: Path, *, block_size: int = BLOCK_SIZE) -> Iterator[Any]:
+    """Yield the elements of a file that is one JSON list, without holding the list in memory.
+
+    Args:
+        path: The file.
+        block_size: Bytes that are read at a time.
 
     Raises:
-        DataError: As `read_json`, when the fault is reached; what came before is whole.
+        DataError: As `read_json`, when the damaged element is reached; the elements before it are intact.
     """
-    window = _Window(path)
+    window = _Window(path, block_size)
     if window.peek() != "[":
-        raise window.fault("must be a list of records")
+        raise window.error("must be a list of records")
     window.skip(1)
     if window.peek() == "]":
         return
     while True:
         yield window.element()
-        after = window.peek()
-        if after not in {",", "]"}:
-            raise window.fault("expected ',' or ']' after a record")
+        separator = window.peek()
+        if separator not in {",", "]"}:
+            raise window.error("expected ',' or ']' after a record")
         window.skip(1)
-        if after == "]":
+        if separator == "]":
             break
     if window.peek():
-        raise window.fault("there is more after the end of the list")
+        raise window.error("there is more after the end of the list")
 
 
 class _Window:
-    """The part of a text file that has been read and not yet used."""
+    """The text of a file that has been read but not yet decoded."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, block_size: int) -> None:
         self._path = path
-        self._blocks = _blocks(path)
+        self._blocks = _blocks(path, block_size)
         self._text = ""
-        self._start = 0  # of what is unused, in _text
-        self._used = 0  # characters dropped before _text
-        self._lines = 1
+        self._start = 0  # index in _text of what is not yet decoded
+        self._num_dropped = 0  # characters of the file before _text
+        self._line = 1  # of the first character of _text
         self._decoder = json.JSONDecoder()
 
     def peek(self) -> str:
-        """The next character that is no blank; empty at the end of the file."""
+        """The next character that is not blank; empty at the end of the file."""
         while True:
-            self._start = _after_blanks(self._text, self._start)
+            self._start = _skip_blanks(self._text, self._start)
             if self._start < len(self._text):
                 return self._text[self._start]
             if not self._read():
@@ -99,32 +111,32 @@ class _Window:
             try:
                 value, end = self._decoder.raw_decode(self._text, self._start)
             except json.JSONDecodeError as error:
-                position = error.pos - self._start
+                offset = error.pos - self._start
                 if self._read():
                     continue
-                raise self.fault(error.msg, at=position) from error
-            except ValueError as error:  # a whole number of thousands of digits
-                raise self.fault(str(error)) from error
+                raise self.error(error.msg, at=offset) from error
+            except ValueError as error:  # an integer of thousands of digits
+                raise self.error(str(error)) from error
             except RecursionError as error:
-                raise self.fault("nested too deeply") from error
-            after = _after_blanks(self._text, end)
+                raise self.error("nested too deeply") from error
+            after = _skip_blanks(self._text, end)
             if self._text[after : after + 1] not in {",", "]"} and self._read():
-                continue  # a number may go on in the next block
+                continue  # a number may continue in the next block
             self._start = end
             return value
 
-    def fault(self, message: str, *, at: int | None = None) -> DataError:
-        position = self._start if at is None else at
-        before = self._text[:position]
-        line = self._lines + before.count("\n")
-        place = f"line {line} (character {self._used + position})"
-        return DataError(f"is not the expected JSON: {message} at {place}", file=self._path)
+    def error(self, message: str, *, at: int | None = None) -> DataError:
+        """An error at an index of the text, or at the next character."""
+        index = self._start if at is None else at
+        line = self._line + self._text[:index].count("\n")
+        position = f"line {line} (character {self._num_dropped + index})"
+        return DataError(f"is not the expected JSON: {message} at {position}", file=self._path)
 
     def _read(self) -> bool:
-        """Drop what is used and append as much as is left, at least a block, so that work stays linear."""
+        """Drop the decoded text and read more: as much as is left, at least a block, so that work stays linear."""
         dropped = self._text[: self._start]
-        self._lines += dropped.count("\n")
-        self._used += len(dropped)
+        self._line += dropped.count("\n")
+        self._num_dropped += len(dropped)
         kept = self._text[self._start :]
         self._start = 0
         more: list[str] = []
@@ -137,20 +149,19 @@ class _Window:
         return bool(more)
 
 
-def _after_blanks(text: str, start: int) -> int:
-    """Where the first character that is no blank stands, or the end."""
-    found = _NO_BLANK.search(text, start)
-    return found.start() if found else len(text)
+def _skip_blanks(text: str, start: int) -> int:
+    """Index of the first character that is not blank, or the length of the text."""
+    match = _NOT_BLANK.search(text, start)
+    return match.start() if match else len(text)
 
 
-def _blocks(path: Path) -> Iterator[str]:
+def _blocks(path: Path, size: int) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
     try:
         with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                if text := decoder.decode(
-                    block
-                ):  # nothing yet when a block ends inside a character
+            while block := file.read(size):
+                text = decoder.decode(block)
+                if text:  # empty when a block ends inside the first character
                     yield text
             yield decoder.decode(b"", final=True)
     except OSError as error:

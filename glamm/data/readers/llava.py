@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.dataset_paths import confined, find_file, relative
+from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import stream_list
 from glamm.data.record import Record, Rejection
@@ -36,7 +36,7 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
     path = find_file(root, _FILES)
     if split not in SPLITS or path is None:
         return
-    file = relative(root, confined(root, path))
+    file = relative(root, ensure_inside(root, path))
     for index, entry in enumerate(stream_list(path)):
         place = f"{path.name}#{index}"
         try:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.dataset_paths import confined, find_file, relative
+from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.readers.semantic_png import ClassMaps
 from glamm.errors import DataError
@@ -22,7 +22,7 @@ def _classes(root: Path) -> dict[int, str]:
         raise DataError(
             f"is missing below {root}: it names the classes", file=f"{_ROOTS[0]}/{_CONFIG}"
         )
-    file = relative(root, confined(root, path))
+    file = relative(root, ensure_inside(root, path))
     try:
         labels = json_fields.items(json_fields.mapping(read_json(path), "the file"), "labels")
         return {

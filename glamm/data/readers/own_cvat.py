@@ -10,7 +10,7 @@ from xml.parsers import expat
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_segmentation import polygon
-from glamm.data.parsing.dataset_paths import confined, files_of_split, relative
+from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, relative
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.readers.labelled_shapes import Notes, Shape, shapes_record
 from glamm.data.record import Record, Rejection
@@ -52,14 +52,14 @@ def is_in(root: Path) -> bool:
 
 
 def _begins_well(root: Path, path: Path) -> bool:
-    with confined(root, path).open("rb") as file:
+    with ensure_inside(root, path).open("rb") as file:
         return b"<annotations" in file.read(_BLOCK)
 
 
 def read(root: Path, split: str) -> Iterator[Record | Rejection]:
     """Yield a record an image; the split is the image's subset, else the file's name, else train."""
     for path in _paths(root):
-        file = relative(root, confined(root, path))
+        file = relative(root, ensure_inside(root, path))
         of_file = _SUBSETS.get(path.stem.lower(), "train")
         for index, image in enumerate(_images(path)):
             subset = image.attributes.get("subset", "").lower()

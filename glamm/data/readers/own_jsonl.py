@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_segmentation import segmentation
-from glamm.data.parsing.dataset_paths import confined, relative
+from glamm.data.parsing.dataset_paths import ensure_inside, relative
 from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.parsing.json_stream import parse_json
 from glamm.data.readers.labelled_shapes import Notes
@@ -46,7 +46,7 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
     path = root / f"{split}.jsonl"
     if not path.is_file():
         return
-    file = relative(root, confined(root, path))
+    file = relative(root, ensure_inside(root, path))
     try:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):

@@ -13,7 +13,7 @@ import numpy as np
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_segmentation import polygon
-from glamm.data.parsing.dataset_paths import confined, files_of_split, relative
+from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, relative
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.readers.labelled_shapes import Notes, Shape, shapes_record
@@ -39,7 +39,7 @@ def is_in(root: Path) -> bool:
 def _begins_well(root: Path, split: str) -> bool:
     try:
         for path in files_of_split(root, _FOLDERS, "*.json", split)[:_LOOKED_AT]:
-            with confined(root, path).open("rb") as file:
+            with ensure_inside(root, path).open("rb") as file:
                 if b'"shapes"' in file.read(_BLOCK):
                     return True
     except (DataError, OSError):
@@ -53,7 +53,7 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
         file = relative(root, path)
         notes = Notes(file, path.stem)
         try:
-            content = json_fields.mapping(read_json(confined(root, path)), "the file")
+            content = json_fields.mapping(read_json(ensure_inside(root, path)), "the file")
             record = _read_file(root, split, path, content, notes)
         except DataError as error:
             yield from notes.faults

@@ -14,7 +14,7 @@ from glamm.data.inspection.shown import shown_object
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
 from glamm.data.parsing.coco_segmentation import Segmentation, segmentation, usable_box
-from glamm.data.parsing.dataset_paths import confined, find_file, relative
+from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.safe_pickle import read_plain_pickle
@@ -164,7 +164,7 @@ def _by_image(
     root: Path, path: Path, content: CocoFile, split: str, findings: list[Rejection]
 ) -> dict[Key, list[tuple[str, json_fields.Json]]]:
     """References of a split by image; those that are no references or share an id are findings."""
-    file = relative(root, confined(root, path))
+    file = relative(root, ensure_inside(root, path))
     value = read_plain_pickle(path) if path.suffix == ".p" else read_json(path)
     if not isinstance(value, list):
         raise DataError("must be a list of references", file=file)

@@ -14,10 +14,10 @@ from jaxtyping import Int32
 from PIL import Image
 
 from glamm.data.parsing.dataset_paths import (
-    confined,
+    ensure_inside,
     files_of_split,
     find_folder,
-    image_file,
+    resolve_image,
     relative,
 )
 from glamm.data.parsing.image_refs import header_of
@@ -59,7 +59,7 @@ class ClassMaps:
         if folder is None:
             return
         classes = self.classes(root)
-        for path in files_of_split(confined(root, folder), (".",), "*.png", "train"):
+        for path in files_of_split(ensure_inside(root, folder), (".",), "*.png", "train"):
             file = relative(root, path)
             try:
                 yield from self._read_map(root, split, path, classes)
@@ -71,7 +71,7 @@ class ClassMaps:
     ) -> Iterator[Record | Rejection]:
         file = relative(root, path)
         image_ref = self._image(root, split, path)
-        labels = _read_labels(confined(root, path))
+        labels = _read_labels(ensure_inside(root, path))
         if not header_of(image_ref).has_frame((labels.shape[0], labels.shape[1])):
             size = header_of(image_ref).size
             raise DataError(
@@ -111,7 +111,7 @@ class ClassMaps:
         folders = self.images[split]
         for suffix in _SUFFIXES:
             try:
-                return image_file(root, folders, path.stem + suffix)
+                return resolve_image(root, folders, path.stem + suffix)
             except DataError as error:
                 if suffix == _SUFFIXES[-1] or "link" in error.reason:
                     raise

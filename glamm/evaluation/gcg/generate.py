@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 
 from glamm.checkpoints.store import CONFIG_FILE, WEIGHTS_FILE, file_sha256
 from glamm.config.evaluation import EvaluateConfig, WeightsKind
-from glamm.data.parsing.dataset_paths import image_file
+from glamm.data.parsing.dataset_paths import resolve_image
 from glamm.data.parsing.json_stream import read_json
 from glamm.errors import CheckpointError, DataError, RequestError
 from glamm.evaluation.findings import Finding, FindingKind
@@ -148,7 +148,7 @@ def image_path(root: Path, image: TruthImage) -> Path:
     Raises:
         DataError: There is none.
     """
-    return image_file(root, IMAGE_FOLDERS, image.file_name or f"{image.id}.jpg")
+    return resolve_image(root, IMAGE_FOLDERS, image.file_name or f"{image.id}.jpg")
 
 
 def read_image(root: Path, image: TruthImage) -> UInt8[np.ndarray, "height width 3"]:

@@ -4,7 +4,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glamm.data.parsing import json_stream
 from glamm.data.parsing.json_stream import read_json, stream_list
 from glamm.errors import DataError
 
@@ -19,27 +18,25 @@ VALUES = st.recursive(
     values=st.lists(VALUES, max_size=6),
     indent=st.sampled_from([None, 1]),
     ascii_=st.booleans(),
-    block=st.integers(1, 9),
+    block_size=st.integers(1, 9),
 )
-def test_stream_is_the_same_as_reading_all(tmp_path_factory, values, indent, ascii_, block):
+def test_stream_yields_what_reading_the_whole_file_gives(
+    tmp_path_factory, values, indent, ascii_, block_size
+):
     path = tmp_path_factory.mktemp("json") / "list.json"
     path.write_text(json.dumps(values, indent=indent, ensure_ascii=ascii_), encoding="utf-8")
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_stream, "_BLOCK", block)
-        assert list(stream_list(path)) == values
+    assert list(stream_list(path, block_size=block_size)) == values
 
 
-@given(cut=st.floats(0, 0.999), block=st.integers(1, 40))
-def test_stream_of_a_cut_file_ends_with_an_error(tmp_path_factory, cut, block):
+@given(cut=st.floats(0, 0.999), block_size=st.integers(1, 40))
+def test_stream_of_a_truncated_file_ends_with_an_error(tmp_path_factory, cut, block_size):
     path = tmp_path_factory.mktemp("json") / "list.json"
     text = json.dumps([{"a": 1, "b": "text"}] * 3)
     path.write_text(text[: int(cut * len(text))])
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_stream, "_BLOCK", block)
-        with pytest.raises(DataError, match=r"is not the expected JSON"):
-            list(stream_list(path))
+    with pytest.raises(DataError, match=r"is not the expected JSON"):
+        list(stream_list(path, block_size=block_size))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +52,7 @@ def test_stream_of_a_cut_file_ends_with_an_error(tmp_path_factory, cut, block):
     ],
     ids=["empty", "object", "no comma", "two lists", "no colon", "long number", "deep"],
 )
-def test_broken_list_is_named_with_its_position(tmp_path, content, message):
+def test_error_in_a_list_has_its_position(tmp_path, content, message):
     path = tmp_path / "list.json"
     path.write_bytes(content)
 
@@ -73,9 +70,9 @@ def test_broken_list_is_named_with_its_position(tmp_path, content, message):
         (b"\xff", "line 1, column 1"),
         (b"[" * 100_000, "nested too deeply"),
     ],
-    ids=["cut", "long number", "no utf-8", "deep"],
+    ids=["truncated", "long number", "not utf-8", "deep"],
 )
-def test_broken_file_is_named_with_its_position(tmp_path, content, message):
+def test_error_in_a_file_has_its_position(tmp_path, content, message):
     path = tmp_path / "file.json"
     path.write_bytes(content)
 
@@ -83,12 +80,12 @@ def test_broken_file_is_named_with_its_position(tmp_path, content, message):
         read_json(path)
 
 
-def test_missing_file_is_named(tmp_path):
+def test_missing_file_is_an_error(tmp_path):
     with pytest.raises(DataError, match=r"none.json: cannot be read"):
         read_json(tmp_path / "none.json")
 
 
-def test_bytes_that_are_no_text_spoil_only_their_own_words(tmp_path):
+def test_invalid_utf8_becomes_lone_surrogates(tmp_path):
     path = tmp_path / "list.json"
     path.write_bytes(b'["caf\xe9", "tea"]')
 
