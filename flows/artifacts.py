@@ -1,23 +1,15 @@
-"""What a run shows in Prefect's pages: a table of its stages and the reports' five numbers."""
+"""The artifacts of a run in Prefect's pages: a table of its stages and the metrics of its reports."""
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.stages import StageOutcome
+from glamm.errors import DataError
+from glamm.structures.report import PAPER_METRICS, REPORT_FILE, GcgReport
 
-JSON = dict[str, "JSON"] | list["JSON"] | str | float | bool | None
 REPORTS = Path("data/reports")
-NUMBERS = {
-    "METEOR": ("captions", "METEOR"),
-    "CIDEr": ("captions", "CIDEr"),
-    "AP50": ("AP50",),
-    "mIoU": ("mIoU",),
-    "Recall": ("Recall",),
-}
-"""The paper's five numbers for grounded captions, and where a mode of report.json has each."""
 
 
 def publish_stage_table(outcomes: Sequence[StageOutcome]) -> None:
@@ -27,8 +19,14 @@ def publish_stage_table(outcomes: Sequence[StageOutcome]) -> None:
 
 
 def publish_report(root: Path) -> None:
-    """Show the numbers of the reports under data/reports, if there are any, as the artifact `gcg`."""
-    markdown = report_table(root)
+    """Show the metrics of the reports under data/reports, if there are any, as the artifact `gcg`.
+
+    A report that cannot be read is shown as its error and does not fail the run, whose results are already complete.
+    """
+    try:
+        markdown = report_table(root)
+    except DataError as error:
+        markdown = f"No table: {error}"
     if markdown:
         create_markdown_artifact(
             markdown, key="gcg", description="Grounded conversation generation"
@@ -36,23 +34,23 @@ def publish_report(root: Path) -> None:
 
 
 def report_table(root: Path) -> str:
-    """The five numbers of every data/reports/*/report.json, times 100, as a Markdown table; empty without any."""
-    rows = [row for path in sorted((root / REPORTS).glob("*/report.json")) for row in _rows(path)]
+    """The paper's metrics of every data/reports/*/report.json, times 100, as a Markdown table; empty without any.
+
+    Raises:
+        DataError: A report cannot be read.
+    """
+    paths = sorted((root / REPORTS).glob(f"*/{REPORT_FILE}"))
+    rows = [row for path in paths for row in _rows(path.parent.name, GcgReport.load(path))]
     if not rows:
         return ""
-    head = f"| | {' | '.join(NUMBERS)} |"
-    return "\n".join([head, "|---|" + "---:|" * len(NUMBERS), *rows])
+    head = f"| | {' | '.join(PAPER_METRICS)} |"
+    return "\n".join([head, "|---|" + "---:|" * len(PAPER_METRICS), *rows])
 
 
-def _rows(path: Path) -> Iterator[str]:
-    report = json.loads(path.read_text(encoding="utf-8"))
-    for mode in ("compat", "fixed"):
-        if mode in report:
-            cells = [_cell(report[mode], place) for place in NUMBERS.values()]
-            yield f"| {path.parent.name}, {mode} | {' | '.join(cells)} |"
-
-
-def _cell(mode: JSON, place: tuple[str, ...]) -> str:
-    for key in place:
-        mode = mode.get(key) if isinstance(mode, dict) else None
-    return f"{100 * mode:.1f}" if isinstance(mode, int | float) else "–"  # noqa: RUF001 - not computed
+def _rows(name: str, report: GcgReport) -> list[str]:
+    return [
+        f"| {name}, {mode} | "
+        + " | ".join(f"{100 * value:.1f}" for value in scores.paper_metrics.values())
+        + " |"
+        for mode, scores in report.modes.items()
+    ]
