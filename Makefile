@@ -35,7 +35,7 @@ setup: $(READY)
 
 demo: $(READY) ## the whole pipeline on drawn scenes: data, training, evaluation, Bento, answer
 	dvc repro
-	glamm summary
+	glamm report
 
 PHOTOS := .runs/photos
 CUTOUTS ?= $(PHOTOS)/cutouts

@@ -1,33 +1,23 @@
-"""`glamm conformance`: check that this installation computes what the release computes."""
+"""`glamm conformance`: check numerical parity with the release."""
 
 import sys
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import App, Parameter
+import torch
 from rich.console import Console
 from rich.table import Column, Table
 
-app = App(name="conformance", help="Compare this installation with the release's numbers.")
+from glamm.evaluation.conformance import run_conformance
 
 
-@app.default
-def conformance(
-    folder: Path, *, dump: Annotated[Path | None, Parameter(help="Write what was computed.")] = None
-) -> None:
-    """Run every known case of a conformance set, print a table, and end with 1 if anything is off.
+def conformance(folder: Path, *, dump: Path | None = None) -> None:
+    """Run every known case of a conformance set, print a table, and exit with 1 if a tensor is off.
 
     Args:
         folder: Holds config.json, weights.safetensors, pixels.safetensors and the cases.
-        dump: Where to write what was computed, one <case>.safetensors with the names of the reference.
+        dump: Folder for the computed tensors, one <case>.safetensors each, under the names of the reference.
     """
-    import torch  # noqa: PLC0415 - loads slowly
-
-    from glamm.evaluation.conformance import run_conformance  # noqa: PLC0415 - loads torch
-
-    torch.set_num_threads(
-        1
-    )  # the models are tiny; on a busy machine more threads only wait for each other
+    torch.set_num_threads(1)  # the models are tiny: on a busy machine more threads only wait
     console = Console()
     table = Table("case", Column("tensor", overflow="fold"), "worst difference", "tolerance", "ok")
     comparisons, unknown = [], []
@@ -41,7 +31,7 @@ def conformance(
         table.add_row(line.case, line.tensor, worst, f"{line.tolerance:.0e}", verdict)
     console.print(table)
     if unknown:
-        console.print(f"not known, not run: {', '.join(unknown)}")
+        console.print(f"unknown cases, not run: {', '.join(unknown)}")
     num_off = sum(not line.is_ok for line in comparisons)
     console.print(f"{len(comparisons)} comparisons, {num_off} off")
     if num_off:

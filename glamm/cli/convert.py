@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import App, Parameter
+import torch
+from cyclopts import Parameter
+from rich.console import Console
 
-app = App(name="convert", help="Bring weights into our layout or the release's.")
+from glamm.checkpoints.convert import convert as convert_weights
+from glamm.checkpoints.load_foreign import Sources
 
 
-@app.default
 def convert(  # noqa: PLR0913 - a model may be in five places
     source: Path,
     out: Path,
@@ -23,7 +25,7 @@ def convert(  # noqa: PLR0913 - a model may be in five places
     init_missing: Annotated[bool, Parameter(negative=())] = False,
     shard_mebibytes: int = 5120,
 ) -> None:
-    """Read weights, write them, read them back and prove that the model is the same.
+    """Read weights, write them, read them back and check that the model is the same.
 
     Args:
         source: A folder or file of the release (.bin, .pt, safetensors; whole or in shards), a LLaMA's folder, or ours.
@@ -39,26 +41,20 @@ def convert(  # noqa: PLR0913 - a model may be in five places
             them.
         shard_mebibytes: Largest file of the release's layout.
     """
-    import torch  # noqa: PLC0415 - keeps `glamm --help` quick
-    from rich.console import Console  # noqa: PLC0415
-
-    from glamm.checkpoints.convert import convert as run  # noqa: PLC0415
-    from glamm.checkpoints.load_foreign import Sources  # noqa: PLC0415
-
-    done = run(
+    done = convert_weights(
         Sources(source, clip=clip, sam=sam, lora=lora, config=config),
         out,
         to_release=to == "release",
         merges_lora=not keep_lora_apart,
         dtype=getattr(torch, dtype) if dtype else None,
-        can_initialise=init_missing,
+        init_missing=init_missing,
         shard_bytes=shard_mebibytes << 20,
     )
     console = Console(soft_wrap=True, highlight=False)
-    for one in done.files:
-        console.print(f"{one.sha256}  {one.num_bytes:>15,} bytes  {one.path}", markup=False)
+    for file in done.files:
+        console.print(f"{file.sha256}  {file.num_bytes:>15,} bytes  {file.path}", markup=False)
     console.print(f"{done.num_parameters:,} parameters in {done.dtype}")
-    if done.initialised:
-        console.print(f"random, to be trained: {len(done.initialised)} tensors")
-        console.print("\n".join(done.initialised), markup=False)
+    if done.initialized:
+        console.print(f"random, to be trained: {len(done.initialized)} tensors")
+        console.print("\n".join(done.initialized), markup=False)
     console.print("read back: logits and masks of a probe are equal")

@@ -1,20 +1,21 @@
 """`glamm ground`: ask a model about an image."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-if TYPE_CHECKING:
-    from rich.table import Table
-    from rich.text import Text
-
-    from glamm.inference.answer import Answer
-
-app = App(name="ground", help="Ask a model about an image: words, and a mask for each phrase.")
+from glamm.errors import RequestError
+from glamm.inference.answer import Answer
+from glamm.inference.answer_json import answer_to_json
+from glamm.inference.image_io import read_image
+from glamm.inference.overlay import colour_of
 
 
-@app.default
 def ground(
     image: Path,
     question: str,
@@ -24,27 +25,22 @@ def ground(
     out: Path | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
-    """Answer in words, with a table of what was grounded.
+    """Answer with text, and a table of the grounded phrases.
 
     Args:
         image: An image file.
-        question: Plain words; `<bbox>` may stand where each box is meant.
+        question: Plain text; `<bbox>` may stand where each box is meant.
         model: A model folder.
         box: x1,y1,x2,y2 in pixels of the upright image, any number of times.
         out: Image to write, with the masks drawn on it; PNG or JPEG by its name.
         json: Print the answer as JSON, masks as COCO run-length codes.
     """
-    from rich.console import Console  # noqa: PLC0415 - keeps `glamm --help` quick
-
-    from glamm.inference.answer_json import pack_answer  # noqa: PLC0415
-    from glamm.inference.image_io import read_image  # noqa: PLC0415
-
     boxes = [_parse_box(text) for text in box]
     if out is not None:
-        _check_name(out)
+        _check_suffix(out)
     pixels = read_image(image)
 
-    from glamm.inference.predictor import GroundedPredictor  # noqa: PLC0415 - takes seconds; faults are told before
+    from glamm.inference.predictor import GroundedPredictor  # noqa: PLC0415 - loads torch, seconds after a bad request was refused
 
     answer = GroundedPredictor.from_checkpoint(model).ground(pixels, question, boxes=boxes)
     if out is not None:
@@ -52,16 +48,16 @@ def ground(
         answer.overlay().save(out)
     console = Console(soft_wrap=True, highlight=False, emoji=False)
     if json:
-        console.print(pack_answer(answer).model_dump_json(indent=2), markup=False)
+        console.print(answer_to_json(answer).model_dump_json(indent=2), markup=False)
         return
-    console.print(_colour(answer))
+    console.print(_colored_text(answer))
     if answer.phrases:
         console.print(_table(answer))
     else:
         console.print("nothing was grounded", style="dim")
     if answer.finish_reason == "length":
         console.print(
-            f"cut off after {len(answer.token_ids)} tokens: the model did not end by itself",
+            f"stopped after {len(answer.token_ids)} tokens: the limit was reached",
             style="yellow",
         )
     if out is not None:
@@ -69,30 +65,20 @@ def ground(
 
 
 def _parse_box(text: str) -> tuple[float, ...]:
-    from glamm.errors import RequestError  # noqa: PLC0415
-
     try:
         return tuple(float(value) for value in text.split(","))
     except ValueError as error:
         raise RequestError(f"--box {text}: write four numbers as x1,y1,x2,y2") from error
 
 
-def _check_name(out: Path) -> None:
+def _check_suffix(out: Path) -> None:
     """Make sure that the image can be written before the model works for it."""
-    from PIL import Image  # noqa: PLC0415
-
-    from glamm.errors import RequestError  # noqa: PLC0415
-
     if Image.registered_extensions().get(out.suffix.lower()) not in {"PNG", "JPEG", "WEBP"}:
         raise RequestError(f"--out {out}: the name must end in .png, .jpg or .webp")
 
 
-def _colour(answer: "Answer") -> "Text":
-    """The sentence, each phrase in the colour that its mask has in the overlay."""
-    from rich.text import Text  # noqa: PLC0415
-
-    from glamm.inference.overlay import colour_of  # noqa: PLC0415
-
+def _colored_text(answer: Answer) -> Text:
+    """The answer's text, each phrase in the color of its mask in the overlay."""
     text = Text(answer.text or "(no words)")
     for index, phrase in enumerate(answer.phrases):
         red, green, blue = colour_of(index)
@@ -100,10 +86,7 @@ def _colour(answer: "Answer") -> "Text":
     return text
 
 
-def _table(answer: "Answer") -> "Table":
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
+def _table(answer: Answer) -> Table:
     table = Table("", "phrase", "box (x1, y1, x2, y2)", "score", "area")
     height, width = answer.image_size
     for number, (phrase, mask) in enumerate(

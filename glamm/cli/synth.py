@@ -3,15 +3,16 @@
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter, validators
+from cyclopts import Parameter, validators
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
 
-app = App(
-    name="synth",
-    help="Make a data set of scenes with exact masks, drawn or pasted from photographs.",
-)
+from glamm.config.section import load_section
+from glamm.config.synthetic import SynthConfig
+from glamm.errors import RunInterrupted
+from glamm.synthetic.dataset import count_scenes, default_workers, write_dataset
 
 
-@app.default
 def synth(
     out: Path,
     *,
@@ -21,28 +22,21 @@ def synth(
     backgrounds: Path | None = None,
     workers: Annotated[int | None, Parameter(validator=validators.Number(gte=1))] = None,
 ) -> None:
-    """Write GranD and GranD-f files with images; go on where an interrupted run stopped.
+    """Write GranD and GranD-f files with images; continue where an interrupted run stopped.
 
     Args:
         out: A new or empty folder, or one that the same parameters began.
         params: A params file; `params.yaml` of the working directory unless given.
         set_: `synth.key=value`, any number of times.
-        cutouts: A folder of RGBA images, each with a .txt of the same name or a speaking file name; they are
+        cutouts: A folder of RGBA images, each with a .txt of the same name or a descriptive file name; they are
             pasted on the backgrounds instead of drawing.
         backgrounds: A folder of photographs.
         workers: Processes; the files do not depend on it. All cores unless given.
     """
-    from rich.console import Console  # noqa: PLC0415 - keeps `glamm --help` quick
-    from rich.progress import MofNCompleteColumn, Progress  # noqa: PLC0415
-
-    from glamm.config.params import load_params  # noqa: PLC0415
-    from glamm.errors import RunInterrupted  # noqa: PLC0415
-    from glamm.synthetic.dataset import count_scenes, default_workers, write_dataset  # noqa: PLC0415
-
     overrides = [*set_]
     overrides += [f"synth.cutouts={cutouts}"] if cutouts else []
     overrides += [f"synth.backgrounds={backgrounds}"] if backgrounds else []
-    config = load_params(params, overrides).synth
+    config = load_section("synth", SynthConfig, params, overrides)
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(*columns, console=console) as progress:
@@ -55,6 +49,6 @@ def synth(
                 advance=lambda number: progress.advance(task, number),
             )
         except KeyboardInterrupt as error:
-            reason = f"the finished scenes stay in {out}; the same command goes on from there"
+            reason = f"the finished scenes stay in {out}; the same command continues from there"
             raise RunInterrupted(reason) from error
     console.print(f"{count_scenes(config)} scenes in {out}")

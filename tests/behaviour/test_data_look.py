@@ -49,23 +49,23 @@ def test_doctor_says_what_is_there_and_what_changed_since(root):
 
 
 def test_shards_can_be_stored_counted_and_looked_at(root):
-    code, _, shown = glamm("store", "shards", "store", cwd=root)
+    code, _, shown = glamm("export-parquet", "shards", "store", cwd=root)
     assert (code, "1 files written, 0 kept" in shown) == (0, True)
 
     code, shown, _ = glamm("stats", "shards", "--out", "stats.html", cwd=root)
     assert (code, "4 images, 4 objects, 4 masks, 4 phrases" in shown) == (0, True)
     assert (root / "stats.html").read_text().count("<svg") == 4
 
-    code, _, shown = glamm("view", "shards", "--out", "page.html", "--count", "2", cwd=root)
+    code, _, shown = glamm("render", "shards", "--out", "page.html", "--count", "2", cwd=root)
     assert (code, "2 images: page.html" in shown) == (0, True)
     assert (root / "page.html").read_text().count("<img") == 2
 
 
 def test_shards_that_are_not_there_end_with_one_line(root):
     for words in (
-        ("store", "none", "x"),
+        ("export-parquet", "none", "x"),
         ("stats", "none"),
-        ("view", "none", "--out", "x.html"),
+        ("render", "none", "--out", "x.html"),
         ("doctor", "none"),
     ):
         code, _, shown = glamm(*words, cwd=root)

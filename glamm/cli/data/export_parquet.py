@@ -1,0 +1,18 @@
+"""`glamm data export-parquet`: annotations for SQL."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from glamm.data.inspection.parquet import write_store
+
+
+def export_parquet(shards: Path, out: Path) -> None:
+    """Write the annotations of shards as Parquet files, to be queried with SQL.
+
+    Args:
+        shards: Folder that `glamm data prepare` wrote.
+        out: Gets a folder a split, a file a shard and a row an image; files that are up to date are kept.
+    """
+    written, kept = write_store(shards, out)
+    Console(stderr=True, soft_wrap=True).print(f"{written} files written, {kept} kept: {out}")

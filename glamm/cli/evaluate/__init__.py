@@ -1,0 +1,10 @@
+"""`glamm evaluate`: the benchmarks of the paper. Commands are imported when they are called."""
+
+from cyclopts import App
+
+app = App(name="evaluate", help="Compute the paper's metrics from a model or from predictions.")
+for _name, _help in (
+    ("gcg", "Grounded conversation generation: the paper's five metrics."),
+    ("referring", "Referring segmentation: gIoU and cIoU of one mask an expression."),
+):
+    app.command(f"glamm.cli.evaluate.{_name}:{_name}", name=_name, help=_help)

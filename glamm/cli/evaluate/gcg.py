@@ -1,0 +1,108 @@
+"""`glamm evaluate gcg`: the paper's five metrics, from a model or from a folder of predictions."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from glamm.allocator import tune_allocator
+from glamm.cli.evaluate.progress import progress_bar
+from glamm.config.evaluation import EvaluateConfig
+from glamm.config.section import load_section
+from glamm.errors import ConfigError
+from glamm.evaluation.findings import count_findings
+from glamm.evaluation.gcg.evaluate_folder import evaluate_folder
+from glamm.evaluation.gcg.report import GcgReport, refuse_faults, write_json
+from glamm.evaluation.gcg.score import FIVE
+
+
+def gcg(  # noqa: PLR0913 - two ways in: a folder of predictions, or a model and its data
+    *,
+    split: Literal["val", "test"],
+    predictions: Path | None = None,
+    ground_truth: Path | None = None,
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+    model: Path | None = None,
+    data: Path | None = None,
+    out: Path | None = None,
+    similarity: str | None = None,
+    limit: int | None = None,
+    accept_faults: Annotated[bool, Parameter(negative=())] = False,
+    params: Path | None = None,
+    set_: Annotated[tuple[str, ...], Parameter(name="--set", negative=())] = (),
+) -> None:
+    """Grounded conversation generation: METEOR, CIDEr, AP50, mIoU and mask recall.
+
+    Either `--predictions DIR --ground-truth DIR --json FILE`, or `--model DIR --data ROOT --out DIR`, which runs the
+    model first and continues where an interrupted run stopped.
+
+    Args:
+        split: Of the ground truth.
+        predictions: A folder with one JSON file an image, in the release's format.
+        ground_truth: The folder of the official files, or a data root.
+        json_file: File for the numbers and all details.
+        model: A model folder.
+        data: A data root with GranDf/annotations/val_test and the images.
+        out: Folder for report.json, report.md, overlays and the answers.
+        similarity: How phrases are compared: a JSON table, or the name or folder of a BERT; the installed sentence
+            encoder unless given. Short for `--set evaluate.similarity=...`.
+        limit: Only the first images of the split. Short for `--set evaluate.limit=...`.
+        accept_faults: Exit with 0 although predictions are missing or masks do not fit; they count as the report says.
+        params: A params file; `params.yaml` of the working directory unless given.
+        set_: `evaluate.key=value`, any number of times.
+    """
+    overrides = [*set_]
+    overrides += [f"evaluate.similarity={json.dumps(similarity)}"] if similarity else []
+    overrides += [f"evaluate.limit={limit}"] if limit is not None else []
+    config = load_section("evaluate", EvaluateConfig, params, overrides)
+    if predictions and ground_truth and not (model or data or out):
+        report = _judge_folder(predictions, ground_truth, split, json_file, config)
+        written = json_file
+    elif model and data and out and not (predictions or ground_truth or json_file):
+        report, written = _judge_model(model, data, split, out, config)
+    else:
+        raise ConfigError(
+            "give either --predictions, --ground-truth and if wanted --json, or --model, --data and --out"
+        )
+    _print_report(report, written)
+    if not accept_faults:
+        refuse_faults(report.findings, written=written)
+
+
+def _judge_folder(
+    predictions: Path, ground_truth: Path, split: str, out: Path | None, config: EvaluateConfig
+) -> GcgReport:
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)  # an impossible path is reported first
+    with progress_bar() as progress:
+        report = evaluate_folder(predictions, ground_truth, split, config, progress=progress)
+    if out is not None:
+        write_json(out, report.as_json(has_detail=True))
+    return report
+
+
+def _judge_model(
+    model: Path, data: Path, split: str, out: Path, config: EvaluateConfig
+) -> tuple[GcgReport, Path]:
+    tune_allocator()  # before torch makes its first tensor
+    from glamm.evaluation.gcg.evaluate_model import REPORT_JSON, evaluate_model  # noqa: PLC0415
+
+    with progress_bar() as progress:
+        return evaluate_model(model, data, split, out, config, progress=progress), out / REPORT_JSON
+
+
+def _print_report(report: GcgReport, written: Path | None) -> None:
+    """The five numbers as the paper prints them, and the issues by kind."""
+    table = Table(f"{report.split}, times 100", *FIVE)
+    for name, scores in (("compat", report.result.compat), ("fixed", report.result.fixed)):
+        table.add_row(name, *(f"{100 * scores.five[column]:.1f}" for column in FIVE))
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    findings = ", ".join(f"{kind} {n}" for kind, n in count_findings(report.findings).items())
+    if findings:
+        console.print(f"findings: {findings}", markup=False)
+    if written is not None:
+        console.print(str(written), markup=False)

@@ -1,0 +1,47 @@
+"""`glamm evaluate referring`: gIoU and cIoU of a model."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from glamm.allocator import tune_allocator
+from glamm.cli.evaluate.progress import progress_bar
+from glamm.evaluation.gcg.report import write_json
+
+
+def referring(
+    *,
+    model: Path,
+    shards: Path,
+    split: str = "val",
+    json_file: Annotated[Path | None, Parameter(name="--json")] = None,
+) -> None:
+    """Referring segmentation: gIoU and cIoU of one mask an expression.
+
+    Args:
+        model: A model folder.
+        shards: Prepared data with referring expressions.
+        split: Of the shards.
+        json_file: File for the numbers.
+    """
+    tune_allocator()  # before torch makes its first tensor
+    from glamm.evaluation.referring_model import evaluate_referring  # noqa: PLC0415
+
+    if json_file is not None:
+        json_file.parent.mkdir(parents=True, exist_ok=True)  # an impossible path is reported first
+    with progress_bar() as progress:
+        report = evaluate_referring(
+            model, shards, split, begin=progress.begin, advance=progress.advance
+        )
+    table = Table(f"{split}, times 100", "gIoU", "cIoU")
+    for name, scores in (("compat", report.compat), ("fixed", report.fixed)):
+        table.add_row(name, f"{100 * scores.giou:.1f}", f"{100 * scores.ciou:.1f}")
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(table)
+    console.print(f"{report.num_expressions} expressions of {report.num_images} images")
+    if json_file is not None:
+        write_json(json_file, report.as_json())
+        console.print(str(json_file), markup=False)

@@ -1,0 +1,54 @@
+"""`glamm report`: the results of the last pipeline run."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from glamm.errors import DataError
+from glamm.files import read_json_object
+from glamm.structures.report import (
+    PAPER_METRICS,
+    REFERRING_FILE,
+    REPORT_FILE,
+    GcgReport,
+    ReferringReport,
+)
+
+_REPORTS = Path("data") / "reports"
+_MODEL = Path("data") / "models" / "glamm-tiny"
+
+
+def report() -> None:
+    """Show the metrics of the last evaluation, the paths of its images, and how to open the page."""
+    console = Console(soft_wrap=True, highlight=False)
+    table = Table("grounded conversation", *PAPER_METRICS, title="x100, as in the paper")
+    for split in ("val", "test"):
+        for mode, scores in GcgReport.load(_made(_REPORTS / split / REPORT_FILE)).modes.items():
+            values = scores.paper_metrics.values()
+            table.add_row(f"{split}, {mode}", *(f"{100 * value:.1f}" for value in values))
+    console.print(table)
+    referring = ReferringReport.load(_made(_REPORTS / "val" / REFERRING_FILE))
+    console.print(
+        f"referring    val, x100: gIoU {100 * referring.fixed.giou:.1f}, "
+        f"cIoU {100 * referring.fixed.ciou:.1f} of {referring.num_expressions} expressions"
+    )
+    console.print(f"evaluation   {_REPORTS / 'val' / 'report.md'}")
+    images = sorted((_REPORTS / "smoke").glob("*.png")) + sorted(
+        (_REPORTS / "val" / "overlays").glob("*.png")
+    )
+    if images:
+        console.print(f"image        {images[0]}")
+    answers = sorted((_REPORTS / "smoke").glob("*.json"))
+    if answers:
+        console.print(f'the Bento    "{read_json_object(answers[0])["text"]}"')
+    runs = sorted((Path(".runs") / "wandb" / "wandb").glob("offline-run-*"))
+    if runs:
+        console.print(f"W&B record   {runs[-1].parent}")
+    console.print(f"open the page with: glamm serve {_MODEL}   (or: make serve)")
+
+
+def _made(path: Path) -> Path:
+    if not path.exists():
+        raise DataError("is missing: run make demo, or dvc repro, first", file=path)
+    return path
