@@ -1,0 +1,134 @@
+"""Runs one command, and ends it with everything that it started when the process that started it has ended.
+
+`glamm.subprocesses` puts this file in front of a command. It is started by its path, so it works from every folder
+and with every `PYTHONPATH`, and it imports nothing but the standard library until it has to end something.
+
+    python -P supervisor.py PARENT_PID GRACE_S COMMAND [ARGUMENT ...]
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+
+POLL_S = 0.1
+
+_COMMAND_NOT_STARTED = 127  # as a shell reports it
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_SIGNALS_FOR_THE_COMMAND = (
+    signal.SIGHUP,
+    signal.SIGINT,
+    signal.SIGQUIT,
+    signal.SIGTERM,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
+
+
+def wait_for_end_of(parent: int) -> None:
+    """Return when the process that started this one has ended, also when it was killed.
+
+    Args:
+        parent: Its process id, as the parent itself knows it: after the parent's end the system names another one.
+    """
+    while os.getppid() == parent:
+        time.sleep(POLL_S)
+
+
+def end_process_groups(leaders: Iterable[int], *, grace_s: float) -> None:
+    """End process groups: SIGTERM, at most `grace_s` seconds to finish, then SIGKILL.
+
+    Args:
+        leaders: Process ids of the groups' leaders, which are the groups' ids.
+        grace_s: Seconds between the two signals.
+    """
+    groups = set(leaders)
+    _send(signal.SIGTERM, groups)
+    deadline = time.monotonic() + grace_s
+    while (running := _running(groups)) and time.monotonic() < deadline:
+        time.sleep(POLL_S)
+    _send(signal.SIGKILL, running)
+
+
+def _send(number: signal.Signals, groups: set[int]) -> None:
+    for group in groups:
+        with suppress(ProcessLookupError):
+            os.killpg(group, number)
+
+
+def _running(groups: set[int]) -> set[int]:
+    """The groups in which a process other than this one runs; a zombie does not run."""
+    import psutil  # noqa: PLC0415 - most commands end by themselves
+
+    running: set[int] = set()
+    for process in psutil.process_iter(["status"]):
+        with suppress(ProcessLookupError):
+            group = os.getpgid(process.pid)
+            is_running = process.info["status"] != psutil.STATUS_ZOMBIE
+            if group in groups and is_running and process.pid != os.getpid():
+                running.add(group)
+    return running
+
+
+def supervise(command: list[str], *, parent: int, grace_s: float) -> int:
+    """Run a command in this process's group and return its exit code.
+
+    Signals go to the whole group: the command acts on them, this process waits for it. If this process is killed,
+    so is the command.
+
+    Args:
+        command: The program and its arguments.
+        parent: Process id of the process that started this one.
+        grace_s: Seconds that the group gets between SIGTERM and SIGKILL when the parent has ended.
+
+    Returns:
+        The command's exit code; 127 if it cannot be started. A signal that ended the command ends this process too.
+    """
+    if os.getpgrp() != os.getpid():
+        os.setsid()
+    try:
+        process = subprocess.Popen(command, preexec_fn=_die_with_supervisor)  # noqa: PLW1509 - no threads yet
+    except OSError as error:
+        sys.stderr.write(f"{command[0]}: {error.strerror}\n")
+        return _COMMAND_NOT_STARTED
+    for number in _SIGNALS_FOR_THE_COMMAND:
+        signal.signal(number, _do_nothing)
+
+    def end_group() -> None:
+        wait_for_end_of(parent)
+        end_process_groups([os.getpgrp()], grace_s=grace_s)
+
+    watcher = threading.Thread(target=end_group, daemon=True)
+    watcher.start()
+    code = process.wait()
+    if os.getppid() != parent:
+        watcher.join()  # the command has ended; what it started may still run
+    if code < 0:
+        _end_by_signal(-code)
+    return code
+
+
+def _die_with_supervisor() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+def _do_nothing(_number: int, _frame: object) -> None:
+    """A handler, because ignored signals would stay ignored in a command that is started later."""
+
+
+def _end_by_signal(number: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # the command has dumped its own core
+    with suppress(OSError):  # SIGKILL takes no handler
+        signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+if __name__ == "__main__":
+    sys.exit(supervise(sys.argv[3:], parent=int(sys.argv[1]), grace_s=float(sys.argv[2])))

@@ -1,0 +1,313 @@
+"""Processes end with the one that started them, also when that one is killed."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+
+from glamm.errors import HostError, RunInterrupted
+from glamm.subprocesses import (
+    ProcessGroups,
+    check_port,
+    end_process_groups,
+    free_port,
+    run_supervised,
+    start_supervised,
+    worker_pool,
+)
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+# Writes the process ids of a program and of its child, then waits.
+FAMILY = """
+import os, pathlib, subprocess, sys, signal
+{setup}
+child = subprocess.Popen([sys.executable, "-c", '''{setup}
+import signal, time
+time.sleep(600)'''])
+pathlib.Path(sys.argv[1]).write_text(f"{{os.getpid()}} {{child.pid}}.")
+child.wait()
+"""
+POLITE = FAMILY.format(setup="")
+STUBBORN = FAMILY.format(setup="import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+RUN_SUPERVISED = """
+import sys
+from glamm.subprocesses import run_supervised
+run_supervised([sys.executable, "-c", sys.argv[1], sys.argv[2]], grace_s=0.5)
+"""
+RUN_POOL = """
+import os, pathlib, sys, time
+from glamm.subprocesses import worker_pool
+
+def work(path):
+    pathlib.Path(path).with_suffix(f".{os.getpid()}").touch()
+    time.sleep(600)
+
+if __name__ == "__main__":
+    with worker_pool(2) as run:
+        list(run(work, [sys.argv[1]] * 2))
+"""
+
+
+def wait_until(is_true, *, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def is_running(pid):
+    # An ended child that its parent has not collected still has its id.
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def read_family(path: Path) -> list[int]:
+    wait_until(lambda: path.exists() and path.read_text().endswith("."))
+    return [int(pid) for pid in path.read_text()[:-1].split()]
+
+
+def children_of(process):
+    return {child.pid for child in psutil.Process(process.pid).children(recursive=True)}
+
+
+@pytest.fixture
+def start_parent():
+    """Start Python code in a process of its own, which is killed at the latest when the test ends."""
+    parents = []
+
+    def start(*arguments):
+        parent = subprocess.Popen([sys.executable, *map(str, arguments)])
+        parents.append(parent)
+        return parent
+
+    yield start
+    for parent in parents:
+        parent.kill()
+        parent.wait()
+
+
+@pytest.mark.parametrize("program", [POLITE, STUBBORN], ids=["polite", "ignores-sigterm"])
+def test_program_and_its_child_end_when_the_parent_is_killed(start_parent, tmp_path, program):
+    parent = start_parent("-c", RUN_SUPERVISED, program, tmp_path / "pids")
+    family = {*read_family(tmp_path / "pids"), *children_of(parent)}
+    assert len(family) == 3  # the supervisor, the program and its child
+
+    parent.kill()
+
+    wait_until(lambda: not any(map(is_running, family)))
+
+
+def test_program_gets_its_time_to_finish_when_the_parent_is_killed(start_parent, tmp_path):
+    program = """
+import pathlib, signal, sys, time
+def finish(*_):
+    time.sleep(0.3)
+    pathlib.Path(sys.argv[1]).write_text("saved")
+    sys.exit()
+signal.signal(signal.SIGTERM, finish)
+pathlib.Path(sys.argv[1]).write_text("started")
+time.sleep(600)
+"""
+    code = RUN_SUPERVISED.replace("0.5", "20")
+    parent = start_parent("-c", code, program, tmp_path / "state")
+    wait_until((tmp_path / "state").exists)
+
+    parent.kill()
+
+    wait_until(lambda: (tmp_path / "state").read_text() == "saved")
+
+
+def test_program_is_killed_with_its_supervisor(tmp_path):
+    process = start_supervised([sys.executable, "-c", POLITE, str(tmp_path / "pids")])
+    with process:
+        program, child = read_family(tmp_path / "pids")
+
+        process.kill()
+
+        wait_until(lambda: not is_running(program))
+        os.kill(child, signal.SIGKILL)
+
+
+def test_workers_end_when_the_parent_is_killed(start_parent, tmp_path):
+    (tmp_path / "run_pool.py").write_text(RUN_POOL)
+    parent = start_parent(tmp_path / "run_pool.py", tmp_path / "worker.pid")
+    wait_until(lambda: len(list(tmp_path.glob("worker.*"))) == 2)
+    family = children_of(parent)
+
+    parent.kill()
+
+    wait_until(lambda: not any(map(is_running, family)))
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("raise SystemExit(7)", 7),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGTERM)", -signal.SIGTERM),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", -signal.SIGKILL),
+    ],
+    ids=["exit-code", "sigterm", "sigkill"],
+)
+def test_exit_code_is_that_of_the_program(code, expected):
+    assert run_supervised([sys.executable, "-c", code]).returncode == expected
+
+
+def test_signal_to_the_group_reaches_the_program_once(tmp_path):
+    program = """
+import pathlib, signal, sys, time
+received = []
+signal.signal(signal.SIGUSR1, lambda number, _: received.append(number))
+pathlib.Path(sys.argv[1]).touch()
+while not received:
+    time.sleep(0.01)
+time.sleep(0.2)
+sys.exit(len(received))
+"""
+    process = start_supervised([sys.executable, "-c", program, str(tmp_path / "ready")])
+    wait_until((tmp_path / "ready").exists)
+
+    os.killpg(process.pid, signal.SIGUSR1)
+
+    assert process.wait(timeout=30) == 1
+
+
+def test_program_finds_its_folder_environment_and_streams(tmp_path):
+    code = "import os, sys; print(os.getcwd(), sorted(os.environ)); sys.stderr.write('error')"
+    env = {"LANG": "C.UTF-8"}
+
+    done = run_supervised(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+    assert done.stdout.decode().split(maxsplit=1) == [str(tmp_path), "['LANG']\n"]
+    assert done.stderr == b"error"
+
+
+def test_missing_program_is_an_error():
+    with pytest.raises(FileNotFoundError, match="no-such-program"):
+        run_supervised(["no-such-program"])
+
+
+def test_program_that_takes_too_long_is_ended_with_its_child(tmp_path):
+    command = [sys.executable, "-c", STUBBORN, str(tmp_path / "pids")]
+
+    with pytest.raises(subprocess.TimeoutExpired, match="timed out"):
+        run_supervised(command, timeout_s=3.0, grace_s=0.2)
+
+    wait_until(lambda: not any(map(is_running, read_family(tmp_path / "pids"))))
+
+
+def test_groups_end_together_and_nothing_starts_afterwards(tmp_path):
+    groups = ProcessGroups()
+    codes = []
+
+    def run(name):
+        command = [sys.executable, "-c", POLITE, str(tmp_path / name)]
+        codes.append(groups.run(command, cwd=tmp_path, env=os.environ, on_line=str))
+
+    threads = [threading.Thread(target=run, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    families = [*read_family(tmp_path / "a"), *read_family(tmp_path / "b")]
+
+    groups.stop(grace_s=20.0)
+    for thread in threads:
+        thread.join(timeout=20)
+
+    assert codes == [-signal.SIGTERM] * 2
+    assert not any(map(is_running, families))
+    with pytest.raises(RunInterrupted, match="not started"):
+        run("c")
+
+
+def test_lines_arrive_while_the_program_runs(tmp_path):
+    groups = ProcessGroups()
+    code = "print('first', flush=True); import pathlib, time\nwhile not pathlib.Path('go').exists(): time.sleep(0.01)\nprint('é\\nlast')"
+    lines = []
+
+    def note(line):
+        lines.append(line)
+        (tmp_path / "go").touch()
+
+    exit_code = groups.run([sys.executable, "-c", code], cwd=tmp_path, env=os.environ, on_line=note)
+
+    assert (exit_code, lines) == (0, ["first", "é", "last"])
+
+
+def test_group_that_ignores_sigterm_is_killed(tmp_path):
+    process = start_supervised([sys.executable, "-c", STUBBORN, str(tmp_path / "pids")])
+    family = read_family(tmp_path / "pids")
+
+    end_process_groups([process.pid], grace_s=0.2)
+
+    process.wait(timeout=10)
+    wait_until(lambda: not any(map(is_running, family)))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3], ids="workers-{}".format)
+def test_results_come_in_the_order_of_the_items(workers):
+    with worker_pool(workers) as run:
+        assert list(run(abs, range(-20, 0))) == list(range(20, 0, -1))
+
+
+@pytest.mark.parametrize("workers", [1, 2], ids="workers-{}".format)
+def test_few_items_are_under_way_at_a_time(workers):
+    num_taken = 0
+
+    def items():
+        nonlocal num_taken
+        for item in range(50):
+            num_taken += 1
+            yield item
+
+    with worker_pool(workers) as run:
+        ahead = [num_taken - num_results for num_results, _ in enumerate(run(abs, items()))]
+
+    assert max(ahead) <= workers + 2
+
+
+@pytest.mark.parametrize("workers", [1, 2], ids="workers-{}".format)
+def test_error_of_an_item_is_raised_at_its_result(workers):
+    with worker_pool(workers) as run:
+        results = run(partial(divmod, 12), [3, 4, 0, 2, 1])
+
+        assert [next(results), next(results)] == [(4, 0), (3, 0)]
+        with pytest.raises(ZeroDivisionError, match="zero"):
+            next(results)
+
+
+def test_initializer_runs_in_every_worker():
+    with worker_pool(2, initializer=partial(os.putenv, "GLAMM_TEST_WORKER", "1")) as run:
+        command = [sys.executable, "-c", "import os; os._exit('GLAMM_TEST_WORKER' in os.environ)"]
+        assert list(run(subprocess.call, [command] * 4)) == [1] * 4
+
+
+def test_free_port_can_be_listened_on():
+    port = free_port()
+
+    check_port("127.0.0.1", port, remedy="")
+    with socket.create_server(("127.0.0.1", port)):
+        pass
+
+
+def test_taken_port_is_an_error_with_a_remedy():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+
+        with pytest.raises(HostError, match=rf"127\.0\.0\.1:{port} .* \(.+\): use another"):
+            check_port("127.0.0.1", port, remedy="use another")
