@@ -96,14 +96,14 @@ class Issue:
 
 
 class IssueLog:
-    """Collects the issues of one record of one file.
+    """Collects issues in the order in which they are found: those of one record, or of several files.
 
     Args:
-        file: Relative to the data root.
-        record: Which record in it.
+        file: The file of an issue that names no other one, relative to the data root.
+        record: The record of an issue that names no other one.
     """
 
-    def __init__(self, file: str, record: str | None = None) -> None:
+    def __init__(self, file: str = "", record: str | None = None) -> None:
         self.file, self.record = file, record
         self.issues: list[Issue] = []
 
@@ -116,18 +116,22 @@ class IssueLog:
         reason: str,
         field: str | None = None,
         *,
+        file: str | None = None,
+        record: str | None = None,
         severity: Severity = Severity.PART,
         kind: IssueKind | None = None,
     ) -> Issue:
-        """Add an issue of this record.
+        """Add an issue.
 
         Args:
             reason: What is wrong.
             field: Which field of the record.
+            file: Which file; the log's unless given.
+            record: Which record in it; the log's unless given.
             severity: How much is lost.
             kind: What is wrong, for counting; follows from the severity unless given.
         """
-        location = Location(self.file, self.record, field)
+        location = Location(file or self.file, record or self.record, field)
         issue = Issue(location, severity, kind or KIND_OF_SEVERITY[severity], reason)
         self.issues.append(issue)
         return issue
