@@ -1,9 +1,9 @@
-"""COCO segmentations: polygons, compressed runs, lists of runs, or several of these, united."""
+"""COCO segmentations: polygons, run-length codes, or several of these, which are united."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
@@ -13,15 +13,16 @@ from glamm.geometry import boxes, masks
 from glamm.structures.sample import Mask
 from glamm.typing import Box, Size
 
-_MIN_NUMBERS = 6  # three points
-_MAX_PERIMETER = 2_000_000  # pixels; pycocotools needs memory in proportion
+_MIN_COORDINATES = 6  # three points
+_MAX_PERIMETER = 2_000_000  # pixels; the memory that pycocotools needs is proportional to it
 
 Report = Callable[[str], None]
+"""Called with the reason for which a part is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segmentation:
-    """What an object covers.
+    """The pixels of an object.
 
     Args:
         mask: The union of all parts; it may be empty.
@@ -45,89 +46,105 @@ class Segmentation:
         return {"sum": total, "max": int(layers.max())}
 
 
-def segmentation(value: object, field: str, *, size: Size, report: Report) -> Segmentation:
-    """Read what an object covers.
+def parse_segmentation(value: object, field: str, *, size: Size, report: Report) -> Segmentation:
+    """Convert a COCO `segmentation`.
 
     Args:
-        value: A COCO `segmentation`; None and an empty list cover nothing.
-        field: Its name for errors.
+        value: The JSON value; None and an empty list are an empty mask.
+        field: Its name, for errors.
         size: (height, width) of the image.
-        report: Told every part that had to be left out.
+        report: Called for every part that is left out because it is invalid.
 
     Raises:
-        DataError: It is of another kind, or runs of another size than the image.
+        DataError: The value is neither a list nor an object.
     """
-    found: list[Mask] = []
+    parts: list[Mask] = []
     for part in _parts(value, field):
         try:
-            found.append(_part(part, field, size))
+            parts.append(_part(part, field, size))
         except DataError as error:
             report(error.reason)
-    mask = masks.union(found) if found else masks.encode(np.zeros(size, dtype=bool))
-    return Segmentation(mask, tuple(found))
+    mask = masks.union(parts) if parts else masks.encode(np.zeros(size, dtype=bool))
+    return Segmentation(mask, tuple(parts))
 
 
 def usable_box(box: Box | None, mask: Mask | None, *, size: Size) -> Box | None:
-    """The file's box cut to the image; where that is thinner than a pixel the mask's own, or None."""
+    """The box of an object inside its image.
+
+    Args:
+        box: x1, y1, x2, y2 of the file, in pixels; it may reach outside the image.
+        mask: The object's mask.
+        size: (height, width) of the image.
+
+    Returns:
+        The file's box clipped to the image. Where a side of that is below one pixel, or the file has no box, the
+        bounding box of the mask; None where there is no mask either, or it is empty.
+    """
     if box is not None:
-        cut = boxes.clip(box, size=size)
-        if cut[2] - cut[0] >= 1 and cut[3] - cut[1] >= 1:
-            return cut
+        x1, y1, x2, y2 = boxes.clip(box, size=size)
+        if x2 - x1 >= 1 and y2 - y1 >= 1:
+            return x1, y1, x2, y2
     return masks.box_of(mask) if mask else None
 
 
-def polygon(value: object, field: str, *, size: Size) -> Mask:
-    """A polygon (x, y, x, y, ...) as a mask by COCO's rules.
+def polygon_mask(value: object, field: str, *, size: Size) -> Mask:
+    """Fill a polygon by COCO's rules.
+
+    Args:
+        value: A list of numbers x, y, x, y, ... in pixels.
+        field: Its name, for errors.
+        size: (height, width) of the mask.
 
     Raises:
-        DataError: Fewer than three points, an odd count, or a way that is too long to be drawn.
+        DataError: No list of numbers, fewer than three points, an odd count, or an outline too long to be drawn.
     """
     if not isinstance(value, list):
         raise DataError("must be a polygon (a list of numbers)", field=field)
-    numbers = [json_fields.number(part, field) for part in cast("list[Any]", value)]
-    if len(numbers) < _MIN_NUMBERS or len(numbers) % 2:
+    numbers = [json_fields.number(item, field) for item in cast("list[object]", value)]
+    if len(numbers) < _MIN_COORDINATES or len(numbers) % 2:
         raise DataError(
             f"a polygon needs three points or more, x and y each: it has {len(numbers)} numbers",
             field=field,
         )
     points = list(zip(numbers[::2], numbers[1::2], strict=True))
-    around = zip(points, points[1:] + points[:1], strict=True)
-    if sum(math.dist(one, two) for one, two in around) > _MAX_PERIMETER:
-        raise DataError(f"a polygon is longer than {_MAX_PERIMETER:,} pixels", field=field)
+    edges = zip(points, points[1:] + points[:1], strict=True)
+    if sum(math.dist(start, end) for start, end in edges) > _MAX_PERIMETER:
+        raise DataError(
+            f"the outline of a polygon is longer than {_MAX_PERIMETER:,} pixels", field=field
+        )
     return masks.from_polygons([numbers], size=size)
 
 
-def _parts(value: object, field: str) -> Iterable[object]:
+def _parts(value: object, field: str) -> list[object]:
     match value:
         case None:
-            return ()
+            return []
         case dict():
-            return (value,)
-        case list() as parts if parts and all(isinstance(part, int | float) for part in parts):
-            return (value,)  # one polygon without the list around it
-        case list() as parts:
-            return cast("list[object]", parts)
+            return [value]
+        case list():
+            parts = cast("list[object]", value)
+            is_polygon = bool(parts) and all(isinstance(part, int | float) for part in parts)
+            return [value] if is_polygon else parts  # a polygon may lack the list around it
     raise DataError("must be polygons or run-length codes", field=field)
 
 
 def _part(value: object, field: str, size: Size) -> Mask:
     if not isinstance(value, dict):
-        return polygon(value, field, size=size)
-    record = cast("json_fields.Json", value)
-    mask = _runs(record, field) if isinstance(record.get("counts"), list) else None
-    mask = mask or json_fields.rle(record, field)
+        return polygon_mask(value, field, size=size)
+    code = cast("json_fields.Json", value)
+    is_compressed = not isinstance(code.get("counts"), list)
+    mask = json_fields.rle(code, field) if is_compressed else _uncompressed_mask(code, field)
     if mask.size != size:
         raise DataError(f"mask is {mask.size}, the image {size} (height, width)", field=field)
     return mask
 
 
-def _runs(record: json_fields.Json, field: str) -> Mask:
-    """A mask from a plain list of runs."""
-    extent = json_fields.items(record, "size")
+def _uncompressed_mask(code: json_fields.Json, field: str) -> Mask:
+    extent = json_fields.items(code, "size")
     if len(extent) != 2:
         raise DataError("needs a size [height, width]", field=field)
     height, width = json_fields.size(extent[0], extent[1], field)
-    runs = [json_fields.integer(run, field) for run in json_fields.items(record, "counts")]
+    runs = [json_fields.integer(run, field) for run in json_fields.items(code, "counts")]
     if any(run < 0 for run in runs) or sum(runs) != height * width:
         raise DataError(
             f"mask runs add up to {sum(runs)} pixels, the size {height} x {width} needs {height * width}",

@@ -1,4 +1,4 @@
-"""Files of a data set: nothing outside its root is ever opened."""
+"""Paths inside a data set: nothing outside its root folder is ever opened."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,25 +7,25 @@ from glamm.errors import DataError
 
 
 def find_file(root: Path, names: Sequence[str]) -> Path | None:
-    """The first of several relative paths that exists below the root, or None."""
+    """The first of several relative paths that is a file below the root, or None."""
     return next((root / name for name in names if (root / name).is_file()), None)
 
 
 def find_folder(root: Path, names: Sequence[str]) -> Path | None:
-    """The first of several relative folders that exists below the root, or None."""
+    """The first of several relative paths that is a folder below the root, or None."""
     return next((root / name for name in names if (root / name).is_dir()), None)
 
 
 def relative(root: Path, path: Path) -> str:
-    """How a file is named in reports: relative to the root, with forward slashes."""
+    """The path from the root, with forward slashes; reports name files like this."""
     return path.relative_to(root).as_posix()
 
 
 def ensure_inside(root: Path, path: Path) -> Path:
-    """Make sure that a file is inside the root, links followed.
+    """Return the path if it is inside the root, symbolic links followed.
 
     Raises:
-        DataError: It is not.
+        DataError: It leads outside the root.
     """
     if not path.resolve().is_relative_to(root.resolve()):
         raise DataError(f"points outside the data set's folder {root}", file=path)
@@ -36,44 +36,46 @@ def resolve_image(root: Path, folders: Sequence[str], name: str) -> Path:
     """Find an image by the name that an annotation gives.
 
     Args:
-        root: Of the data set.
-        folders: Relative folders where it may be, tried in order.
-        name: From the annotation: not trusted.
+        root: Folder of the data set.
+        folders: Relative folders that may hold the image, in the order in which they are tried.
+        name: Relative path from the annotation; not trusted.
 
     Raises:
-        DataError: The name leaves the folder, or there is no such file.
+        DataError: The name leads outside the root, or there is no such file.
     """
-    relative_name = Path(name)
-    if not name or relative_name.is_absolute() or ".." in relative_name.parts or "\0" in name:
+    path = Path(name)
+    if not name or path.is_absolute() or ".." in path.parts or "\0" in name:
         raise DataError(f"'{name}' is no file name inside the image folder", field="file_name")
     try:
-        found = find_file(root, [f"{folder}/{name}" for folder in folders])
+        image_path = find_file(root, [f"{folder}/{name}" for folder in folders])
     except OSError as error:  # a name too long for the file system
         raise DataError(f"'{name[:80]}' is no file name: {error.strerror}") from error
-    if found is None:
+    if image_path is None:
         raise DataError(f"there is no image '{name}' in {' or '.join(folders)}", field="file_name")
-    if not found.resolve().is_relative_to(root.resolve()):
+    if not image_path.resolve().is_relative_to(root.resolve()):
         raise DataError(f"'{name}' is a link that leaves the data set's folder", field="file_name")
-    return found
+    return image_path
 
 
 def files_of_split(
     root: Path, folders: Sequence[str], pattern: str, split: str
 ) -> tuple[Path, ...]:
-    """Files that fit a pattern: those in folders named after the split, and for train those above them, too.
+    """Files that match a pattern, each once, in the order of the folders and then of their names.
+
+    A split's files are in `FOLDER/SPLIT`. Files directly in `FOLDER` belong to train.
 
     Args:
-        root: Of the data set.
-        folders: Relative folders that are looked into.
+        root: Folder of the data set.
+        folders: Relative folders that are searched.
         pattern: Such as `*.json`.
         split: train, val or test.
 
     Raises:
-        DataError: One of the folders is a link out of the root.
+        DataError: One of the folders is a link that leads outside the root.
     """
-    found: dict[Path, None] = {}
+    paths: dict[Path, None] = {}  # a dict keeps the order
     for folder in folders:
-        for place in (f"{folder}/{split}", *([folder] if split == "train" else [])):
-            if (root / place).is_dir():
-                found |= dict.fromkeys(sorted(ensure_inside(root, root / place).glob(pattern)))
-    return tuple(path for path in found if path.is_file())
+        for subfolder in (f"{folder}/{split}", *([folder] if split == "train" else [])):
+            if (root / subfolder).is_dir():
+                paths |= dict.fromkeys(sorted(ensure_inside(root, root / subfolder).glob(pattern)))
+    return tuple(path for path in paths if path.is_file())

@@ -1,4 +1,4 @@
-"""The image that an annotation means, in the frame that the annotation uses."""
+"""References to the images that annotations name, with the size in which the annotations are drawn."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,19 +14,20 @@ from glamm.typing import Size
 def find_image(
     root: Path, folders: Sequence[str], name: str, *, size: Size | None = None
 ) -> ImageRef:
-    """Find an image and look at its header.
+    """Find an image and read its header; its pixels are not decoded.
 
     Args:
-        root: Of the data set.
-        folders: Relative folders where it may be, tried in order.
-        name: From the annotation: not trusted.
-        size: (height, width) that the annotation states; that of the stored pixels unless given.
+        root: Folder of the data set.
+        folders: Relative folders that may hold the image, in the order in which they are tried.
+        name: Relative path from the annotation; not trusted.
+        size: (height, width) that the annotation states; the size of the stored pixels unless given.
 
     Raises:
-        DataError: There is no such image below the root, it cannot be read, or it has another size.
+        DataError: There is no such image below the root, it cannot be read, or its size is not the stated one, neither
+            as stored nor as turned by EXIF.
     """
     path = resolve_image(root, folders, name)
-    header = header_of(path)
+    header = image_header(path)
     if size is not None and not header.has_frame(size):
         raise DataError(
             f"says {size[0]} x {size[1]} (height x width), the image is {header.size[0]} x {header.size[1]}",
@@ -35,11 +36,11 @@ def find_image(
     return ImageRef(key=path.name, size=size or header.size, path=str(path))
 
 
-def header_of(path: Path) -> ImageHeader:
-    """Look at an image's header.
+def image_header(path: Path) -> ImageHeader:
+    """Read the header of an image.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: The file is no image that can be read, or it states too many pixels.
     """
     try:
         return read_header(path)
@@ -48,10 +49,10 @@ def header_of(path: Path) -> ImageHeader:
 
 
 def stated_size(record: json_fields.Json) -> Size | None:
-    """(height, width) of a COCO image's record, or None where it has neither.
+    """(height, width) that a COCO image's entry states, or None where it states neither.
 
     Raises:
-        DataError: They are no sizes.
+        DataError: Only one is stated, or they are no sizes in pixels.
     """
     if record.get("height") is None and record.get("width") is None:
         return None

@@ -1,6 +1,6 @@
-"""LMDB's `data.mdb`, read page by page: every pointer is checked, so that a damaged file is an error and no crash.
+"""LMDB's `data.mdb`, read page by page. Every pointer is checked, so a damaged file raises an error.
 
-LMDB itself maps the file into memory and follows whatever it finds there, which ends the process.
+The LMDB library maps the file into memory and follows its pointers unchecked: a damaged file can crash the process.
 
 Source: the on-disk structures of LMDB 0.9 (`lmdb.h`, `mdb.c`), 64 bits, little-endian.
 """
@@ -14,16 +14,14 @@ from types import TracebackType
 
 from glamm.errors import DataError
 
-_HEADER = struct.Struct(
-    "<QHHHH"
-)  # page number, padding, flags, lower and upper bound of free space
-_DATABASE = struct.Struct(
-    "<IHHQQQQQ"
-)  # pad, flags, depth, branch, leaf and overflow pages, entries, root
-_META = struct.Struct("<IIQQ")  # magic, version, address, size of the map
-_NODE = struct.Struct(
-    "<HHHH"
-)  # low and high half of a size or page number, flags, length of the key
+# page number, padding, flags, lower and upper bound of free space
+_HEADER = struct.Struct("<QHHHH")
+# padding, flags, depth, branch pages, leaf pages, overflow pages, entries, root
+_DATABASE = struct.Struct("<IHHQQQQQ")
+# magic, version, address, size of the map
+_META = struct.Struct("<IIQQ")
+# low and high half of a size or page number, flags, length of the key
+_NODE = struct.Struct("<HHHH")
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
 _BRANCH, _LEAF, _OVERFLOW, _META_PAGE = 1, 2, 4, 8  # flags of pages
 _BIG, _SUB, _DUPLICATES = 1, 2, 4  # flags of nodes
@@ -34,22 +32,29 @@ _MAX_DEPTH = 32
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """An entry of a page; `payload` is a value's beginning or, on a branch, empty."""
+    """An entry of a page.
+
+    Args:
+        key: As stored; empty for the first entry of a branch.
+        flags: Of the node; 0 on a branch.
+        number: Size of the value in bytes on a leaf, number of the child page on a branch.
+        payload: The value on a leaf, or the number of the overflow page that holds it; empty on a branch.
+    """
 
     key: bytes
     flags: int
-    number: int  # size of a value on a leaf, number of a page on a branch
+    number: int
     payload: bytes
 
 
 class LmdbFile:
-    """The main table of an environment.
+    """The main database of an LMDB environment, read only.
 
     Args:
-        path: `data.mdb`.
+        path: The environment's `data.mdb`.
 
     Raises:
-        DataError: It is no LMDB file, or damaged; also from every method.
+        DataError: The file cannot be read, is no LMDB file, or is damaged. Every method may raise it too.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,13 +66,13 @@ class LmdbFile:
         except OSError as error:
             raise DataError(f"cannot be read ({error.strerror})", file=path) from error
         try:
-            self._page_size, self._root, self._entries = self._newest_root()
+            self._page_size, self._root, self._num_entries = self._newest_root()
         except DataError:
             self._file.close()
             raise
 
     def __enter__(self) -> "LmdbFile":
-        """The file is closed at the end of the block."""
+        """The file stays open until the end of the block."""
         return self
 
     def __exit__(
@@ -86,27 +91,27 @@ class LmdbFile:
             for item in self._walk(self._root, 0):
                 count += 1
                 yield item
-            if count != self._entries:
-                raise self._fault(f"it holds {count} entries and says {self._entries}")
+            if count != self._num_entries:
+                raise self._error(f"it holds {count} entries, its header says {self._num_entries}")
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of a key, or None."""
+        """The value of a key, or None where there is no such key."""
         number = self._root
         for _ in range(_MAX_DEPTH):
             if number == _NO_PAGE:
                 return None
             flags, nodes = self._page(number)
             if flags & _LEAF:
-                found = next((node for node in nodes if node.key == key), None)
-                return self._value(found) if found else None
+                match = next((node for node in nodes if node.key == key), None)
+                return self._value(match) if match else None
             after = bisect_right([node.key for node in nodes[1:]], key)
             number = nodes[after].number
-        raise self._fault("its tree has no end")
+        raise self._error("its tree does not end")
 
     def _walk(self, number: int, depth: int) -> Iterator[tuple[bytes, bytes]]:
         self._visited += 1
         if depth > _MAX_DEPTH or self._visited > self._size // self._page_size:
-            raise self._fault("its tree has no end")
+            raise self._error("its tree does not end")
         flags, nodes = self._page(number)
         for node in nodes:
             if flags & _LEAF:
@@ -118,67 +123,72 @@ class LmdbFile:
         first = self._read(0, _HEADER.size + _META.size + 2 * _DATABASE.size + 16)
         page_size = _DATABASE.unpack_from(first, _HEADER.size + _META.size)[0]
         if page_size not in _PAGE_SIZES:
-            raise self._fault(f"its pages have {page_size} bytes")
+            raise self._error(f"its pages have {page_size} bytes")
         return page_size, *max(self._meta(0), self._meta(page_size))[1:]
 
     def _meta(self, offset: int) -> tuple[int, int, int]:
-        """Transaction, root and number of entries of one of the two headers; the newer one counts."""
+        """Transaction, root page and number of entries of one of the two headers; the newer header is valid."""
         data = self._read(offset, _HEADER.size + _META.size + 2 * _DATABASE.size + 16)
         magic, version, _, _ = _META.unpack_from(data, _HEADER.size)
         if not _HEADER.unpack_from(data)[2] & _META_PAGE or (magic, version) != (_MAGIC, _VERSION):
-            raise self._fault(f"it has no header at byte {offset}")
-        place = _HEADER.size + _META.size + _DATABASE.size
-        entries, root = _DATABASE.unpack_from(data, place)[6:8]
-        transaction = struct.unpack_from("<Q", data, place + _DATABASE.size + 8)[0]
-        return transaction, root, entries
+            raise self._error(f"there is no header at byte {offset}")
+        main = _HEADER.size + _META.size + _DATABASE.size
+        num_entries, root = _DATABASE.unpack_from(data, main)[6:8]
+        transaction = struct.unpack_from("<Q", data, main + _DATABASE.size + 8)[0]
+        return transaction, root, num_entries
 
     def _page(self, number: int) -> tuple[int, list[_Node]]:
         data = self._read(number * self._page_size, self._page_size)
-        own, _, flags, lower, _ = _HEADER.unpack_from(data)
-        if own != number or not flags & (_BRANCH | _LEAF) or flags & (_OVERFLOW | _META_PAGE):
-            raise self._fault(f"page {number} is not what its tree says")
+        page_number, _, flags, lower, _ = _HEADER.unpack_from(data)
+        if (
+            page_number != number
+            or not flags & (_BRANCH | _LEAF)
+            or flags & (_OVERFLOW | _META_PAGE)
+        ):
+            raise self._error(f"page {number} is not a page of its tree")
         if not _HEADER.size <= lower <= self._page_size or lower % 2:
-            raise self._fault(f"page {number} has a wrong bound")
-        places = struct.unpack_from(f"<{(lower - _HEADER.size) // 2}H", data, _HEADER.size)
-        nodes = [self._node(data, place, number, is_leaf=bool(flags & _LEAF)) for place in places]
+            raise self._error(f"page {number} has an invalid bound")
+        offsets = struct.unpack_from(f"<{(lower - _HEADER.size) // 2}H", data, _HEADER.size)
+        is_leaf = bool(flags & _LEAF)
+        nodes = [self._node(data, offset, number, is_leaf=is_leaf) for offset in offsets]
         if not nodes:
-            raise self._fault(f"page {number} is empty")
+            raise self._error(f"page {number} is empty")
         return flags, nodes
 
-    def _node(self, data: bytes, place: int, number: int, *, is_leaf: bool) -> _Node:
-        if place + _NODE.size > len(data):
-            raise self._fault(f"page {number} points outside itself")
-        low, high, flags, length = _NODE.unpack_from(data, place)
-        start = place + _NODE.size
+    def _node(self, data: bytes, offset: int, number: int, *, is_leaf: bool) -> _Node:
+        if offset + _NODE.size > len(data):
+            raise self._error(f"page {number} has an offset outside itself")
+        low, high, flags, length = _NODE.unpack_from(data, offset)
+        start = offset + _NODE.size
         if start + length > len(data):
-            raise self._fault(f"page {number} holds a key that leaves it")
+            raise self._error(f"a key of page {number} does not fit in it")
         key = data[start : start + length]
         if not is_leaf:
             return _Node(key, 0, low | high << 16 | flags << 32, b"")
         size = low | high << 16
-        inside = 8 if flags & _BIG else size
-        payload = data[start + length : start + length + inside]
-        if len(payload) < inside:
-            raise self._fault(f"page {number} holds a value that leaves it")
+        num_bytes = 8 if flags & _BIG else size
+        payload = data[start + length : start + length + num_bytes]
+        if len(payload) < num_bytes:
+            raise self._error(f"a value of page {number} does not fit in it")
         return _Node(key, flags, size, payload)
 
     def _value(self, node: _Node) -> bytes:
         if node.flags & (_SUB | _DUPLICATES):
-            raise self._fault("it holds tables inside the table")
+            raise self._error("it has nested databases, which are not read")
         if not node.flags & _BIG:
             return node.payload
         number = int.from_bytes(node.payload, "little")
         offset = number * self._page_size
-        own, _, flags, _, _ = _HEADER.unpack(self._read(offset, _HEADER.size))
-        if own != number or not flags & _OVERFLOW:
-            raise self._fault(f"page {number} does not hold the value that it should")
+        page_number, _, flags, _, _ = _HEADER.unpack(self._read(offset, _HEADER.size))
+        if page_number != number or not flags & _OVERFLOW:
+            raise self._error(f"page {number} is no overflow page")
         return self._read(offset + _HEADER.size, node.number)
 
     def _read(self, offset: int, size: int) -> bytes:
         if offset + size > self._size:
-            raise self._fault(f"it ends before byte {offset + size}")
+            raise self._error(f"it ends before byte {offset + size}")
         self._file.seek(offset)
         return self._file.read(size)
 
-    def _fault(self, reason: str) -> DataError:
-        return DataError(f"is no LMDB file that can be read: {reason}", file=self._path)
+    def _error(self, reason: str) -> DataError:
+        return DataError(f"is no readable LMDB file: {reason}", file=self._path)

@@ -1,4 +1,4 @@
-"""Pickles that hold nothing but lists, dicts, texts and numbers; anything else in them is refused, never run."""
+"""Pickles of plain values: lists, dicts, strings and numbers. Anything else is refused and never executed."""
 
 import io
 import struct
@@ -10,28 +10,35 @@ from glamm.errors import DataError
 
 _DAMAGED = (UnpicklingError, struct.error, ArithmeticError, AttributeError, LookupError, MemoryError,
             RecursionError, TypeError, ValueError, EOFError, AssertionError)  # fmt: skip
-"""What the unpickler raises when the bytes make no sense."""
+"""What the unpickler raises on invalid bytes."""
 
 
 class _PlainUnpickler(_Unpickler):
-    """Python's own unpickler in Python: its memory is bounded by the file's, which that in C does not promise."""
+    """The pure Python unpickler, a private class of the standard library.
+
+    Its memory is bounded by the size of the file, which the C unpickler does not guarantee. Check it on every new
+    Python version.
+    """
 
     def find_class(self, module: str, name: str) -> NoReturn:
         raise DataError(
-            f"asks for {module}.{name}; only plain values are read, nothing is run: get the file again"
+            f"refers to {module}.{name}, but only plain values are read: download the file again"
         )
 
     def persistent_load(self, pid: object) -> NoReturn:
-        raise DataError(f"points outside itself ({str(pid)[:80]}); only plain values are read")
+        raise DataError(
+            f"refers to an external object ({str(pid)[:80]}), but only plain values are read"
+        )
 
 
 def read_plain_pickle(path: Path) -> Any:  # noqa: ANN401 - a pickle is any
     """Read a pickle of plain values.
 
-    Texts of Python 2 are read as UTF-8; other bytes become lone surrogates, which `fields.text` refuses.
+    Byte strings of Python 2 are decoded as UTF-8; bytes that are not UTF-8 become lone surrogates, which
+    `json_fields.text` refuses.
 
     Raises:
-        DataError: It holds something else, or it is damaged.
+        DataError: The file cannot be read, is damaged, or refers to anything but plain values.
     """
     try:
         data = path.read_bytes()
@@ -42,5 +49,5 @@ def read_plain_pickle(path: Path) -> Any:  # noqa: ANN401 - a pickle is any
         raise DataError(f"cannot be read ({error.strerror})", file=path) from error
     except _DAMAGED as error:
         raise DataError(
-            f"is no pickle that can be read ({error or type(error).__name__})", file=path
+            f"is no readable pickle ({error or type(error).__name__})", file=path
         ) from error

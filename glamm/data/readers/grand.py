@@ -12,11 +12,11 @@ from typing import Any
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import (
-    confined,
+    ensure_inside,
     files_of_split,
     find_folder,
-    image_file,
     relative,
+    resolve_image,
 )
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.readers.grand_lmdb import all_tables, find_tables, read_tables
@@ -68,10 +68,10 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
     if folder is None:
         yield from _read_rows(root, split)
         return
-    for path in files_of_split(confined(root, folder), (".",), "*.json", split):
+    for path in files_of_split(ensure_inside(root, folder), (".",), "*.json", split):
         file = relative(root, path)
         try:
-            content = json_fields.mapping(read_json(confined(root, path)), "file")
+            content = json_fields.mapping(read_json(ensure_inside(root, path)), "file")
         except DataError as error:
             yield Rejection(
                 file,
@@ -129,7 +129,7 @@ def _read_noted(
 def _read_image(
     root: Path, place: str, split: str, content: json_fields.Json, notes: _Notes
 ) -> Record:
-    image_path = image_file(root, _IMAGES, notes.record)
+    image_path = resolve_image(root, _IMAGES, notes.record)
     try:
         header = read_header(image_path)
     except ValueError as error:

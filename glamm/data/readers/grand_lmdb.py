@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.dataset_paths import confined, find_file, relative
+from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.json_stream import parse_json
 from glamm.data.parsing.lmdb import LmdbFile
 from glamm.data.record import Rejection
@@ -53,7 +53,7 @@ def read_tables(root: Path, split: str) -> Iterator[TableRow | Rejection]:
 
     An image is in val where any of the lists beside the tables says so; the release's lists differ between tables.
     """
-    tables = {name: confined(root, path) for name, path in find_tables(root).items()}
+    tables = {name: ensure_inside(root, path) for name, path in find_tables(root).items()}
     lists = {
         name: _listed(root, [path.parent for path in tables.values()], word)
         for name, word in _LISTS.items()
@@ -90,7 +90,7 @@ def all_tables(root: Path) -> tuple[dict[str, dict[str, Any]], list[Rejection]]:
         file = relative(root, path)
         told[name] = {}
         try:
-            with LmdbFile(confined(root, path)) as table:
+            with LmdbFile(ensure_inside(root, path)) as table:
                 for key, value in table.items():
                     image_ref = key.decode("utf-8", "surrogateescape")
                     try:
@@ -112,7 +112,7 @@ def _listed(root: Path, folders: list[Path], word: str) -> set[str]:
     for folder in folders:
         path = folder / f"{folder.name}_{word}.txt"
         if path.is_file():
-            text = confined(root, path).read_text("utf-8-sig", "surrogateescape")
+            text = ensure_inside(root, path).read_text("utf-8-sig", "surrogateescape")
             names.update(line.strip() for line in text.splitlines() if line.strip())
     return names
 

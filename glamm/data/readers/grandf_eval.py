@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.dataset_paths import confined, find_file, image_file
+from glamm.data.parsing.dataset_paths import ensure_inside, find_file, resolve_image
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.phrase_spans import Range, locate, settle_spans
 from glamm.data.record import Record, Rejection
@@ -43,7 +43,7 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
             raise DataError(
                 f"is missing below {root}: captions and masks come as a pair", file=name
             )
-        confined(root, root / name)
+        ensure_inside(root, root / name)
     captions, mask_file = (_whole(root / name) for name in names)
     images = {
         _id(image, "id"): image for image in map(_as_mapping, json_fields.items(captions, "images"))
@@ -99,7 +99,7 @@ def _read_entry(
         )
     if not labels:
         raise DataError("no grounding", field="labels")
-    image_path = image_file(root, _IMAGES, json_fields.text(image, "file_name"))
+    image_path = resolve_image(root, _IMAGES, json_fields.text(image, "file_name"))
     size = json_fields.size(image.get("height"), image.get("width"), "images.height, width")
     try:
         header = read_header(image_path)

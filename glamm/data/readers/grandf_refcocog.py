@@ -10,8 +10,8 @@ from typing import Any
 
 from glamm.data.inspection.shown import shown_span
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.coco_segmentation import Segmentation, segmentation
-from glamm.data.parsing.dataset_paths import confined, find_file, relative
+from glamm.data.parsing.coco_segmentation import Segmentation, parse_segmentation
+from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import stream_list
 from glamm.data.parsing.phrase_spans import locate, settle_spans
@@ -44,7 +44,7 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
     path = find_file(root, _files(split))
     if path is None:
         return
-    file = relative(root, confined(root, path))
+    file = relative(root, ensure_inside(root, path))
     for index, entry in enumerate(stream_list(path)):
         try:
             for key, value in json_fields.mapping(entry, "record").items():
@@ -120,7 +120,7 @@ def _object(
     file: str,
     index: str,
 ) -> tuple[Obj, Segmentation]:
-    covers = segmentation(
+    covers = parse_segmentation(
         ref.get("segmentation"),
         "segmentation",
         size=image_ref.size,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.dataset_paths import confined, find_file, image_file, relative
-from glamm.data.parsing.image_refs import header_of
+from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative, resolve_image
+from glamm.data.parsing.image_refs import image_header
 from glamm.data.parsing.json_stream import stream_list
 from glamm.data.parsing.phrase_spans import Range, checked_range, locate, settle_spans
 from glamm.data.record import Record, Rejection
@@ -56,7 +56,7 @@ class PhraseMasks:
         path = find_file(root, [self.files[split]] if split in self.files else [])
         if path is None:
             return
-        file = relative(root, confined(root, path))
+        file = relative(root, ensure_inside(root, path))
         for index, entry in enumerate(stream_list(path)):
             try:
                 yield from self._read_entry(root, split, file, index, entry)
@@ -74,8 +74,8 @@ class PhraseMasks:
                 file, str(index), "no grounding (the official reader draws another record instead)"
             )
             return
-        image_ref = image_file(root, self.images, json_fields.text(record, "file_name"))
-        header = header_of(image_ref)
+        image_ref = resolve_image(root, self.images, json_fields.text(record, "file_name"))
+        header = image_header(image_ref)
         phrases: list[_Phrase] = []
         for key, value in groundings.items():
             field = f"groundings.{key}"

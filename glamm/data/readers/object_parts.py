@@ -12,7 +12,7 @@ from typing import Any
 from glamm.data.inspection.shown import shown_object
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
-from glamm.data.parsing.coco_segmentation import segmentation, usable_box
+from glamm.data.parsing.coco_segmentation import parse_segmentation, usable_box
 from glamm.data.parsing.dataset_paths import find_file
 from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.record import Record, Rejection
@@ -119,7 +119,7 @@ def _read_part(
     category = annotation.get("category_id")
     if not isinstance(category, int | str) or category not in content.categories:
         raise DataError(f"{str(category)[:80]} is not among the categories", field="category_id")
-    covers = segmentation(
+    covers = parse_segmentation(
         annotation.get("segmentation"),
         "segmentation",
         size=image_ref.size,

@@ -9,7 +9,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.coco_segmentation import polygon
+from glamm.data.parsing.coco_segmentation import polygon_mask
 from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, relative
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.readers.labelled_shapes import Notes, Shape, shapes_record
@@ -105,11 +105,11 @@ def _words(label: str) -> str:
 def _mask(kind: str, given: dict[str, str], size: Size) -> Mask:
     if kind == "box":
         x1, y1, x2, y2 = (_number(given, name) for name in ("xtl", "ytl", "xbr", "ybr"))
-        return polygon([x1, y1, x2, y1, x2, y2, x1, y2], "box", size=size)
+        return polygon_mask([x1, y1, x2, y1, x2, y2, x1, y2], "box", size=size)
     if kind == "polygon":
         pairs = [point.split(",") for point in given.get("points", "").split(";")]
         numbers = [_to_number(part, "points") for pair in pairs for part in pair]
-        return polygon(numbers, "points", size=size)
+        return polygon_mask(numbers, "points", size=size)
     if kind == "mask":
         return _runs(given, size)
     raise DataError(f"'{kind}' covers nothing that can be used", field="label")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.coco_segmentation import segmentation
+from glamm.data.parsing.coco_segmentation import parse_segmentation
 from glamm.data.parsing.dataset_paths import ensure_inside, relative
 from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.parsing.json_stream import parse_json
@@ -100,7 +100,7 @@ def _sample(root: Path, split: str, entry: json_fields.Json, notes: Notes) -> Sa
 def _object(entry: json_fields.Json, field: str, image_ref: ImageRef, notes: Notes) -> Obj:
     mask = None
     if entry.get("segmentation") is not None:
-        covers = segmentation(
+        covers = parse_segmentation(
             entry["segmentation"],
             f"{field}.segmentation",
             size=image_ref.size,

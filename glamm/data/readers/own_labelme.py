@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.coco_segmentation import polygon
+from glamm.data.parsing.coco_segmentation import polygon_mask
 from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, relative
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import read_json
@@ -116,7 +116,7 @@ def _mask(shape: json_fields.Json, size: Size) -> Mask:
         points = [(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]
     elif kind not in {"polygon", "rectangle"}:
         raise DataError(f"'{kind[:40]}' covers nothing that can be used", field="shape_type")
-    return polygon([number for point in points for number in point], "points", size=size)
+    return polygon_mask([number for point in points for number in point], "points", size=size)
 
 
 def _point(value: Any) -> tuple[float, float]:  # noqa: ANN401 - JSON is any

@@ -13,7 +13,7 @@ from typing import Any, cast
 from glamm.data.inspection.shown import shown_object
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
-from glamm.data.parsing.coco_segmentation import Segmentation, segmentation, usable_box
+from glamm.data.parsing.coco_segmentation import Segmentation, parse_segmentation, usable_box
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.parsing.json_stream import read_json
@@ -238,7 +238,7 @@ def _read_object(
 ) -> _Object:
     number = json_fields.integer(annotation["id"], "id")
     json_fields.xywh(annotation.get("bbox"), "bbox")
-    covers = segmentation(
+    covers = parse_segmentation(
         annotation.get("segmentation"),
         "segmentation",
         size=size,

@@ -17,10 +17,10 @@ from glamm.data.parsing.dataset_paths import (
     ensure_inside,
     files_of_split,
     find_folder,
-    resolve_image,
     relative,
+    resolve_image,
 )
-from glamm.data.parsing.image_refs import header_of
+from glamm.data.parsing.image_refs import image_header
 from glamm.data.readers.labelled_shapes import class_targets
 from glamm.data.record import Record, Rejection
 from glamm.errors import DataError
@@ -72,8 +72,8 @@ class ClassMaps:
         file = relative(root, path)
         image_ref = self._image(root, split, path)
         labels = _read_labels(ensure_inside(root, path))
-        if not header_of(image_ref).has_frame((labels.shape[0], labels.shape[1])):
-            size = header_of(image_ref).size
+        if not image_header(image_ref).has_frame((labels.shape[0], labels.shape[1])):
+            size = image_header(image_ref).size
             raise DataError(
                 f"is {labels.shape[0]} x {labels.shape[1]} (height x width), the image is {size[0]} x {size[1]}"
             )
@@ -119,7 +119,7 @@ class ClassMaps:
 
 
 def _read_labels(path: Path) -> Int32[np.ndarray, "height width"]:
-    header_of(path)  # refuses what is no image and what claims to be huge
+    image_header(path)  # refuses what is no image and what claims to be huge
     try:
         with Image.open(path, formats=("PNG",)) as image:
             if image.mode not in _MODES:

@@ -1,5 +1,5 @@
 import os
-import pickle  # noqa: TID251 - writes what the reader must refuse
+import pickle  # noqa: TID251 - writes pickles that the reader must refuse
 
 import pytest
 from hypothesis import given
@@ -29,7 +29,7 @@ def test_plain_values_come_back(tmp_path_factory, value, protocol):
 
 class Harmful:
     def __reduce__(self):
-        return os.system, ("touch harmed",)
+        return os.system, ("touch executed",)
 
 
 class Built:
@@ -41,15 +41,18 @@ class Built:
 @pytest.mark.parametrize(
     ("value", "named"),
     [(Harmful(), "posix.system"), (Built(), "Built|copy_?reg"), (print, "print")],
+    ids=["call", "instance", "builtin"],
 )
-def test_what_is_not_plain_is_named_and_never_run(tmp_path, monkeypatch, protocol, value, named):
+def test_anything_but_plain_values_is_refused_and_never_executed(
+    tmp_path, monkeypatch, protocol, value, named
+):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "refs.p").write_bytes(pickle.dumps([1, value], protocol))
 
-    with pytest.raises(DataError, match=rf"refs.p: asks for .*({named})"):
+    with pytest.raises(DataError, match=rf"refs.p: refers to .*({named})"):
         read_plain_pickle(tmp_path / "refs.p")
 
-    assert not (tmp_path / "harmed").exists()
+    assert not (tmp_path / "executed").exists()
 
 
 @pytest.mark.parametrize(
@@ -57,14 +60,15 @@ def test_what_is_not_plain_is_named_and_never_run(tmp_path, monkeypatch, protoco
     [
         b"",
         b"\x80\x02",
-        b"\x80\x02]r\xff\xff\xff\x7f",  # room for two thousand million values
+        b"\x80\x02]r\xff\xff\xff\x7f",  # a memo index of 2**31
         b"\x80\x04\x8d\xff\xff\xff\xff\xff\xff\xff\x7f",  # a text of 2**63 bytes
         b"(lp0\nI1\naPperson\n.",
         b"\x82\x01.",
         b"not a pickle",
     ],
+    ids=["empty", "no content", "large index", "large string", "no opcode", "extension", "text"],
 )
-def test_damaged_pickle_is_named(tmp_path, content):
+def test_damaged_pickle_is_an_error(tmp_path, content):
     (tmp_path / "refs.p").write_bytes(content)
 
     with pytest.raises(DataError, match=r"refs.p: "):
@@ -72,7 +76,7 @@ def test_damaged_pickle_is_named(tmp_path, content):
 
 
 @given(data=st.binary(max_size=60))
-def test_no_bytes_are_more_than_an_error(tmp_path_factory, data):
+def test_arbitrary_bytes_are_at_most_an_error(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("pickle") / "refs.p"
     path.write_bytes(data)
 
@@ -82,7 +86,7 @@ def test_no_bytes_are_more_than_an_error(tmp_path_factory, data):
         return
 
 
-def test_texts_of_python_2_are_read(tmp_path):
+def test_strings_of_python_2_are_read(tmp_path):
     (tmp_path / "refs.p").write_bytes(b"(dp0\nS'sent'\np1\nS'caf\\xc3\\xa9'\np2\ns.")
 
     assert read_plain_pickle(tmp_path / "refs.p") == {"sent": "café"}

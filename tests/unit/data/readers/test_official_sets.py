@@ -247,7 +247,7 @@ def test_pickle_that_would_run_something_is_refused_by_name(tmp_path, monkeypatc
     case, root = bad_case("malicious_pickle")
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(DataError, match=r"refs\(unc\).p: asks for io.open"):
+    with pytest.raises(DataError, match=r"refs\(unc\).p: refers to io.open"):
         read(case["layout"], root)
 
     assert not (tmp_path / case["marker_file"]).exists()
