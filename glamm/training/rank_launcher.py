@@ -5,23 +5,19 @@ but only after the first has loaded everything, and when one fails it kills the 
 """
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from types import TracebackType
 from typing import IO, NoReturn
 
 from glamm.errors import HostError, RunInterrupted
+from glamm.subprocesses import LOOPBACK, end_with_parent, free_port
 
 _RANK = "LOCAL_RANK"
 _CHILD = "GLAMM_CHILD_PROCESS"
-_PORTS = range(20_000, 32_000)
-"""Below those that the system gives to connections, which could take a port between our look and our use."""
 _GRACE_SECONDS = 15.0
 
 
@@ -49,11 +45,11 @@ class OtherProcesses:
     def __enter__(self) -> "OtherProcesses":
         """Start them."""
         if _CHILD in os.environ:
-            threading.Thread(target=_end_with_parent, daemon=True).start()
+            end_with_parent(int(os.environ[_CHILD]))
         elif self._devices > 1 and _RANK not in os.environ:
             os.environ |= {
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(_free_port()),
+                "MASTER_ADDR": LOOPBACK,
+                "MASTER_PORT": str(free_port()),
                 "NODE_RANK": "0",
                 "WORLD_SIZE": str(self._devices),
                 _RANK: "0",
@@ -93,12 +89,16 @@ class OtherProcesses:
     def _start(self) -> None:
         for rank in range(1, self._devices):
             words = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
-            environment = os.environ | {_RANK: str(rank), _CHILD: "1", "GLAMM_LOG_LEVEL": "ERROR"}
+            environment = os.environ | {
+                _RANK: str(rank),
+                _CHILD: str(os.getpid()),
+                "GLAMM_LOG_LEVEL": "ERROR",
+            }
             try:
                 child = subprocess.Popen(
                     [sys.executable, *sys.orig_argv[1:]],
                     env=environment,
-                    stdin=subprocess.PIPE,  # its end is how the child sees ours
+                    stdin=subprocess.DEVNULL,
                     stdout=words,
                     stderr=words,
                 )
@@ -126,10 +126,8 @@ class OtherProcesses:
         sys.exit(code)
 
     def _close(self) -> None:
-        for child, words in zip(self._children, self._words, strict=True):
+        for words in self._words:
             words.close()
-            if child.stdin:
-                child.stdin.close()
 
     def _first_failed(self) -> int | None:
         """Which one ended with an error; when one does, the rest fail for want of it, a moment later."""
@@ -146,22 +144,3 @@ class OtherProcesses:
         deadline = time.monotonic() + _GRACE_SECONDS
         while time.monotonic() < deadline and any(c.poll() is None for c in self._children):
             time.sleep(0.05)
-
-
-def _end_with_parent() -> None:
-    while os.read(
-        0, 1
-    ):  # not through sys.stdin, whose lock would be missed when the interpreter ends
-        pass
-    os._exit(1)
-
-
-def _free_port() -> int:
-    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise HostError(f"no port from {_PORTS.start} to {_PORTS.stop} is free for the processes")

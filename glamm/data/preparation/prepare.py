@@ -7,25 +7,21 @@ same: what is done again is what changed.
 
 import hashlib
 import json
-import os
 import shutil
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from signal import SIG_IGN, SIGINT, signal
-from threading import Thread
 from typing import Any, TextIO
 
 from glamm.config.data import PrepareConfig
-from glamm.data.preparation.incremental import BLOCKS, Block, Item, cut, make_block
+from glamm.data.preparation.incremental import BLOCKS, Block, cut, make_block
 from glamm.data.readers.registry import Source, find_sources, get_source
 from glamm.data.record import Rejection
 from glamm.data.shards.writer import IndexWriter
 from glamm.errors import DataError
+from glamm.subprocesses import worker_pool
 
 SPLITS = ("train", "val", "test")
 MANIFEST = "manifest.json"
@@ -34,7 +30,6 @@ QUARANTINE = "quarantine.jsonl"
 _MIB = 1 << 20
 
 Report = Callable[[Block], None]
-_Make = Callable[[list[Item]], Block]
 
 
 @dataclass
@@ -135,7 +130,10 @@ def _write(
 ) -> _Tally:
     tally = _Tally()
     shard_bytes = config.shard_mebibytes * _MIB
-    with (folder / QUARANTINE).open("w", encoding="utf-8") as quarantine, _Workers(workers) as run:
+    with (
+        (folder / QUARANTINE).open("w", encoding="utf-8") as quarantine,
+        worker_pool(workers) as run,
+    ):
         for split in SPLITS:
             (folder / split).mkdir(exist_ok=True)
             index = IndexWriter(folder / split, shard_bytes=shard_bytes)
@@ -183,50 +181,6 @@ def _count(block: Block, split: str, quarantine: TextIO, tally: _Tally) -> None:
         (tally.records_left_out if item.is_whole else tally.parts_left_out)[block.source] += 1
         if item.is_file:
             tally.broken_files.append(item)
-
-
-class _Workers:
-    """Makes blocks here or in processes; results come in the order of the records."""
-
-    def __init__(self, workers: int) -> None:
-        self._workers = workers
-        self._pool = (
-            ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker)
-            if workers > 1
-            else None
-        )
-
-    def __enter__(self) -> Callable[[_Make, Iterable[list[Item]]], Iterator[Block]]:
-        return self._in_processes if self._pool else map
-
-    def __exit__(self, *_: object) -> None:
-        if self._pool:
-            self._pool.shutdown(cancel_futures=True)
-
-    def _in_processes(self, make: _Make, blocks: Iterable[list[Item]]) -> Iterator[Block]:
-        """Keep a few blocks under way, so that memory stays flat however long the data set is."""
-        pool = self._pool
-        assert pool is not None  # noqa: S101 - told by __enter__
-        waiting: deque[Future[Block]] = deque()
-        for block in blocks:
-            waiting.append(pool.submit(make, block))
-            if len(waiting) > self._workers + 1:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _start_worker() -> None:
-    signal(SIGINT, SIG_IGN)  # the parent ends the run; children would only add noise
-    Thread(target=_end_with_the_parent, daemon=True).start()
-
-
-def _end_with_the_parent() -> None:
-    """A parent that is killed tells nobody; its workers must not go on writing beside the next run."""
-    parent = parent_process()
-    if parent:
-        parent.join()
-        os._exit(1)
 
 
 def _remove_others(folder: Path, tally: _Tally) -> None:

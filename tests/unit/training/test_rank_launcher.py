@@ -1,6 +1,7 @@
 """Other processes are started as this one was, and end with it; here they are small programs."""
 
 import os
+import subprocess
 import sys
 import time
 
@@ -97,22 +98,22 @@ def test_interrupted_run_lets_the_others_finish(run_as, tmp_path):
     assert (tmp_path / "done").exists()
 
 
-def test_other_process_ends_when_this_one_vanishes(run_as, tmp_path):
-    program = (
-        "import os, time\n"
+def test_other_process_ends_when_this_one_is_killed(tmp_path):
+    (tmp_path / "program.py").write_text(
+        "import os, pathlib, time\n"
         "from glamm.training.rank_launcher import OtherProcesses\n"
         "with OtherProcesses(2):\n"
-        f"    open({str(tmp_path / 'started')!r}, 'w').close()\n"
-        "    time.sleep(60)\n"
+        "    pathlib.Path(os.environ['LOCAL_RANK']).touch()\n"
+        "    time.sleep(600)\n"
     )
-    run_as(program)
-
-    with OtherProcesses(2) as others:
+    environment = {name: text for name, text in os.environ.items() if name != "LOCAL_RANK"}
+    with subprocess.Popen([sys.executable, "program.py"], cwd=tmp_path, env=environment) as parent:
         deadline = time.monotonic() + 30
-        while not (tmp_path / "started").exists():
+        while not (tmp_path / "1").exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        (child,) = others._children
-        child.stdin.close()  # what the end of this process does
+        (child,) = psutil.Process(parent.pid).children()
 
-        assert child.wait(timeout=10) == 1
+        parent.kill()
+
+        child.wait(timeout=10)
