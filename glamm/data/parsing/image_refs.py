@@ -30,7 +30,7 @@ def find_image(
     header = image_header(path)
     if size is not None and not header.has_frame(size):
         raise DataError(
-            f"says {size[0]} x {size[1]} (height x width), the image is {header.size[0]} x {header.size[1]}",
+            f"are stated as {size[0]} x {size[1]} (height x width), the image is {header.size[0]} x {header.size[1]}",
             field="height, width",
         )
     return ImageRef(key=path.name, size=size or header.size, path=str(path))

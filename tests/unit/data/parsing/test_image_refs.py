@@ -1,0 +1,70 @@
+import pytest
+
+from glamm.data.parsing.image_refs import find_image, stated_size
+from glamm.errors import DataError
+from tests.builders.data import SIZE, jpeg
+
+TURNED = (SIZE[1], SIZE[0])
+ROTATE_90 = 6  # EXIF orientation
+
+
+@pytest.fixture
+def root(tmp_path):
+    (tmp_path / "plain.jpg").write_bytes(jpeg())
+    (tmp_path / "turned.jpg").write_bytes(jpeg(orientation=ROTATE_90))
+    (tmp_path / "text.jpg").write_text("no image")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "stated", "size"),
+    [
+        ("plain.jpg", None, SIZE),
+        ("plain.jpg", SIZE, SIZE),
+        ("turned.jpg", None, SIZE),
+        ("turned.jpg", SIZE, SIZE),
+        ("turned.jpg", TURNED, TURNED),
+    ],
+    ids=["unstated", "stated", "unstated with EXIF", "as stored", "as turned by EXIF"],
+)
+def test_image_has_the_size_of_its_annotations(root, name, stated, size):
+    image_ref = find_image(root, ["."], name, size=stated)
+
+    assert (image_ref.key, image_ref.size) == (name, size)
+
+
+def test_image_of_another_size_is_an_error(root):
+    with pytest.raises(
+        DataError,
+        match=r"^field height, width: are stated as 32 x 24 \(height x width\), the image is 24 x 32$",
+    ):
+        find_image(root, ["."], "plain.jpg", size=TURNED)
+
+
+def test_file_that_is_no_image_is_an_error(root):
+    with pytest.raises(DataError, match=r"^field file_name: the file is no image"):
+        find_image(root, ["."], "text.jpg")
+
+
+@pytest.mark.parametrize(
+    ("record", "size"),
+    [({}, None), ({"height": 2, "width": 3}, (2, 3))],
+    ids=["unstated", "stated"],
+)
+def test_stated_size_is_height_and_width(record, size):
+    assert stated_size(record) == size
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ({"height": 2}, "is missing"),
+        ({"height": 2, "width": 0}, r"must be height and width in pixels, is \[2, 0\]"),
+        ({"height": 2, "width": 1 << 20}, "must be height and width in pixels"),
+        ({"height": 2, "width": "3"}, "must be a whole number, is text"),
+    ],
+    ids=["half", "zero", "huge", "text"],
+)
+def test_stated_size_that_is_no_size_is_an_error(record, message):
+    with pytest.raises(DataError, match=f"^field height, width: {message}"):
+        stated_size(record)
