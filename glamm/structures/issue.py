@@ -3,7 +3,7 @@
 An `Issue` is a value that is collected and reported while the work goes on; an error of `glamm.errors` ends it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -87,6 +87,27 @@ class Issue:
         """Keep the reason on one line."""
         object.__setattr__(self, "reason", one_line(self.reason))
 
+    @classmethod
+    def of_file(
+        cls, file: str, record: str | None, reason: str, field: str | None = None
+    ) -> "Issue":
+        """A file that cannot be read; `record` is what it is about, where its name says that."""
+        return cls(
+            Location(file, record, field), Severity.FILE, IssueKind.UNREADABLE_FILE, reason
+        )
+
+    @classmethod
+    def of_record(cls, file: str, record: str, reason: str, field: str | None = None) -> "Issue":
+        """A record that is left out."""
+        return cls(
+            Location(file, record, field), Severity.RECORD, IssueKind.INVALID_RECORD, reason
+        )
+
+    @classmethod
+    def of_part(cls, file: str, record: str, reason: str, field: str | None = None) -> "Issue":
+        """A part of a record that is left out."""
+        return cls(Location(file, record, field), Severity.PART, IssueKind.INVALID_PART, reason)
+
     def __str__(self) -> str:
         """One line for the terminal."""
         where = self.location
@@ -135,6 +156,10 @@ class IssueLog:
         issue = Issue(location, severity, kind or KIND_OF_SEVERITY[severity], reason)
         self.issues.append(issue)
         return issue
+
+    def extend(self, issues: Iterable[Issue]) -> None:
+        """Add issues that another log collected."""
+        self.issues.extend(issues)
 
 
 KIND_OF_SEVERITY = {
