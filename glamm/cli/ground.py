@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from glamm.errors import RequestError
+from glamm.geometry.palette import color_of
 from glamm.inference.answer import Answer
 from glamm.inference.answer_json import answer_to_json
 from glamm.inference.image_io import read_image
-from glamm.inference.overlay import colour_of
 
 
 def ground(
@@ -81,7 +81,7 @@ def _colored_text(answer: Answer) -> Text:
     """The answer's text, each phrase in the color of its mask in the overlay."""
     text = Text(answer.text or "(no words)")
     for index, phrase in enumerate(answer.phrases):
-        red, green, blue = colour_of(index)
+        red, green, blue = color_of(index)
         text.stylize(f"bold #{red:02x}{green:02x}{blue:02x}", phrase.start, phrase.end)
     return text
 

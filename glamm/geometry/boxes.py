@@ -1,4 +1,4 @@
-"""Boxes: x1, y1, x2, y2, in pixels or in units of the image."""
+"""Boxes (x1, y1, x2, y2), in pixels or as fractions of the image."""
 
 from collections.abc import Sequence
 
@@ -6,27 +6,20 @@ from glamm.typing import Box, Size
 
 
 def from_xywh(box: Sequence[float]) -> Box:
-    """Turn a COCO box (left, top, width, height) into corners."""
+    """Convert a COCO box (left, top, width, height) to corners."""
     left, top, width, height = (float(value) for value in box)
     return left, top, left + width, top + height
 
 
 def to_unit(box: Box, *, size: Size) -> Box:
-    """Divide by the image's size, so that the whole image is (0, 0, 1, 1)."""
+    """Convert pixels to fractions of the image of (height, width) `size`; the whole image is (0, 0, 1, 1)."""
     height, width = size
     x1, y1, x2, y2 = box
     return x1 / width, y1 / height, x2 / width, y2 / height
 
 
-def to_pixels(box: Box, *, size: Size) -> Box:
-    """Undo `to_unit`."""
-    height, width = size
-    x1, y1, x2, y2 = box
-    return x1 * width, y1 * height, x2 * width, y2 * height
-
-
 def clip(box: Box, *, size: Size) -> Box:
-    """Cut a box to the image."""
+    """Clip a box in pixels to the image of (height, width) `size`."""
     height, width = size
     x1, y1, x2, y2 = box
     return (
@@ -38,7 +31,7 @@ def clip(box: Box, *, size: Size) -> Box:
 
 
 def is_inside(box: Box, *, size: Size, tolerance_px: float = 0.0) -> bool:
-    """Whether a box has positive sides and lies in the image, up to a tolerance in pixels."""
+    """Whether a box in pixels has positive sides and lies in the image, up to a tolerance."""
     height, width = size
     x1, y1, x2, y2 = box
     return (

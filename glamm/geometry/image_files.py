@@ -1,33 +1,96 @@
-"""Images as bytes, as a header and as pixels in the frame that the annotations use."""
+"""Image files: which ones are read, their headers, and their pixels as RGB."""
 
 import io
+import struct
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from glamm.typing import Size
 
-MAX_PIXELS = 80_000_000
-"""Larger images are refused by their header: nobody photographs them, and a few bytes can claim them."""
+Pixels: TypeAlias = UInt8[np.ndarray, "height width 3"]
+"""RGB."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+UNREADABLE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    TypeError,
+    RuntimeError,
+)
+"""What Pillow's decoders raise for damaged files: TypeError comes from TIFF, RuntimeError from AVIF."""
+
 _ORIENTATION_TAG = 0x0112
 _QUARTER_TURNS = {5, 6, 7, 8}  # EXIF orientations that swap height and width
-_UNREADABLE = (OSError, UnidentifiedImageError, SyntaxError, ValueError, EOFError)
+_DEEP_MODES = {"I", "I;16", "I;16L", "I;16B", "I;16N"}
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePolicy:
+    """Which images are read.
+
+    Args:
+        formats: Pillow's names of the decoders that may run.
+        max_pixels: Largest height times width. A file of a few bytes can claim any size, so it is checked in the
+            header, before anything is decoded.
+        max_aspect_ratio: Largest ratio of the longest side to the shortest. A center crop first enlarges the shortest
+            side: a line of pixels would fill the memory.
+    """
+
+    formats: tuple[str, ...]
+    max_pixels: int
+    max_aspect_ratio: int
+
+    def check_size(self, size: Size, *, name: str = "the image") -> None:
+        """Check an image's (height, width).
+
+        Raises:
+            ValueError: It is too large or too long; the message begins with `name` and gives the limit.
+        """
+        height, width = size
+        if height * width > self.max_pixels:
+            raise ValueError(
+                f"{name} has {width} x {height} = {width * height:,} pixels, at most {self.max_pixels:,} are read: "
+                "make it smaller"
+            )
+        if max(size) > self.max_aspect_ratio * min(size):
+            raise ValueError(
+                f"{name} is {width} x {height} pixels; one side may be at most {self.max_aspect_ratio} times the "
+                "other: crop it"
+            )
+
+
+POLICY = ImagePolicy(
+    formats=("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM"),
+    max_pixels=50_000_000,
+    max_aspect_ratio=100,
+)
+"""The one policy of data, training, inference and `glamm synth`: every image that can be trained can be asked about.
+
+50 million pixels hold the photographs of a 50-megapixel camera (8160 x 6120) and are more than twice the largest image
+of the data sets that are read. Decoded they take 150 MB, and one mask of them in float32 takes 200 MB, which is what the
+service allows for one request.
+"""
+
+FORMAT_NAMES = "JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF or PPM"
 
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What an image's first bytes say.
+    """What an image's first bytes state.
 
     Args:
         size: (height, width) of the stored pixels.
-        orientation: EXIF orientation, 1 when upright or not said.
-        pixel_format: "gray", "png_alpha", "png_named_jpg" or another name where it is not plain RGB.
+        orientation: EXIF orientation; 1 is upright, also where the file states none.
+        pixel_format: "gray", "png_alpha", "png_named_jpg" or Pillow's mode in lower case; None for plain RGB.
     """
 
     size: Size
@@ -35,84 +98,119 @@ class ImageHeader:
     pixel_format: str | None
 
     @property
-    def turned_size(self) -> Size:
+    def upright_size(self) -> Size:
         """(height, width) after the turn that EXIF asks for."""
         height, width = self.size
         return (width, height) if self.orientation in _QUARTER_TURNS else self.size
 
     def has_frame(self, size: Size) -> bool:
-        """Whether the image has this (height, width), as stored or as turned."""
-        return size in {self.size, self.turned_size}
+        """Whether the image has this (height, width), as stored or upright."""
+        return size in {self.size, self.upright_size}
 
 
 def read_header(path: Path) -> ImageHeader:
-    """Look at an image without decoding it.
+    """Read an image's header without decoding its pixels.
 
     Raises:
-        ValueError: It is no image, or claims more than MAX_PIXELS.
+        ValueError: It is missing, is no image, or is outside `POLICY`.
     """
     try:
         with path.open("rb") as file:
-            return _header(_open(file), suffix=path.suffix.lower())
+            return _header(open_image(file), suffix=path.suffix.lower())
     except FileNotFoundError as error:
         raise ValueError("the image is missing") from error
 
 
-def decode(data: bytes, *, size: Size) -> UInt8[np.ndarray, "height width 3"]:
+def decode(content: bytes, *, size: Size) -> Pixels:
     """Decode an image in the frame of its annotations.
 
     Args:
-        data: The encoded image.
-        size: (height, width) that the annotations state. Where the stored pixels have it they are taken as stored;
-            where only the pixels turned by EXIF have it, they are turned.
+        content: The encoded image.
+        size: (height, width) that the annotations state. Stored pixels of this size are taken as they are; where only
+            the upright image has this size, it is turned upright.
 
     Returns:
-        RGB; alpha is dropped, not blended, and gray is repeated.
+        RGB; see `to_rgb`.
 
     Raises:
-        ValueError: The image cannot be decoded or has another size.
+        ValueError: The image cannot be decoded, is outside `POLICY`, or has another size.
 
     Upstream: the release turns pixels by EXIF and leaves masks alone.
     """
-    image = _open(io.BytesIO(data))
+    image = open_image(io.BytesIO(content))
     header = _header(image, suffix="")
     if not header.has_frame(size):
         raise ValueError(
-            f"the image is {_shown(header.size)}, the annotations are for {_shown(size)}"
+            f"the image is {_text(header.size)}, the annotations are for {_text(size)}"
         )
-    try:
-        if header.size != size:
-            image = ImageOps.exif_transpose(image)
-        if image.mode.startswith("I;16"):
-            image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-        return np.array(image.convert("RGB"))
-    except _UNREADABLE as error:
-        raise ValueError(f"the image cannot be decoded: {error}") from error
+    return to_rgb(image) if header.size == size else upright_rgb(image)
 
 
-def _open(file: io.BufferedReader | io.BytesIO) -> Image.Image:
+def open_image(file: io.BufferedReader | io.BytesIO, *, name: str = "the image") -> Image.Image:
+    """Open an image of `POLICY` without decoding its pixels.
+
+    Args:
+        file: A file or bytes; it stays open as long as the image is used.
+        name: The beginning of an error's message.
+
+    Raises:
+        ValueError: It is no image of a format that is read, or its header claims a size outside the limits.
+    """
     Image.init()  # only the first call does anything
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(file, formats=_FORMATS)
+            image = Image.open(file, formats=POLICY.formats)
     except Image.DecompressionBombError as error:
-        raise ValueError(f"the image claims too many pixels: {error}") from error
-    except _UNREADABLE as error:
         raise ValueError(
-            "the file is no image that can be read (JPEG, PNG, WebP, BMP, TIFF)"
+            f"{name} claims too many pixels, at most {POLICY.max_pixels:,} are read ({error})"
         ) from error
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(
-            f"the image claims {image.width} x {image.height} pixels, at most {MAX_PIXELS:,} are read"
-        )
+    except UNREADABLE as error:
+        raise ValueError(f"{name} is no image that can be read ({FORMAT_NAMES})") from error
+    POLICY.check_size((image.height, image.width), name=name)
     return image
+
+
+def to_rgb(image: Image.Image, *, name: str = "the image") -> Pixels:
+    """Decode pixels as they are stored.
+
+    Drops alpha without blending, repeats gray, keeps the high byte of 16 bits, and takes the first frame.
+
+    Args:
+        image: From `open_image`, or one in memory.
+        name: The beginning of an error's message.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    try:
+        if image.mode in _DEEP_MODES:
+            deep = np.asarray(image)
+            image = Image.fromarray((deep.clip(0, 65535) >> 8).astype(np.uint8))
+        return np.array(image.convert("RGB"))
+    except UNREADABLE as error:
+        raise ValueError(
+            f"{name} is damaged or cannot be converted to RGB, so it cannot be decoded: {error}"
+        ) from error
+
+
+def upright_rgb(image: Image.Image, *, name: str = "the image") -> Pixels:
+    """Decode pixels as `to_rgb` does, turned as EXIF asks.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    try:
+        image = ImageOps.exif_transpose(image)
+    except UNREADABLE as error:
+        raise ValueError(f"{name} is damaged and cannot be decoded: {error}") from error
+    return to_rgb(image, name=name)
 
 
 def _header(image: Image.Image, *, suffix: str) -> ImageHeader:
     try:
         orientation = int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except _UNREADABLE:
+    except UNREADABLE:
         orientation = 1
     return ImageHeader((image.height, image.width), orientation, _pixel_format(image, suffix))
 
@@ -127,5 +225,5 @@ def _pixel_format(image: Image.Image, suffix: str) -> str | None:
     return None if image.mode == "RGB" else image.mode.lower()
 
 
-def _shown(size: Size) -> str:
+def _text(size: Size) -> str:
     return f"{size[0]} x {size[1]} (height x width)"

@@ -1,10 +1,11 @@
-"""Masks as pixels, as COCO run-length codes and as boxes."""
+"""Masks as pixels and as COCO run-length codes (RLE), and their boxes."""
 
 from collections.abc import Sequence
 from typing import Any, cast
 
+import cv2
 import numpy as np
-from jaxtyping import Bool, Int64, UInt8
+from jaxtyping import Bool, Float32, Int64, UInt8
 from PIL import Image
 from pycocotools import mask as coco
 
@@ -16,7 +17,7 @@ _MAX_CHARACTERS = 12  # of one number; more do not fit 64 bits
 
 
 def encode(pixels: Bool[np.ndarray, "height width"]) -> Mask:
-    """Compress a mask into COCO runs."""
+    """Compress a mask to COCO's RLE."""
     code = coco.encode(np.asfortranarray(pixels, dtype=np.uint8))
     return Mask(size=(int(pixels.shape[0]), int(pixels.shape[1])), counts=_binary(code["counts"]))
 
@@ -26,20 +27,20 @@ def _binary(counts: str | bytes) -> bytes:
 
 
 def decode(mask: Mask) -> Bool[np.ndarray, "height width"]:
-    """Expand COCO runs to pixels.
+    """Expand COCO's RLE to pixels.
 
     Raises:
-        ValueError: The runs do not fill the image exactly; pycocotools would decode them without a word.
+        ValueError: The runs do not fill the image exactly. pycocotools decodes such masks without an error.
     """
     check_runs(mask)
     return coco.decode({"size": list(mask.size), "counts": mask.counts}).astype(bool)
 
 
 def check_runs(mask: Mask) -> None:
-    """Make sure that the runs add up to the image.
+    """Check that the runs add up to the image.
 
     Raises:
-        ValueError: With both numbers.
+        ValueError: They do not; the message gives both numbers.
     """
     height, width = mask.size
     total = int(run_lengths(mask.counts).sum())
@@ -50,7 +51,9 @@ def check_runs(mask: Mask) -> None:
 
 
 def run_lengths(counts: bytes) -> Int64[np.ndarray, " runs"]:
-    """Read COCO's compressed runs: five bits a character, low bits first, later runs as differences to two before.
+    """Read COCO's compressed run lengths.
+
+    A character holds five bits, low bits first. From the third run on, a number is the difference to the run two before.
 
     Raises:
         ValueError: A character outside the code, a code that ends in the middle of a number, or a negative run.
@@ -62,7 +65,9 @@ def run_lengths(counts: bytes) -> Int64[np.ndarray, " runs"]:
         return codes
     wrong = np.flatnonzero((codes < 0) | (codes >= 64))
     if len(wrong):
-        raise ValueError(f"mask runs hold the byte {counts[wrong[0]]}, which is no run-length code")
+        raise ValueError(
+            f"mask runs contain the byte {counts[wrong[0]]}, which is no run-length code"
+        )
     is_last = (codes & _CONTINUES) == 0
     if not is_last[-1]:
         raise ValueError("mask runs end in the middle of a number")
@@ -70,20 +75,20 @@ def run_lengths(counts: bytes) -> Int64[np.ndarray, " runs"]:
     starts = np.concatenate([[0], ends[:-1] + 1])
     lengths = ends - starts + 1
     if lengths.max() > _MAX_CHARACTERS:
-        raise ValueError("mask runs hold a number of more than 60 bits")
-    places = np.arange(len(codes)) - np.repeat(starts, lengths)
-    values = np.add.reduceat((codes & _BITS) << (5 * places), starts)
+        raise ValueError("mask runs contain a number of more than 60 bits")
+    positions = np.arange(len(codes)) - np.repeat(starts, lengths)
+    values = np.add.reduceat((codes & _BITS) << (5 * positions), starts)
     values -= np.where(codes[ends] & _SIGN, np.int64(1) << (5 * lengths), 0)
     runs = values.copy()
     runs[1::2] = np.cumsum(values[1::2])
     runs[2::2] = np.cumsum(values[2::2])
     if runs.min() < 0:
-        raise ValueError(f"mask runs hold a negative run of {runs.min()} pixels")
+        raise ValueError(f"mask runs contain a negative run of {runs.min()} pixels")
     return runs
 
 
 def from_polygons(polygons: Sequence[Sequence[float]], *, size: Size) -> Mask:
-    """Rasterise polygons (x, y, x, y, ...) by COCO's rules and unite them."""
+    """Rasterize polygons (x, y, x, y, ...) by COCO's rules and unite them."""
     codes = cast(
         "list[Any]", coco.frPyObjects(cast("Any", [list(polygon) for polygon in polygons]), *size)
     )
@@ -92,7 +97,7 @@ def from_polygons(polygons: Sequence[Sequence[float]], *, size: Size) -> Mask:
 
 
 def from_runs(runs: Sequence[int], *, size: Size) -> Mask:
-    """Compress runs, column by column, background first; they must add up to the image."""
+    """Compress run lengths (column by column, background first) that add up to the image."""
     code = cast(
         "Any", coco.frPyObjects(cast("Any", {"size": list(size), "counts": list(runs)}), *size)
     )
@@ -100,7 +105,7 @@ def from_runs(runs: Sequence[int], *, size: Size) -> Mask:
 
 
 def union(masks: Sequence[Mask]) -> Mask:
-    """Every pixel that is in any of the masks.
+    """The pixels that are in any of the masks.
 
     Raises:
         ValueError: No mask, or masks of different sizes.
@@ -120,14 +125,14 @@ def area(mask: Mask) -> int:
 
 
 def box_of(mask: Mask) -> Box | None:
-    """The tight box around a mask that is not expanded, edges exclusive; None for an empty mask."""
+    """The tight box around an encoded mask, right and bottom edge exclusive; None for an empty mask."""
     code = cast("Any", {"size": list(mask.size), "counts": mask.counts})
     left, top, width, height = (float(value) for value in coco.toBbox(code))
     return (left, top, left + width, top + height) if width and height else None
 
 
 def to_box(pixels: Bool[np.ndarray, "height width"]) -> Box | None:
-    """The tight box around a mask, edges exclusive; None for an empty mask."""
+    """The tight box around a mask, right and bottom edge exclusive; None for an empty mask."""
     rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
     if rows.size == 0:
         return None
@@ -135,31 +140,20 @@ def to_box(pixels: Bool[np.ndarray, "height width"]) -> Box | None:
 
 
 def resize(pixels: Bool[np.ndarray, "_ _"], size: Size) -> Bool[np.ndarray, "height width"]:
-    """Scale a mask: a pixel is set where at least half of its area was."""
+    """Resize a mask to (height, width) `size`: a pixel is set where at least half of its area was."""
     if pixels.shape == tuple(size):
         return pixels
     image = Image.fromarray(pixels.astype(np.uint8) * 255)
     return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BOX)) >= 128
 
 
-def iou_matrix(
-    first: Bool[np.ndarray, "a height width"], second: Bool[np.ndarray, "b height width"]
-) -> np.ndarray:
-    """Intersection over union of every pair; 0/0 of two empty masks is NaN."""
-    one = first.reshape(len(first), -1).astype(np.float32)
-    two = second.reshape(len(second), -1).astype(np.float32)
-    intersection = (one @ two.T).astype(np.float64)
-    total = (
-        one.sum(1, dtype=np.float64)[:, None] + two.sum(1, dtype=np.float64)[None, :] - intersection
-    )
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return intersection / total
+def coverage(pixels: Bool[np.ndarray, "_ _"], size: Size) -> Float32[np.ndarray, "height width"]:
+    """Part of each pixel of an image of (height, width) `size` that a mask covers, 0 to 1; larger sizes interpolate."""
+    return cv2.resize(pixels.astype(np.float32), (size[1], size[0]), interpolation=cv2.INTER_AREA)
 
 
-def to_pixels_stack(
-    masks: Sequence[Mask], *, size: Size
-) -> UInt8[np.ndarray, "masks height width"]:
-    """Expand several masks of one image; none gives an empty stack."""
+def decode_stack(masks: Sequence[Mask], *, size: Size) -> UInt8[np.ndarray, "masks height width"]:
+    """Decode several masks of one image; no masks give an empty stack."""
     if not masks:
         return np.zeros((0, *size), dtype=np.uint8)
     return np.stack([decode(mask) for mask in masks]).astype(np.uint8)

@@ -1,6 +1,5 @@
-"""Draw masks on an image and write the answer below it, each phrase in the colour of its mask."""
+"""Draws masks on an image and the answer's text below it, each phrase in the color of its mask."""
 
-import colorsys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,39 +8,25 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from glamm.geometry.palette import Color, color_of
 from glamm.typing import Size
 
-Colour = tuple[int, int, int]
-
-_MIN_WIDTH = 560  # narrower images are enlarged, so that the words below them can be read
+_MIN_WIDTH = 560  # pixels; narrower images are enlarged, so that the text below them can be read
 _MAX_ENLARGEMENT = 4
 _NARROWEST = 240
 _TINT = 0.42
-_PANEL: Colour = (255, 255, 255)
-_INK: Colour = (31, 35, 40)
-_CLOSING = ",.;:!?)"  # stand directly behind a phrase
-_FAINT: Colour = (110, 119, 129)
-# Told apart by people with the common kinds of colour blindness, at least pair by pair in this order.
-_PALETTE: tuple[Colour, ...] = (
-    (230, 75, 53), (38, 132, 214), (243, 176, 28), (0, 158, 115), (150, 84, 200), (240, 112, 170),
-    (86, 190, 233), (140, 160, 30), (213, 94, 0), (90, 105, 225), (0, 140, 140), (165, 105, 70),
-)  # fmt: skip
+_PANEL: Color = (255, 255, 255)
+_INK: Color = (31, 35, 40)
+_CLOSING = ",.;:!?)"  # follow a phrase without a space
+_FAINT: Color = (110, 119, 129)
 
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """A word of the panel. `owner` is the number of its phrase; None is a plain word."""
+    """A word of the panel, and the index of the phrase that it belongs to, if any."""
 
     text: str
-    owner: int | None
-
-
-def colour_of(index: int) -> Colour:
-    """The colour of a mask by its place; after the palette is used up, new hues by the golden angle."""
-    if index < len(_PALETTE):
-        return _PALETTE[index]
-    red, green, blue = colorsys.hsv_to_rgb((index * 0.618034) % 1.0, 0.75, 0.85)
-    return round(red * 255), round(green * 255), round(blue * 255)
+    phrase_index: int | None
 
 
 def draw_overlay(
@@ -54,30 +39,30 @@ def draw_overlay(
 
     Args:
         image: RGB.
-        masks: One a phrase, at the size of the image.
-        phrases: What each mask shows. Those found in the text are marked there, the others are listed below it.
+        masks: One for each phrase, at the size of the image.
+        phrases: Those found in the text are marked there, in order; the others are listed below it.
         text: The whole answer.
 
     Returns:
-        RGB; a small image is enlarged, and a panel with the words is added below.
+        RGB. A small image is enlarged, and a panel with the text is added below.
 
     Raises:
         ValueError: The numbers of masks and phrases differ.
     """
     if len(masks) != len(phrases):
-        raise ValueError(f"{len(masks)} masks cannot be named by {len(phrases)} phrases")
+        raise ValueError(f"{len(masks)} masks need as many phrases, not {len(phrases)}")
     pixels = _widen(_draw_masks(image, masks))
     panel = _draw_panel(_words(text, phrases), width=pixels.shape[1])
     return np.concatenate([pixels, panel])
 
 
-def draw_beside(
+def draw_side_by_side(
     left: UInt8[np.ndarray, "height_left width_left 3"],
     right: UInt8[np.ndarray, "height_right width_right 3"],
     *,
     titles: tuple[str, str],
 ) -> UInt8[np.ndarray, "height width 3"]:
-    """Put two drawings side by side, each under its title."""
+    """Put two images side by side, each under its title."""
     height = max(len(left), len(right))
     columns = [
         np.concatenate([_title(title, width=drawing.shape[1]), _extend(drawing, height)])
@@ -98,21 +83,21 @@ def _draw_masks(
     thickness = max(2, round(size[1] / 350))
     for index in order:
         coverage = _smooth(masks[index], size)
-        canvas = _tint(canvas, coverage, colour_of(index))
+        canvas = _tint(canvas, coverage, color_of(index))
         outlines, _ = cv2.findContours(
             (coverage > 0.5).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
         )
         cv2.drawContours(canvas, outlines, -1, (255, 255, 255), thickness + 2, cv2.LINE_AA)
-        cv2.drawContours(canvas, outlines, -1, colour_of(index), thickness, cv2.LINE_AA)
+        cv2.drawContours(canvas, outlines, -1, color_of(index), thickness, cv2.LINE_AA)
     return _number(canvas, masks, factor)
 
 
 def _widen(
     pixels: UInt8[np.ndarray, "height width 3"],
 ) -> UInt8[np.ndarray, "height width_out 3"]:
-    """Leave room beside a very narrow image, so that a word fits below it."""
-    room = max(0, _NARROWEST - pixels.shape[1])
-    return np.pad(pixels, ((0, 0), (0, room), (0, 0)), constant_values=255)
+    """Add white to the right of a very narrow image, so that a word fits below it."""
+    missing = max(0, _NARROWEST - pixels.shape[1])
+    return np.pad(pixels, ((0, 0), (0, missing), (0, 0)), constant_values=255)
 
 
 def _smooth(
@@ -124,10 +109,10 @@ def _smooth(
 def _tint(
     canvas: UInt8[np.ndarray, "height width 3"],
     coverage: Float32[np.ndarray, "height width"],
-    colour: Colour,
+    color: Color,
 ) -> UInt8[np.ndarray, "height width 3"]:
     share = (coverage * _TINT)[..., None]
-    mixed = canvas * (1 - share) + np.asarray(colour, dtype=np.float32) * share
+    mixed = canvas * (1 - share) + np.asarray(color, dtype=np.float32) * share
     return mixed.round().astype(np.uint8)
 
 
@@ -136,7 +121,7 @@ def _number(
     masks: Bool[np.ndarray, "masks height width"],
     factor: int,
 ) -> UInt8[np.ndarray, "height_out width_out 3"]:
-    """Write each mask's number at the point of it that is farthest from its edge."""
+    """Write each mask's number at the mask's point farthest from its edge."""
     pixels = Image.fromarray(canvas)
     draw = ImageDraw.Draw(pixels)
     font = _font(max(13, round(canvas.shape[1] / 45)))
@@ -149,7 +134,7 @@ def _number(
         x, y = (column - 0.5) * factor, (row - 0.5) * factor
         draw.ellipse(
             (x - radius, y - radius, x + radius, y + radius),
-            fill=colour_of(index),
+            fill=color_of(index),
             outline="white",
             width=2,
         )
@@ -158,7 +143,7 @@ def _number(
 
 
 def _words(text: str, phrases: Sequence[str]) -> list[list[_Word]]:
-    """The paragraphs of the panel: the text with its phrases marked, then the phrases that it does not hold."""
+    """The paragraphs of the panel: the text with its phrases marked, then the phrases that it does not contain."""
     spans: list[tuple[int, int, int]] = []
     missing: list[int] = []
     cursor = 0
@@ -183,8 +168,8 @@ def _mark(text: str, spans: Sequence[tuple[int, int, int]]) -> Iterator[_Word]:
     yield from _split(text[cursor:], None)
 
 
-def _split(text: str, owner: int | None) -> Iterator[_Word]:
-    return (_Word(word, owner) for word in text.split())
+def _split(text: str, phrase_index: int | None) -> Iterator[_Word]:
+    return (_Word(word, phrase_index) for word in text.split())
 
 
 def _draw_panel(
@@ -228,16 +213,16 @@ def _pieces(word: _Word, *, font: ImageFont.FreeTypeFont, width: float) -> Itera
     rest = word.text
     while font.getlength(rest) > width * 0.8 and len(rest) > 1:
         keep = max(1, int(len(rest) * width * 0.8 / font.getlength(rest)))
-        yield _Word(rest[:keep], word.owner)
+        yield _Word(rest[:keep], word.phrase_index)
         rest = rest[keep:]
-    yield _Word(rest, word.owner)
+    yield _Word(rest, word.phrase_index)
 
 
 def _chip_width(line: Sequence[_Word], word: _Word, font: ImageFont.FreeTypeFont) -> float:
-    """Room for the number and the padding in front of a phrase's first word on a line."""
-    if word.owner is None or (line and line[-1].owner == word.owner):
+    """Width of the number and the padding before a phrase's first word on a line."""
+    if word.phrase_index is None or (line and line[-1].phrase_index == word.phrase_index):
         return 0.0
-    return font.getlength(f"{word.owner + 1} ") + font.size * 0.7
+    return font.getlength(f"{word.phrase_index + 1} ") + font.size * 0.7
 
 
 def _draw_line(
@@ -250,16 +235,18 @@ def _draw_line(
 ) -> None:
     index = 0
     while index < len(line):
-        owner = line[index].owner
+        phrase_index = line[index].phrase_index
         end = index + 1
-        while end < len(line) and owner is not None and line[end].owner == owner:
+        while (
+            end < len(line) and phrase_index is not None and line[end].phrase_index == phrase_index
+        ):
             end += 1
         words = " ".join(word.text for word in line[index:end])
-        if owner is None:
+        if phrase_index is None:
             draw.text((x, y), words, font=font, fill=_INK, anchor="lm")
             x += font.getlength(words + " ")
         else:
-            x = _draw_chip(draw, words, owner, font=font, x=x, y=y)
+            x = _draw_chip(draw, words, phrase_index, font=font, x=x, y=y)
             if end < len(line) and line[end].text[0] in _CLOSING:
                 x -= font.getlength(" ")
         index = end
@@ -268,22 +255,22 @@ def _draw_line(
 def _draw_chip(
     draw: ImageDraw.ImageDraw,
     words: str,
-    owner: int,
+    phrase_index: int,
     *,
     font: ImageFont.FreeTypeFont,
     x: float,
     y: float,
 ) -> float:
-    """A phrase on a pale ground of its colour behind its number; returns where the next word begins."""
-    colour = colour_of(owner)
-    pale: Colour = tuple(round(255 - (255 - value) * 0.25) for value in colour)  # pyright: ignore[reportAssignmentType] - three values
-    number = f"{owner + 1} "
+    """Draw a phrase with its number on a pale background of its color; return the x of the next word."""
+    color = color_of(phrase_index)
+    pale: Color = tuple(round(255 - (255 - value) * 0.25) for value in color)  # pyright: ignore[reportAssignmentType] - three values
+    number = f"{phrase_index + 1} "
     pad, half = font.size * 0.35, font.size * 0.72
     length = font.getlength(number + words)
     draw.rounded_rectangle(
         (x, y - half, x + length + 2 * pad, y + half), radius=half * 0.5, fill=pale
     )
-    draw.text((x + pad, y), number, font=font, fill=colour, anchor="lm")
+    draw.text((x + pad, y), number, font=font, fill=color, anchor="lm")
     draw.text((x + pad + font.getlength(number), y), words, font=font, fill=_INK, anchor="lm")
     return x + length + 2 * pad + font.getlength(" ")
 

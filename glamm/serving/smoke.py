@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from glamm.errors import HostError, RequestError
-from glamm.geometry.masks import to_pixels_stack
+from glamm.geometry.masks import decode_stack
 from glamm.inference.image_io import read_image
 from glamm.inference.overlay import draw_overlay
 from glamm.serving.bento_build import bentoml_environment, run_bentoml
@@ -112,6 +112,6 @@ def _ask(service: RunningService, image: Path, question: str) -> GroundResponse:
 
 def _draw(pixels: np.ndarray, answer: GroundResponse) -> Image.Image:
     codes = [Mask(size=mask.size, counts=mask.counts.encode()) for mask in answer.masks]
-    masks = to_pixels_stack(codes, size=answer.image_size).astype(bool)
+    masks = decode_stack(codes, size=answer.image_size).astype(bool)
     words = [phrase.text for phrase in answer.phrases]
     return Image.fromarray(draw_overlay(pixels, masks, words, answer.text))

@@ -6,7 +6,6 @@ It is also a small, real box-to-mask model.
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
@@ -95,7 +94,8 @@ class PromptBatches(Dataset[PromptBatch]):
             for index, number_of_object in enumerate(chosen):
                 mask = objects[number_of_object].mask
                 if mask is not None:
-                    truth[index, : resized[0], : resized[1]] = _resize(masks.decode(mask), resized)
+                    inside = masks.coverage(masks.decode(mask), resized) > 0.5
+                    truth[index, : resized[0], : resized[1]] = inside
             truth = truth[truth.any((1, 2))]
             if not len(truth):
                 continue
@@ -124,14 +124,6 @@ class PromptBatches(Dataset[PromptBatch]):
             is_box,
             tuple(truths),
         )
-
-
-def _resize(
-    mask: Bool[np.ndarray, "height width"], size: Size
-) -> Bool[np.ndarray, "new_height new_width"]:
-    return (
-        cv2.resize(mask.astype(np.float32), (size[1], size[0]), interpolation=cv2.INTER_AREA) > 0.5
-    )
 
 
 def _point_in(mask: Bool[np.ndarray, "side side"], rng: np.random.Generator) -> tuple[float, float]:

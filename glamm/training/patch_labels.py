@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float
 
@@ -93,5 +92,4 @@ def patch_targets(
 
 def _coverage(obj: Obj, grid_size: int) -> Float[np.ndarray, "grid grid"]:
     assert obj.mask is not None  # noqa: S101 - the caller filtered; for the type checker
-    pixels = masks.decode(obj.mask).astype(np.float32)
-    return cv2.resize(pixels, (grid_size, grid_size), interpolation=cv2.INTER_AREA)
+    return masks.coverage(masks.decode(obj.mask), (grid_size, grid_size))

@@ -9,8 +9,12 @@ CORNERS = st.tuples(*[st.floats(-6000, 6000)] * 4)
 
 
 @given(box=CORNERS, size=SIZES)
-def test_to_pixels_is_inverse_of_to_unit(box, size):
-    assert boxes.to_pixels(boxes.to_unit(box, size=size), size=size) == pytest.approx(box, abs=1e-6)
+def test_unit_boxes_are_fractions_of_width_and_height(box, size):
+    height, width = size
+
+    x1, y1, x2, y2 = boxes.to_unit(box, size=size)
+
+    assert (x1 * width, y1 * height, x2 * width, y2 * height) == pytest.approx(box, abs=1e-6)
 
 
 @given(size=SIZES)

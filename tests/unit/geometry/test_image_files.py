@@ -33,7 +33,7 @@ def test_pixels_stay_as_stored_when_the_annotations_have_the_stored_size():
     assert abs(decode(turned(6), size=(16, 24)).astype(int) - QUADRANTS).max() < 8
 
 
-def test_pixels_are_turned_when_only_the_turned_size_fits():
+def test_pixels_are_turned_when_only_the_upright_size_fits():
     expected = np.rot90(QUADRANTS, k=-1)
 
     assert abs(decode(turned(6), size=(24, 16)).astype(int) - expected).max() < 8
@@ -56,7 +56,7 @@ def test_alpha_is_dropped_and_gray_repeated():
     assert (decode(encoded(Image.fromarray(deep), "PNG"), size=(16, 24)) == gray[:, :, None]).all()
 
 
-@pytest.mark.parametrize("part", [0, 0.1, 0.5, 0.95])
+@pytest.mark.parametrize("part", [0, 0.1, 0.5, 0.95], ids="{:.0%}".format)
 def test_cut_image_is_refused(part):
     data = jpeg((64, 64))
 
@@ -77,8 +77,27 @@ def test_claim_of_too_many_pixels_is_refused_by_the_header(tmp_path):
             b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
         )
 
-        with pytest.raises(ValueError, match="claims"):
+        with pytest.raises(ValueError, match="at most 50,000,000 are read"):
             read_header(path)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM"])
+def test_every_format_of_the_service_can_be_trained(tmp_path, kind):
+    content = encoded(Image.fromarray(QUADRANTS), kind)
+    (tmp_path / "image").write_bytes(content)
+
+    assert read_header(tmp_path / "image").size == (16, 24)
+    assert decode(content, size=(16, 24))[4, 4].tolist() == pytest.approx([255, 0, 0], abs=40)
+
+
+def test_format_outside_the_policy_is_refused():
+    with pytest.raises(ValueError, match="no image that can be read"):
+        decode(encoded(Image.fromarray(QUADRANTS), "ICO", sizes=[(24, 16)]), size=(16, 24))
+
+
+def test_very_long_image_is_refused():
+    with pytest.raises(ValueError, match="at most 100 times the other"):
+        decode(encoded(Image.new("RGB", (404, 4)), "PNG"), size=(4, 404))
 
 
 @pytest.mark.parametrize(

@@ -58,17 +58,19 @@ def test_union_is_every_pixel_of_any(pair):
     assert (masks.decode(union) == (one | two)).all()
 
 
-@given(pair=PAIRS)
-def test_iou_is_symmetric_bounded_and_one_on_itself(pair):
-    one, two = pair
+@given(pixels=PIXELS, factor=st.integers(1, 4))
+def test_resize_undoes_an_enlargement(pixels, factor):
+    enlarged = np.kron(pixels, np.ones((factor, factor), bool))
 
-    matrix = masks.iou_matrix(np.stack([one, two]), np.stack([one, two]))
+    assert (masks.resize(enlarged, pixels.shape) == pixels).all()
+    assert (masks.coverage(enlarged, pixels.shape) == pixels).all()
 
-    assert np.array_equal(matrix, matrix.T, equal_nan=True)
-    for pixels, value in ((one, matrix[0, 0]), (two, matrix[1, 1])):
-        assert value == 1 if pixels.any() else np.isnan(value)
-    union = (one | two).sum()
-    assert not union or matrix[0, 1] == pytest.approx((one & two).sum() / union)
+
+def test_half_a_pixel_is_enough_to_be_resized_to_it():
+    pixels = np.array([[1, 1, 1, 0], [0, 0, 0, 0]], dtype=bool)
+
+    assert masks.resize(pixels, (1, 2)).tolist() == [[True, False]]
+    assert masks.coverage(pixels, (1, 2)).tolist() == [[0.5, 0.25]]
 
 
 @given(pixels=PIXELS)
@@ -116,4 +118,4 @@ def test_polygons_are_united():
 
 
 def test_stack_of_no_masks_is_empty():
-    assert masks.to_pixels_stack([], size=(3, 4)).shape == (0, 3, 4)
+    assert masks.decode_stack([], size=(3, 4)).shape == (0, 3, 4)

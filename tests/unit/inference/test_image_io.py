@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from glamm.errors import RequestError
-from glamm.inference.image_io import MAX_PIXELS, read_image
+from glamm.inference.image_io import read_image
 
 RED_LEFT = np.zeros((40, 60, 3), dtype=np.uint8)
 RED_LEFT[:, :30] = (200, 0, 0)
@@ -38,7 +38,7 @@ def test_image_of_every_kind_is_read_as_rgb(kind, mode):
 @pytest.mark.parametrize(
     ("kind", "mode"), [("PNG", "L"), ("PNG", "LA"), ("PNG", "1"), ("JPEG", "L")]
 )
-def test_grey_image_has_equal_channels(kind, mode):
+def test_gray_image_has_equal_channels(kind, mode):
     pixels = read_image(encode(Image.fromarray(RED_LEFT).convert(mode), kind))
 
     assert (pixels == pixels[..., :1]).all()
@@ -68,7 +68,7 @@ def test_image_is_turned_as_exif_says():
 
 
 def test_first_frame_of_an_animation_is_taken():
-    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
+    frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
 
     pixels = read_image(encode(frames[0], "GIF", save_all=True, append_images=frames[1:]))
 
@@ -83,14 +83,14 @@ def test_every_source_gives_the_same_pixels(tmp_path, wrap):
     assert (read_image(wrap(path)) == RED_LEFT).all()
 
 
-def test_pixels_in_memory_are_taken_as_they_are():
+def test_pixels_in_memory_are_returned_unchanged():
     assert read_image(RED_LEFT) is RED_LEFT
 
 
 @pytest.mark.parametrize(
     "pixels",
     [np.zeros((4, 4)), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)],
-    ids=["grey", "rgba", "float", "empty"],
+    ids=["gray", "rgba", "float", "empty"],
 )  # fmt: skip
 def test_pixels_of_another_form_are_refused(pixels):
     with pytest.raises(RequestError, match="must be uint8 of shape"):
@@ -102,16 +102,36 @@ def test_pixels_of_another_form_are_refused(pixels):
     [("none.png", "No such file"), (".", "Is a directory"), ("a\0b.png", "cannot be read")],
     ids=["missing", "folder", "zero byte"],
 )
-def test_path_that_cannot_be_read_is_named(tmp_path, name, reason):
+def test_path_that_cannot_be_read_is_in_the_message(tmp_path, name, reason):
     with pytest.raises(RequestError, match=reason):
         read_image(f"{tmp_path}/{name}")
 
 
-def test_size_limit_is_told_with_both_numbers():
-    with pytest.raises(
-        RequestError, match=rf"8000 x 8000 = 64,000,000 pixels, at most {MAX_PIXELS:,}"
-    ):
-        read_image(Image.new("1", (8000, 8000)))
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        ((8000, 8000), "the image has 8000 x 8000 = 64,000,000 pixels, at most 50,000,000"),
+        ((404, 4), "the image is 404 x 4 pixels; one side may be at most 100 times the other"),
+    ],
+    ids=["too-large", "too-long"],
+)
+@pytest.mark.parametrize(
+    "wrap",
+    [lambda image: image, lambda image: np.asarray(image.convert("RGB"))],
+    ids=["pil", "array"],
+)
+def test_image_outside_the_limits_is_refused_with_both_numbers(size, message, wrap):
+    image = wrap(Image.new("1", size))
+
+    with pytest.raises(RequestError, match=message):
+        read_image(image)
+
+
+def test_errors_of_a_file_begin_with_its_path(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"text")
+
+    with pytest.raises(RequestError, match=r"a\.png is no image that can be read \(JPEG"):
+        read_image(tmp_path / "a.png")
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged files before it gives up

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from glamm.inference.overlay import colour_of, draw_beside, draw_overlay
+from glamm.geometry.palette import color_of
+from glamm.inference.overlay import draw_overlay, draw_side_by_side
 
 IMAGE = np.full((60, 80, 3), 128, dtype=np.uint8)
 TEXT = "A red ball lies beside a green box."
@@ -20,19 +21,19 @@ def test_overlay_tints_the_masks_and_leaves_the_rest() -> None:
     factor = drawn.shape[1] // 80
     inside, outside = drawn[12 * factor, 12 * factor], drawn[3 * factor, 70 * factor]
     assert outside.tolist() == [128, 128, 128]
-    expected = 128 * 0.58 + np.array(colour_of(0)) * 0.42
+    expected = 128 * 0.58 + np.array(color_of(0)) * 0.42
     assert inside == pytest.approx(expected, abs=1)
 
 
 def test_overlay_of_the_same_answer_is_the_same() -> None:
-    words = (["A red ball", "a green box"], TEXT)
+    answer = (["A red ball", "a green box"], TEXT)
 
     assert np.array_equal(
-        draw_overlay(IMAGE, _masks(), *words), draw_overlay(IMAGE, _masks(), *words)
+        draw_overlay(IMAGE, _masks(), *answer), draw_overlay(IMAGE, _masks(), *answer)
     )
 
 
-def test_overlay_grows_with_its_words_and_leaves_none_out() -> None:
+def test_overlay_grows_with_its_text_and_leaves_nothing_out() -> None:
     short = draw_overlay(IMAGE, _masks(), ["", "not in the text"], TEXT)
     long = draw_overlay(IMAGE, _masks(), ["", "not in the text"], TEXT * 20 + "x" * 2000)
 
@@ -40,7 +41,9 @@ def test_overlay_grows_with_its_words_and_leaves_none_out() -> None:
     assert long.shape[0] > short.shape[0] + 100
 
 
-@pytest.mark.parametrize("size", [(1, 1), (3, 200), (200, 3), (700, 900)])
+@pytest.mark.parametrize(
+    "size", [(1, 1), (3, 200), (200, 3), (700, 900)], ids=["pixel", "flat", "narrow", "large"]
+)
 def test_any_size_can_be_drawn(size: tuple[int, int]) -> None:
     image = np.zeros((*size, 3), dtype=np.uint8)
 
@@ -51,18 +54,14 @@ def test_any_size_can_be_drawn(size: tuple[int, int]) -> None:
     assert full.shape[1] == none.shape[1]
 
 
-def test_masks_without_names_are_refused() -> None:
-    with pytest.raises(ValueError, match="2 masks cannot be named by 1 phrases"):
+def test_masks_without_phrases_are_refused() -> None:
+    with pytest.raises(ValueError, match="2 masks need as many phrases, not 1"):
         draw_overlay(IMAGE, _masks(), ["one"], TEXT)
 
 
-def test_colours_do_not_repeat() -> None:
-    assert len({colour_of(index) for index in range(60)}) == 60
-
-
-def test_two_drawings_stand_side_by_side() -> None:
+def test_two_images_are_put_side_by_side() -> None:
     low, high = np.zeros((10, 40, 3), dtype=np.uint8), np.zeros((30, 50, 3), dtype=np.uint8)
 
-    both = draw_beside(low, high, titles=("answer", "ground truth"))
+    both = draw_side_by_side(low, high, titles=("answer", "ground truth"))
 
     assert both.shape[1] == 40 + 8 + 50
