@@ -160,7 +160,7 @@ def release_loss(model: GLaMM, batch: Batch) -> Tensor:
         global_pixels=batch.global_pixels[batch.image_index],
         image_index=torch.arange(len(batch.image_index)),
     )
-    prompt = model.build_prompt(expanded, model.encode_image(expanded.global_pixels))
+    prompt = model.build_inputs(expanded, model.encode_image(expanded.global_pixels))
     output = model.language_model.model(
         inputs_embeds=prompt.embeddings,
         attention_mask=prompt.attention_mask.long(),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from glamm.allocator import give_back_freed_memory
-from glamm.checkpoints.load_foreign import Loaded, Sources, load_sources, merged
+from glamm.checkpoints.load_foreign import LoadedModel, Sources, load_sources, merged
 from glamm.checkpoints.model_card import write_card
 from glamm.checkpoints.store import file_sha256, load_model, save_model
 from glamm.checkpoints.write_release import (
@@ -47,14 +47,14 @@ class Conversion:
         files: All weight files that were written.
         num_parameters: Of the model.
         dtype: Of its weights.
-        initialised: Tensors that are random because no file had them.
+        initialized: Tensors that are random because no file had them.
         probe: Largest absolute value of what was compared, by name: a probe of zeros would prove nothing.
     """
 
     files: tuple[WrittenFile, ...]
     num_parameters: int
     dtype: str
-    initialised: tuple[str, ...]
+    initialized: tuple[str, ...]
     probe: Mapping[str, float]
 
 
@@ -65,7 +65,7 @@ def convert(
     to_release: bool = False,
     merges_lora: bool = True,
     dtype: torch.dtype | None = None,
-    can_initialise: bool = False,
+    init_missing: bool = False,
     shard_bytes: int = DEFAULT_SHARD_BYTES,
 ) -> Conversion:
     """Bring a model into our layout or the release's, and prove that it is the same model.
@@ -78,7 +78,7 @@ def convert(
         to_release: Write the release's names instead of ours.
         merges_lora: Add low-rank weights to the model; False writes them beside it, in `adapter`.
         dtype: Of the result; None keeps the files'.
-        can_initialise: As in `load_sources`.
+        init_missing: As in `load_sources`.
         shard_bytes: As in `write_release`.
 
     Raises:
@@ -87,7 +87,7 @@ def convert(
     """
     if out.exists() and any(out.iterdir()):
         raise CheckpointError(f"{out}: is not empty. Name a new folder.")
-    loaded = load_sources(sources, dtype=dtype, can_initialise=can_initialise)
+    loaded = load_sources(sources, dtype=dtype, init_missing=init_missing)
     if merges_lora:
         loaded = merged(loaded)
     before = probe(loaded.model)
@@ -96,7 +96,7 @@ def convert(
         files=tuple(WrittenFile(one, one.stat().st_size, file_sha256(one)) for one in files),
         num_parameters=sum(one.numel() for one in loaded.model.parameters()),
         dtype=str(next(loaded.model.parameters()).dtype).removeprefix("torch."),
-        initialised=loaded.initialised,
+        initialized=loaded.initialized,
         probe={name: float(value.abs().max()) for name, value in before.items()},
     )
     write_card(out, loaded.model.config, done, origin=[str(one) for one in loaded.files])
@@ -107,7 +107,7 @@ def convert(
     return done
 
 
-def _write(loaded: Loaded, out: Path, *, to_release: bool, shard_bytes: int) -> list[Path]:
+def _write(loaded: LoadedModel, out: Path, *, to_release: bool, shard_bytes: int) -> list[Path]:
     if to_release:
         files = write_release(loaded.model, loaded.tokenizer, out, shard_bytes=shard_bytes)
     else:
@@ -157,7 +157,7 @@ def probe(model: GLaMM) -> dict[str, Tensor]:
         original_sizes=((square, square),),
         sample_ids=("probe",),
     )
-    prompt = model.build_prompt(batch, model.encode_image(batch.global_pixels))
+    prompt = model.build_inputs(batch, model.encode_image(batch.global_pixels))
     states = model.language_model.model(inputs_embeds=prompt.embeddings).last_hidden_state
     embeddings = model.encode_grounding(pixels(square), ((square, square),))
     masks = model.decode_seg_states(states[0, -2:], embeddings, torch.zeros(2, dtype=torch.long))

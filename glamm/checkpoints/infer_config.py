@@ -21,7 +21,7 @@ _MASK_DECODER_HEADS = 8  # of every published SAM; no shape tells
 _MASK_DECODER_DEPTH = 2
 
 
-def derive_clip(config: Mapping[str, Any], *, select_layer: int = -2) -> GlobalEncoderConfig:
+def infer_global_encoder(config: Mapping[str, Any], *, select_layer: int = -2) -> GlobalEncoderConfig:
     """Of config.json of a CLIP folder, whole or its vision part.
 
     Raises:
@@ -44,7 +44,7 @@ def derive_clip(config: Mapping[str, Any], *, select_layer: int = -2) -> GlobalE
         raise CheckpointError(f"config.json of the CLIP folder has no {error}") from error
 
 
-def derive_grounding(shapes: Shapes) -> GroundingEncoderConfig:
+def infer_grounding_encoder(shapes: Shapes) -> GroundingEncoderConfig:
     """Of SAM's image encoder; window, heads and the layers that see everything follow from the relative positions."""
     prefix = "grounding_encoder.vit."
     _, grid, _, width = _shape(shapes, f"{prefix}pos_embed")
@@ -65,7 +65,7 @@ def derive_grounding(shapes: Shapes) -> GroundingEncoderConfig:
     )
 
 
-def derive_mask_decoder(shapes: Shapes) -> MaskDecoderConfig:
+def infer_mask_decoder(shapes: Shapes) -> MaskDecoderConfig:
     """Of SAM's mask decoder."""
     return MaskDecoderConfig(
         num_layers=_count(shapes, "mask_decoder.transformer.layers."),
@@ -75,7 +75,7 @@ def derive_mask_decoder(shapes: Shapes) -> MaskDecoderConfig:
     )
 
 
-def derive_region(shapes: Shapes) -> RegionEncoderConfig:
+def infer_region_encoder(shapes: Shapes) -> RegionEncoderConfig:
     """Of the region encoder; the groups of its normalisation and the step between levels are the release's."""
     prefix = "region_encoder."
     width = _shape(shapes, f"{prefix}fusion.input_convs.0.weight")[0]
@@ -91,7 +91,7 @@ def derive_region(shapes: Shapes) -> RegionEncoderConfig:
     )
 
 
-def new_region(clip: GlobalEncoderConfig) -> RegionEncoderConfig:
+def default_region_encoder(clip: GlobalEncoderConfig) -> RegionEncoderConfig:
     """For a global encoder that has none: as wide as it, its levels as far apart as they can be, up to the release's 3."""
     width = clip.hidden_size - clip.hidden_size % 4
     selected = clip.num_layers + 1 + clip.select_layer
@@ -104,7 +104,7 @@ def new_region(clip: GlobalEncoderConfig) -> RegionEncoderConfig:
     )
 
 
-def derive_language(
+def infer_language_model(
     config: Mapping[str, Any], shapes: Shapes, *, rope_theta: float
 ) -> LanguageModelConfig:
     """Of a LLaMA: sizes by shape, all else by config.json.

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from glamm.checkpoints.infer_config import (
-    derive_clip,
-    derive_grounding,
-    derive_language,
-    derive_mask_decoder,
-    derive_region,
-    new_region,
+    infer_global_encoder,
+    infer_grounding_encoder,
+    infer_language_model,
+    infer_mask_decoder,
+    infer_region_encoder,
+    default_region_encoder,
     release_compat,
 )
 from glamm.checkpoints.name_maps.lora import LoraWeights, split_lora, strip_wrappers
@@ -56,21 +56,21 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedModel:
     """A model with its past.
 
     Args:
         model: In evaluation mode.
         tokenizer: The model's.
         lora: Low-rank weights that are not merged yet; None without.
-        initialised: Tensors that no file had and that are random.
+        initialized: Tensors that no file had and that are random.
         files: What was read.
     """
 
     model: GLaMM
     tokenizer: Tokenizer
     lora: LoraWeights | None
-    initialised: tuple[str, ...]
+    initialized: tuple[str, ...]
     files: tuple[Path, ...]
 
 
@@ -99,14 +99,14 @@ class _Part:
 
 
 def load_sources(
-    sources: Sources, *, dtype: torch.dtype | None = None, can_initialise: bool = False
-) -> Loaded:
+    sources: Sources, *, dtype: torch.dtype | None = None, init_missing: bool = False
+) -> LoadedModel:
     """Build the model that some files hold.
 
     Args:
         sources: The files.
         dtype: Of the model; None keeps the files'.
-        can_initialise: Let the projector, the region encoder and the text-to-mask projector be random where nothing
+        init_missing: Let the projector, the region encoder and the text-to-mask projector be random where nothing
             holds them.
 
     Returns:
@@ -121,15 +121,15 @@ def load_sources(
     for part in parts:
         shapes |= part.shapes()
     tokenizer = Tokenizer.from_folder(_folder(sources))
-    config = _configuration(sources, shapes, tokenizer, can_initialise=can_initialise)
+    config = _configuration(sources, shapes, tokenizer, init_missing=init_missing)
     model = _build(config, dtype or _dtype_of(parts[0]))
     lora, loaded = _fill(model, parts)
     missing = sorted(model.state_dict().keys() - loaded)
-    if missing and not (can_initialise and all(one.startswith(_INITIALISED) for one in missing)):
+    if missing and not (init_missing and all(one.startswith(_INITIALISED) for one in missing)):
         raise CheckpointError(f"{sources.main}: {_listed(missing)} missing{_hint(missing)}")
     files = tuple(path for part in parts for path in part.files.paths)
     settings = _lora_settings(sources.lora, lora)
-    return Loaded(model.eval(), tokenizer, settings, tuple(missing), files)
+    return LoadedModel(model.eval(), tokenizer, settings, tuple(missing), files)
 
 
 def _parts(sources: Sources) -> list[_Part]:
@@ -175,7 +175,7 @@ def _configuration(
     shapes: Mapping[str, tuple[int, ...]],
     tokenizer: Tokenizer,
     *,
-    can_initialise: bool,
+    init_missing: bool,
 ) -> ModelConfig:
     values = read_config_json(_folder(sources))
     if "weights_sha256" in values:
@@ -187,29 +187,29 @@ def _configuration(
         raise CheckpointError(
             f"{sources.main}: holds no global image encoder: name the folder of its CLIP with --clip"
         )
-    language = derive_language(
+    language = infer_language_model(
         values, shapes, rope_theta=float(values.get("rope_theta") or _stored_theta(sources.main))
     )
     size = max(language.vocab_size, len(tokenizer))
     has_region = any(name.startswith("region_encoder.") for name in shapes)
-    clip = derive_clip(
+    clip = infer_global_encoder(
         read_config_json(clip_folder), select_layer=values.get("mm_vision_select_layer", -2)
     )
     if not any(name.startswith("grounding_encoder.") for name in shapes):
         raise CheckpointError(
             f"{sources.main}: holds no grounding encoder: name SAM's file with --sam"
         )
-    if not has_region and not can_initialise:
+    if not has_region and not init_missing:
         raise CheckpointError(
             f"{sources.main}: holds no region encoder. To train a new one, say --init-missing."
         )
     config = ModelConfig(
         global_encoder=clip,
         language_model=language.model_copy(update={"vocab_size": size}),
-        grounding_encoder=derive_grounding(shapes),
-        mask_decoder=derive_mask_decoder(shapes),
+        grounding_encoder=infer_grounding_encoder(shapes),
+        mask_decoder=infer_mask_decoder(shapes),
         special_tokens=SpecialTokens.from_tokenizer(tokenizer),
-        region_encoder=derive_region(shapes) if has_region else new_region(clip),
+        region_encoder=infer_region_encoder(shapes) if has_region else default_region_encoder(clip),
     )
     return release_compat(config) if has_region else config
 
@@ -286,7 +286,7 @@ def _lora_settings(folder: Path | None, weights: Mapping[str, Tensor]) -> LoraWe
     return LoraWeights(dict(weights), alpha=float(settings.get("lora_alpha", 16)))
 
 
-def merged(loaded: Loaded) -> Loaded:
+def merged(loaded: LoadedModel) -> LoadedModel:
     """Add the low-rank weights to what they stand beside, in place.
 
     Raises:

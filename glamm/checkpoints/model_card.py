@@ -47,9 +47,9 @@ def write_card(
         "",
         "Made of: " + ", ".join(Path(one).name for one in origin) + ".",
     ]
-    if done.initialised:
+    if done.initialized:
         lines += [
             "",
-            f"{len(done.initialised)} tensors are random and must be trained: {', '.join(sorted({name.split('.')[0] for name in done.initialised}))}.",
+            f"{len(done.initialized)} tensors are random and must be trained: {', '.join(sorted({name.split('.')[0] for name in done.initialized}))}.",
         ]
     (folder / CARD_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -8,7 +8,7 @@ from glamm.structures.answer import GroundedAnswer
 from glamm.typing import Box, Size
 
 
-class PackedPhrase(Config):
+class PhraseJson(Config):
     """Words that are tied to a mask.
 
     Args:
@@ -28,7 +28,7 @@ class PackedPhrase(Config):
     mask_index: int
 
 
-class PackedMask(Config):
+class MaskJson(Config):
     """A COCO compressed run-length mask, as `pycocotools.mask.decode` takes it.
 
     Args:
@@ -40,7 +40,7 @@ class PackedMask(Config):
     counts: str
 
 
-class PackedAnswer(Config):
+class AnswerJson(Config):
     """Words, and a mask for each grounded phrase.
 
     Args:
@@ -52,17 +52,17 @@ class PackedAnswer(Config):
     """
 
     text: str
-    phrases: tuple[PackedPhrase, ...]
-    masks: tuple[PackedMask, ...]
+    phrases: tuple[PhraseJson, ...]
+    masks: tuple[MaskJson, ...]
     image_size: Size
     finish_reason: str
 
 
-def pack_answer(answer: GroundedAnswer) -> PackedAnswer:
+def answer_to_json(answer: GroundedAnswer) -> AnswerJson:
     """Write an answer without arrays."""
     codes = [encode(mask) for mask in answer.masks]
     phrases = [
-        PackedPhrase(
+        PhraseJson(
             start=phrase.start,
             end=phrase.end,
             text=phrase.text,
@@ -72,10 +72,10 @@ def pack_answer(answer: GroundedAnswer) -> PackedAnswer:
         )
         for index, phrase in enumerate(answer.phrases)
     ]
-    return PackedAnswer(
+    return AnswerJson(
         text=answer.text,
         phrases=tuple(phrases),
-        masks=tuple(PackedMask(size=code.size, counts=code.counts.decode()) for code in codes),
+        masks=tuple(MaskJson(size=code.size, counts=code.counts.decode()) for code in codes),
         image_size=answer.image_size,
         finish_reason=answer.finish_reason,
     )

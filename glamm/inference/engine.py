@@ -20,10 +20,10 @@ from transformers import DynamicCache
 
 from glamm.errors import BusyError, RequestError
 from glamm.inference.image_embeddings import ImageEmbeddingCache
-from glamm.inference.kv_cache import KeyValues, RunningRows
-from glamm.inference.onednn_linear import FewRowsLinear
+from glamm.inference.kv_cache import PrefixKV, BatchedKVCache
+from glamm.inference.onednn_linear import OneDnnLinear
 from glamm.inference.prompts import embed_prompt, prefix_key, prefix_length
-from glamm.inference.request_state import Job
+from glamm.inference.request_state import RequestState
 from glamm.inference.requests import (
     Event,
     Generation,
@@ -44,21 +44,21 @@ class EngineOptions:
     """How much an engine does at once, and how much it keeps.
 
     Args:
-        max_rows: Answers that run together.
+        max_batch_size: Answers that run together.
         max_waiting: Requests that may wait for a place.
-        max_admitted: Prompts read between two steps; more fill the batch sooner, fewer keep running answers flowing.
+        max_prefills_per_step: Prompts read between two steps; more fill the batch sooner, fewer keep running answers flowing.
         cache_bytes: Of everything kept about images.
-        grounds_early: Start the grounding encoder with the prompt instead of with the first [SEG]; on a GPU it then
+        prefetch_grounding: Start the grounding encoder with the prompt instead of with the first [SEG]; on a GPU it then
             runs beside the language model.
-        compiles_decode: Give every step the same shapes and compile it; pays on a GPU, after a slow start.
+        compile_decode: Give every step the same shapes and compile it; pays on a GPU, after a slow start.
     """
 
-    max_rows: int = 16
+    max_batch_size: int = 16
     max_waiting: int = 64
-    max_admitted: int = 4
+    max_prefills_per_step: int = 4
     cache_bytes: int = 1 << 30
-    grounds_early: bool = False
-    compiles_decode: bool = False
+    prefetch_grounding: bool = False
+    compile_decode: bool = False
 
 
 class Engine:
@@ -77,30 +77,30 @@ class Engine:
         self.options = options or EngineOptions()
         self.cache = ContentCache(max_bytes=self.options.cache_bytes)
         self._images = ImageEmbeddingCache(
-            model, self.cache, grounds_early=self.options.grounds_early
+            model, self.cache, prefetch_grounding=self.options.prefetch_grounding
         )
-        self._waiting = deque[Job]()
-        self._running: list[Job] = []
-        self._finished: list[Job] = []
+        self._waiting = deque[RequestState]()
+        self._running: list[RequestState] = []
+        self._finished: list[RequestState] = []
         self._rows = self._no_rows()
         self._turn = threading.Condition()
         self._is_stepping = False
         language = model.language_model.model
         self._read: Callable[..., Tensor] = lambda **inputs: language(**inputs).last_hidden_state
         self._read_step = (
-            torch.compile(self._read, dynamic=False) if self.options.compiles_decode else self._read
+            torch.compile(self._read, dynamic=False) if self.options.compile_decode else self._read
         )
-        self._few_rows = FewRowsLinear()
+        self._few_rows = OneDnnLinear()
         self.device = next(model.parameters()).device
 
-    def submit(self, request: GenerationRequest, options: GenerationOptions) -> Job:
+    def submit(self, request: GenerationRequest, options: GenerationOptions) -> RequestState:
         """Queue a request; nothing happens before someone waits for it, or for another.
 
         Raises:
             RequestError: The prompt leaves no room for an answer, or a box is none.
             BusyError: Too many requests wait.
         """
-        job = Job(request, options, max_tokens=self._room(request, options))
+        job = RequestState(request, options, max_tokens=self._room(request, options))
         with self._turn:
             if len(self._waiting) >= self.options.max_waiting:
                 raise BusyError(
@@ -109,7 +109,7 @@ class Engine:
             self._waiting.append(job)
         return job
 
-    def wait(self, job: Job) -> Generation:
+    def wait(self, job: RequestState) -> Generation:
         """Drive the engine until an answer is there.
 
         Raises:
@@ -118,7 +118,7 @@ class Engine:
         self._drive(lambda: job.is_done)
         return job.generation()
 
-    def events(self, job: Job) -> Iterator[Event]:
+    def events(self, job: RequestState) -> Iterator[Event]:
         """Tokens and masks as they come.
 
         Raises:
@@ -132,7 +132,7 @@ class Engine:
                 job.generation()
                 return
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: RequestState) -> None:
         """End an answer where it is and free its place."""
         job.is_cancelled = True
         self._drive(lambda: job.is_done)
@@ -193,10 +193,10 @@ class Engine:
             job.finish("cancelled")
 
     def _admit(self) -> None:
-        free = self.options.max_rows - len(self._running)
+        free = self.options.max_batch_size - len(self._running)
         jobs = [
             self._waiting.popleft()
-            for _ in range(min(free, len(self._waiting), self.options.max_admitted))
+            for _ in range(min(free, len(self._waiting), self.options.max_prefills_per_step))
         ]
         if not jobs:
             return
@@ -212,20 +212,20 @@ class Engine:
             except Exception as error:  # noqa: BLE001 - one bad prompt is no reason to end the others
                 job.fail(error)
 
-    def _prefill(self, job: Job) -> None:
+    def _prefill(self, job: RequestState) -> None:
         """Read the prompt and take the first token from its last state."""
         if job.features is None:
             raise RuntimeError("the image was not encoded")
         embeddings = embed_prompt(self.model, job.request, job.features)
         job.features = None
         key = prefix_key(self.model, job.request)
-        prefix = self.cache.get(key, KeyValues) if key else None
+        prefix = self.cache.get(key, PrefixKV) if key else None
         cache = prefix.to_cache() if prefix else DynamicCache()
         start = prefix.length if prefix else 0
         states = self._read(
             inputs_embeds=embeddings[:, start:], past_key_values=cache, use_cache=True
         )
-        read = KeyValues.of(cache)
+        read = PrefixKV.of(cache)
         if key and prefix is None:
             self.cache.put(key, read.first(prefix_length(self.model, job.request)))
         job.count(prefill_tokens=embeddings.shape[1] - start)
@@ -246,7 +246,7 @@ class Engine:
         tokens[: len(self._running)] = torch.tensor([job.token_ids[-1] for job in self._running])
         language = self.model.language_model
         embeddings = language.get_input_embeddings()(tokens.to(shape.positions.device))
-        with nullcontext() if self.options.compiles_decode else self._few_rows:
+        with nullcontext() if self.options.compile_decode else self._few_rows:
             states = self._read_step(
                 inputs_embeds=embeddings[:, None],
                 attention_mask=shape.mask,
@@ -265,7 +265,7 @@ class Engine:
 
     def _accept(
         self,
-        job: Job,
+        job: RequestState,
         state: Float[Tensor, " hidden"],
         logits: Float[Tensor, " vocabulary"],
         *,
@@ -306,7 +306,7 @@ class Engine:
 
     def _ground(self) -> None:
         """Decode all masks that are due in one run, and hand over what is finished."""
-        at_once = [job for job in self._running if job.options.masks_at_once]
+        at_once = [job for job in self._running if job.options.stream_masks]
         due = [
             job
             for job in (*at_once, *self._finished)
@@ -341,11 +341,11 @@ class Engine:
         self._running, self._finished = [], []
         self._rows = self._no_rows()
 
-    def _no_rows(self) -> RunningRows:
-        return RunningRows(
-            max_rows=self.options.max_rows,
+    def _no_rows(self) -> BatchedKVCache:
+        return BatchedKVCache(
+            max_batch_size=self.options.max_batch_size,
             max_length=self.model.config.language_model.max_positions,
-            is_static=self.options.compiles_decode,
+            is_static=self.options.compile_decode,
         )
 
 
@@ -368,6 +368,6 @@ def generate(
         RequestError: The prompt is longer than the model can read.
         DataError: The prompt has not exactly one image placeholder, or not one box a `<bbox>`.
     """
-    engine = Engine(model, EngineOptions(max_rows=1, cache_bytes=0))
+    engine = Engine(model, EngineOptions(max_batch_size=1, cache_bytes=0))
     options = GenerationOptions(max_new_tokens=max_new_tokens, eos_token_id=eos_token_id)
     return engine.answer(replace(request, image_key=None), options)

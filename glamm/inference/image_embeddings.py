@@ -7,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from glamm.inference.request_state import Job
+from glamm.inference.request_state import RequestState
 from glamm.lru_cache import ContentCache
 from glamm.models.clip.encoder import ImageFeatures
 from glamm.models.glamm import GLaMM
@@ -21,21 +21,21 @@ class ImageEmbeddingCache:
     Args:
         model: In evaluation mode.
         cache: Keeps what was seen, by the image's key.
-        grounds_early: Start the grounding encoder together with the global one, on a GPU beside what follows.
+        prefetch_grounding: Start the grounding encoder together with the global one, on a GPU beside what follows.
     """
 
-    def __init__(self, model: GLaMM, cache: ContentCache, *, grounds_early: bool) -> None:
-        self._model, self._cache, self._grounds_early = model, cache, grounds_early
+    def __init__(self, model: GLaMM, cache: ContentCache, *, prefetch_grounding: bool) -> None:
+        self._model, self._cache, self._grounds_early = model, cache, prefetch_grounding
         device = next(model.parameters()).device
         self._side_stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
-    def see(self, jobs: Sequence[Job]) -> None:
+    def see(self, jobs: Sequence[RequestState]) -> None:
         """Run the global encoder over the images that it has not seen, all at once.
 
         Args:
             jobs: Get their `features`.
         """
-        missing: dict[object, list[Job]] = {}
+        missing: dict[object, list[RequestState]] = {}
         for job in jobs:
             job.features = self._recall("global", job, ImageFeatures)
             if job.features is None:
@@ -58,7 +58,7 @@ class ImageEmbeddingCache:
             with self._beside():
                 self._encode_grounding(jobs)
 
-    def ground(self, jobs: Sequence[Job]) -> None:
+    def ground(self, jobs: Sequence[RequestState]) -> None:
         """Run the grounding encoder over the images that it has not seen, or wait for it.
 
         Args:
@@ -68,9 +68,9 @@ class ImageEmbeddingCache:
         if self._side_stream is not None:
             torch.cuda.current_stream(self._side_stream.device).wait_stream(self._side_stream)
 
-    def _encode_grounding(self, jobs: Sequence[Job]) -> None:
+    def _encode_grounding(self, jobs: Sequence[RequestState]) -> None:
         """Run the grounding encoder over the images that it has not seen, all at once."""
-        missing: dict[object, list[Job]] = {}
+        missing: dict[object, list[RequestState]] = {}
         for job in jobs:
             if job.embedding is None:
                 job.embedding = self._recall("grounding", job, Tensor)
@@ -90,11 +90,11 @@ class ImageEmbeddingCache:
                 job.embedding = embedding
             same[0].count(grounding_encoder_calls=1)
 
-    def _recall(self, part: str, job: Job, kind: type[T]) -> T | None:
+    def _recall(self, part: str, job: RequestState, kind: type[T]) -> T | None:
         key = job.request.image_key
         return None if key is None else self._cache.get((part, key), kind)
 
-    def _keep(self, part: str, job: Job, value: object) -> None:
+    def _keep(self, part: str, job: RequestState, value: object) -> None:
         if job.request.image_key is not None:
             self._cache.put((part, job.request.image_key), value)
 

@@ -16,7 +16,7 @@ _ROOM = 256
 
 
 @dataclass(frozen=True, slots=True)
-class KeyValues:
+class PrefixKV:
     """Keys and values of one row.
 
     Args:
@@ -33,14 +33,14 @@ class KeyValues:
         return self.keys[0].shape[2]
 
     @classmethod
-    def of(cls, cache: DynamicCache) -> "KeyValues":
+    def of(cls, cache: DynamicCache) -> "PrefixKV":
         """What a prefill left."""
         layers: list[Any] = list(cache.layers)  # their common class promises no keys
         return cls(tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers))
 
-    def first(self, length: int) -> "KeyValues":
+    def first(self, length: int) -> "PrefixKV":
         """A copy of the first positions."""
-        return KeyValues(
+        return PrefixKV(
             tuple(one[:, :, :length].clone() for one in self.keys),
             tuple(one[:, :, :length].clone() for one in self.values),
         )
@@ -53,20 +53,20 @@ class KeyValues:
         return cache
 
 
-class RunningRows:
+class BatchedKVCache:
     """Keys and values of all running rows; a language model takes it as its cache, one new token a row.
 
     Every row writes at its own position, so rows of different lengths run together without padding in between.
 
     Args:
-        max_rows: Slots.
+        max_batch_size: Slots.
         max_length: Most positions of a row.
         is_static: Always show all slots and all positions, so that every step has the same shapes and can be
             compiled once.
     """
 
-    def __init__(self, *, max_rows: int, max_length: int, is_static: bool = False) -> None:
-        self._max_rows, self._max_length, self._is_static = max_rows, max_length, is_static
+    def __init__(self, *, max_batch_size: int, max_length: int, is_static: bool = False) -> None:
+        self._max_rows, self._max_length, self._is_static = max_batch_size, max_length, is_static
         self._keys: list[Tensor] = []
         self._values: list[Tensor] = []
         self.lengths: list[int] = []
@@ -75,7 +75,7 @@ class RunningRows:
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def append(self, row: KeyValues) -> None:
+    def append(self, row: PrefixKV) -> None:
         """Take a prefilled row in; it becomes the last."""
         slot = len(self.lengths)
         self._make_room(row, slot + 1, row.length + 1)
@@ -128,7 +128,7 @@ class RunningRows:
     def _capacity(self) -> int:
         return self._keys[0].shape[2] if self._keys else 0
 
-    def _make_room(self, row: KeyValues, num_rows: int, length: int) -> None:
+    def _make_room(self, row: PrefixKV, num_rows: int, length: int) -> None:
         if not self._keys:
             self._keys = [part.new_zeros((0, part.shape[1], 0, part.shape[3])) for part in row.keys]
             self._values = [

@@ -13,7 +13,7 @@ _MAX_ROWS = 64
 _MAX_PACKED_BYTES = 1 << 30
 
 
-class FewRowsLinear(TorchFunctionMode):
+class OneDnnLinear(TorchFunctionMode):
     """While entered, products of 2 to 64 rows with a weight in single precision on a CPU go through oneDNN.
 
     The usual product takes twice as long for sixteen rows as for one, although the work is to read the weights, and

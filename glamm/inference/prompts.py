@@ -31,7 +31,7 @@ def embed_prompt(
         original_sizes=(request.original_size,),
         sample_ids=("request",),
     )
-    return model.build_prompt(batch, features).embeddings
+    return model.build_inputs(batch, features).embeddings
 
 
 def prefix_length(model: GLaMM, request: GenerationRequest) -> int:

@@ -16,7 +16,7 @@ from glamm.models.clip.encoder import ImageFeatures
 from glamm.structures.answer import WorkCounters
 
 
-class Job:
+class RequestState:
     """What the engine knows about a request; to whoever submitted it, a receipt.
 
     Args:

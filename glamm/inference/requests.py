@@ -47,7 +47,7 @@ class GenerationOptions:
         temperature: 0 is greedy.
         top_p: Draw from the most probable tokens that together reach this probability, above 0 and up to 1.
         seed: Of the draws; the same request with the same seed gives the same answer.
-        masks_at_once: Decode each mask as soon as its [SEG] came; False decodes all at the end, in one run.
+        stream_masks: Decode each mask as soon as its [SEG] came; False decodes all at the end, in one run.
 
     Raises:
         RequestError: A value is out of its range.
@@ -60,7 +60,7 @@ class GenerationOptions:
     temperature: float = 0.0
     top_p: float = 1.0
     seed: int = 0
-    masks_at_once: bool = False
+    stream_masks: bool = False
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:

@@ -18,10 +18,10 @@ from glamm.geometry.preprocess import global_pixels, grounding_pixels
 from glamm.inference.answer import Answer
 from glamm.inference.engine import Engine
 from glamm.inference.image_io import ImageSource, Pixels, read_image
-from glamm.inference.request_state import Job
+from glamm.inference.request_state import RequestState
 from glamm.inference.requests import GenerationOptions, GenerationRequest, NewMask
 from glamm.structures.answer import Phrase
-from glamm.text.conversation import PROMPT_STYLES, build_prompt, check_question
+from glamm.text.conversation import PROMPT_STYLES, build_prompt, prepare_question
 from glamm.text.grounded import parse_grounded
 from glamm.text.tokenizer import Tokenizer
 from glamm.typing import Box, Size
@@ -171,11 +171,11 @@ class Session:
             temperature=temperature,
             top_p=top_p,
             seed=seed,
-            masks_at_once=True,
+            stream_masks=True,
         )
         return self._events(self._engine.submit(self._request(question, boxes), options))
 
-    def _events(self, job: Job) -> Iterator[TextDelta | GroundedPhrase | Answer]:
+    def _events(self, job: RequestState) -> Iterator[TextDelta | GroundedPhrase | Answer]:
         token_ids: list[int] = []
         said = ""
         try:
@@ -201,7 +201,7 @@ class Session:
     def _request(self, question: str, boxes: Sequence[Sequence[float | int]]) -> GenerationRequest:
         size, device = self.image_size, self._engine.device
         regions = [_checked_box(box, index, size=size) for index, box in enumerate(boxes, start=1)]
-        ids = self._encode(check_question(_checked_text(question), num_boxes=len(regions)))
+        ids = self._encode(prepare_question(_checked_text(question), num_boxes=len(regions)))
         units = [to_unit(box, size=size) for box in regions]
         return GenerationRequest(
             global_pixels=self._overview,
@@ -231,7 +231,7 @@ class Session:
             )
         return ids
 
-    def _answer(self, job: Job) -> Answer:
+    def _answer(self, job: RequestState) -> Answer:
         generation = job.generation()
         size, count = self.image_size, len(generation.mask_logits)
         if count * size[0] * size[1] > MAX_MASK_PIXELS:

@@ -8,7 +8,7 @@ from bentoml.validators import ContentType
 from pydantic import Field
 
 from glamm.config.base import Config
-from glamm.inference.answer_json import PackedAnswer
+from glamm.inference.answer_json import AnswerJson
 
 MAX_QUESTION_CHARACTERS = 4000
 
@@ -48,7 +48,7 @@ class TimingsModel(Config):
     answering: float
 
 
-class GroundResponse(PackedAnswer):
+class GroundResponse(AnswerJson):
     """An answer, and where it comes from.
 
     Args:

@@ -10,7 +10,7 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from glamm.errors import BusyError, GlammError, RequestError
-from glamm.inference.answer_json import pack_answer
+from glamm.inference.answer_json import answer_to_json
 from glamm.serving.body_limit import BodyLimit
 from glamm.serving.manifest import Manifest
 from glamm.serving.model_location import PAGE, find_places
@@ -84,7 +84,7 @@ class GroundingService:
     def _answer(self, question: Question, asked_at: float) -> GroundResponse:
         started_at = time.perf_counter()
         answer = self._predictor.ground(question.image, question.text, boxes=question.boxes)
-        packed = pack_answer(answer).model_dump()
+        packed = answer_to_json(answer).model_dump()
         timings = TimingsModel(
             waiting=started_at - asked_at, answering=time.perf_counter() - started_at
         )

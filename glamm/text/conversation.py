@@ -86,7 +86,7 @@ class EncodedConversation:
     num_dropped_rounds: int
 
 
-def contains_reserved_word(text: str) -> str | None:
+def find_reserved_token(text: str) -> str | None:
     """The first special token that stands in plain text, where it would change the meaning of a prompt; or None."""
     return next((token for token in _RESERVED if token in text), None)
 
@@ -96,7 +96,7 @@ def build_prompt(question: str, *, style: PromptStyle) -> str:
     return f"{_opening(style)}{style.user} {style.preamble}{question} {style.assistant}"
 
 
-def check_question(question: str, *, num_boxes: int) -> str:
+def prepare_question(question: str, *, num_boxes: int) -> str:
     """Make a user's question safe to put into a prompt.
 
     Args:
@@ -111,7 +111,7 @@ def check_question(question: str, *, num_boxes: int) -> str:
     """
     if not question.strip():
         raise RequestError("the question is empty: ask something about the image")
-    reserved = contains_reserved_word(question.replace(BOX, ""))
+    reserved = find_reserved_token(question.replace(BOX, ""))
     if reserved:
         raise RequestError(
             f"the question holds {reserved}, which is reserved for the model: leave it out"

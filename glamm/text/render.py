@@ -56,7 +56,7 @@ def render_rounds(sample: Sample, rng: random.Random) -> tuple[Round, ...]:
     return tuple(_segmentation_round(target, rng) for target in chosen)
 
 
-def expected_words(sample: Sample) -> int:
+def estimate_num_words(sample: Sample) -> int:
     """About how many words `render_rounds` writes; samples of like numbers make batches with little padding."""
     said = sum(
         (_WORDS_OF_A_QUESTION if turn.text is None else len(turn.text.split()))

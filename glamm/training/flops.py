@@ -19,7 +19,7 @@ from glamm.config.model import (
 )
 from glamm.models.glamm import GLaMM
 from glamm.models.glamm.losses import predicting_positions
-from glamm.models.glamm.prefix_packing import find_shared_starts
+from glamm.models.glamm.prefix_packing import find_shared_prefixes
 from glamm.models.glamm.splice import find_image_span
 from glamm.structures.batch import Batch
 from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
@@ -66,11 +66,11 @@ def load_of(batch: Batch, config: ModelConfig) -> Load:
     num_tokens = config.global_encoder.num_tokens
     span = find_image_span(batch.input_ids, num_tokens=num_tokens, sample_ids=batch.sample_ids)
     token_ids = span.expand(batch.input_ids, image_value=IMAGE_PLACEHOLDER_ID)
-    shared = find_shared_starts(
+    shared = find_shared_prefixes(
         token_ids,
         span.expand(batch.attention_mask, image_value=1),
         batch.image_index,
-        own_token_id=config.special_tokens.bbox,
+        region_token_id=config.special_tokens.bbox,
     )
     sequences, positions = (token_ids if shared is None else shared.source).shape
     boxed = [row for row, boxes in enumerate(batch.boxes_xyxy_unit) if len(boxes)]

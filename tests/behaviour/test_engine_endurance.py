@@ -40,7 +40,7 @@ def test_two_thousand_requests_need_no_more_memory_than_two_hundred():
 @pytest.mark.timeout(600)
 def test_compiled_steps_say_the_same():
     model = build_model(seed=3)
-    engine = Engine(model, EngineOptions(max_rows=4, compiles_decode=True))
+    engine = Engine(model, EngineOptions(max_batch_size=4, compile_decode=True))
     options = GenerationOptions(max_new_tokens=6, eos_token_id=-1)
     requests = [build_request(tokens) for tokens in ([7], [8, 9, 10], [3, 4])]
 
@@ -72,7 +72,7 @@ def test_gpu_answers_together_as_alone(dtype, compiles, early):
         )
         for request in (build_request(tokens) for tokens in ([7], [8, 9, 10], [3, 4]))
     ]
-    engine = Engine(model, EngineOptions(max_rows=4, compiles_decode=compiles, grounds_early=early))
+    engine = Engine(model, EngineOptions(max_batch_size=4, compile_decode=compiles, prefetch_grounding=early))
 
     jobs = [engine.submit(request, options) for request in requests]
     answers = [engine.wait(job) for job in jobs]

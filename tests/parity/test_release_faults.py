@@ -18,7 +18,7 @@ UNKNOWN = CONFIG.special_tokens.pad
 
 @torch.no_grad()
 def _states(model: GLaMM, batch: Batch) -> torch.Tensor:
-    return model.read(model.build_prompt(batch, model.encode_image(batch.global_pixels)))
+    return model.run_language_model(model.build_inputs(batch, model.encode_image(batch.global_pixels)))
 
 
 def test_two_conversations_about_one_image_have_their_own_boxes() -> None:

@@ -238,7 +238,7 @@ def test_openapi_describes_question_and_answer(client):
     operation = document["paths"]["/ground"]["post"]
     fields = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert set(json.dumps(fields).split('"')) >= {"image", "question", "boxes"}
-    assert set(document["components"]["schemas"]) >= {"PackedPhrase", "PackedMask", "TimingsModel"}
+    assert set(document["components"]["schemas"]) >= {"PhraseJson", "MaskJson", "TimingsModel"}
 
 
 def test_questions_at_the_same_time_are_answered_as_alone(ask):

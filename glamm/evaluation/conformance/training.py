@@ -113,7 +113,7 @@ def _intermediate_tensors(
 
 
 def _language_tensors(model: GLaMM, batch: Batch, case: Case) -> dict[str, Tensor]:
-    prompt = model.build_prompt(batch, model.encode_image(batch.global_pixels))
+    prompt = model.build_inputs(batch, model.encode_image(batch.global_pixels))
     # every row by itself, padding too; the recorded run reads what rows have in common once
     states = model.language_model.model(
         inputs_embeds=prompt.embeddings,

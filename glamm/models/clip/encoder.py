@@ -1,4 +1,4 @@
-"""The global image encoder: the vision transformer of CLIP or SigLIP, read at several depths."""
+"""The global image encoder: the vision transformer of CLIP or SigLIP, with hidden states from several layers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,19 +10,20 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModel, SiglipVisionConfig, SiglipVisionModel
 
+from glamm.config.hf_names import VISION_NAMES, to_hugging_face
 from glamm.config.model import GlobalEncoderArchitecture, GlobalEncoderConfig
 
 VisionTransformer: TypeAlias = CLIPVisionModel | SiglipVisionModel
 
 
 @dataclass(frozen=True, slots=True)
-class _Habits:
-    """What a family of encoders expects and gives.
+class EncoderSpec:
+    """Properties of a family of encoders.
 
     Args:
-        pixel_mean: Of red, green and blue between 0 and 1; taken away.
-        pixel_std: Then divided by.
-        num_class_tokens: At the start of every hidden state.
+        pixel_mean: Of red, green and blue in [0, 1]; subtracted from the pixels.
+        pixel_std: Divides the pixels after the subtraction.
+        num_class_tokens: Tokens without a position in the image, at the start of every hidden state.
     """
 
     pixel_mean: tuple[float, float, float]
@@ -30,19 +31,21 @@ class _Habits:
     num_class_tokens: int
 
 
-_HABITS: dict[GlobalEncoderArchitecture, _Habits] = {
-    "clip": _Habits((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), 1),
-    "siglip": _Habits((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 0),
+ENCODER_SPECS: dict[GlobalEncoderArchitecture, EncoderSpec] = {
+    "clip": EncoderSpec(
+        (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711), 1
+    ),
+    "siglip": EncoderSpec((0.5, 0.5, 0.5), (0.5, 0.5, 0.5), 0),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFeatures:
-    """What the global encoder saw.
+    """Output of the global encoder.
 
     Args:
-        tokens: The selected hidden state without a class token, row by row of the image.
-        levels: Hidden states for the region encoder as images, the shallowest first, the selected one last.
+        tokens: The selected hidden state without class tokens; patches in row-major order.
+        levels: Hidden states as feature maps for the region encoder, from the shallowest layer to the selected one.
     """
 
     tokens: Float[Tensor, "images tokens width"]
@@ -50,14 +53,14 @@ class ImageFeatures:
 
 
 class GlobalImageEncoder(nn.Module):
-    """A vision transformer with its own normalisation.
+    """A vision transformer, including the normalization of its pixels.
 
     Args:
-        architecture: Its family.
-        clip: The transformer; state dicts of every family have it under CLIP's name.
-        select_layer: Which hidden state makes the tokens, from the end.
-        num_levels: How many hidden states make the levels.
-        level_step: Layers between two of them.
+        architecture: Family of the transformer; selects an entry of `ENCODER_SPECS`.
+        clip: The transformer; its state-dict keys begin with `clip.` for every family.
+        select_layer: Index of the hidden state that provides the tokens, counted from the end; -1 is the last.
+        num_levels: Number of hidden states that provide the levels.
+        level_step: Number of layers from one level to the next.
 
     Source: LLaVA 1.0 (`select_layer=-2`); GPT4RoI (levels three layers apart).
     """
@@ -75,14 +78,14 @@ class GlobalImageEncoder(nn.Module):
         level_step: int,
     ) -> None:
         super().__init__()
-        habits = _HABITS[architecture]
-        self.clip, self.num_class_tokens = clip, habits.num_class_tokens
+        spec = ENCODER_SPECS[architecture]
+        self.clip, self.num_class_tokens = clip, spec.num_class_tokens
         self.select_layer, self.num_levels, self.level_step = select_layer, num_levels, level_step
         self.register_buffer(
-            "pixel_mean", torch.tensor(habits.pixel_mean).view(1, 3, 1, 1), persistent=False
+            "pixel_mean", torch.tensor(spec.pixel_mean).view(1, 3, 1, 1), persistent=False
         )
         self.register_buffer(
-            "pixel_std", torch.tensor(habits.pixel_std).view(1, 3, 1, 1), persistent=False
+            "pixel_std", torch.tensor(spec.pixel_std).view(1, 3, 1, 1), persistent=False
         )
 
     @classmethod
@@ -99,7 +102,7 @@ class GlobalImageEncoder(nn.Module):
         )
 
     def forward(self, global_pixels: UInt8[Tensor, "images 3 height width"]) -> ImageFeatures:
-        """Encode images once; tokens and levels come from the same run, and layers above them do not run."""
+        """Compute tokens and levels in one pass; layers above the selected one do not run."""
         selected = len(self.clip.encoder.layers) + 1 + self.select_layer
         first = selected - (self.num_levels - 1) * self.level_step
         wanted = range(first, selected + 1, self.level_step)
@@ -113,7 +116,7 @@ class GlobalImageEncoder(nn.Module):
     def hidden_states(
         self, global_pixels: UInt8[Tensor, "images 3 height width"]
     ) -> Iterator[Float[Tensor, "images positions width"]]:
-        """Yield what goes into the first layer, and what comes out of each; a layer runs when it is asked for."""
+        """Yield the input of the first layer and the output of each layer; a layer runs when its output is consumed."""
         dtype = self.clip.post_layernorm.weight.dtype
         pixels = ((global_pixels / 255 - self.pixel_mean) / self.pixel_std).to(dtype)
         state = self.clip.embeddings(pixels)
@@ -126,18 +129,9 @@ class GlobalImageEncoder(nn.Module):
 
 
 def _build_transformer(config: GlobalEncoderConfig) -> VisionTransformer:
-    sizes = {
-        "image_size": config.image_size,
-        "patch_size": config.patch_size,
-        "hidden_size": config.hidden_size,
-        "intermediate_size": config.intermediate_size,
-        "num_hidden_layers": config.num_layers,
-        "num_attention_heads": config.num_heads,
-        "hidden_act": config.hidden_act,
-        "layer_norm_eps": config.layer_norm_eps,
-    }
+    sizes = to_hugging_face(config, VISION_NAMES)
     if config.architecture == "siglip":
-        # without its pooling head, which nothing here would read
+        # without the pooling head: its output is not used
         return SiglipVisionModel(SiglipVisionConfig(vision_use_head=False, **sizes))
     return CLIPVisionModel(CLIPVisionConfig(**sizes))
 

@@ -1,4 +1,4 @@
-"""From the global encoder's width to the language model's."""
+"""The projector from the global encoder's width to the language model's."""
 
 from torch import nn
 

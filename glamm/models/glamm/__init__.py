@@ -1,6 +1,6 @@
 """The whole model, composed of the others."""
 
-from glamm.models.glamm.model import GLaMM, Prompt
+from glamm.models.glamm.model import GLaMM, MultimodalInputs
 from glamm.models.glamm.output import GLaMMOutput
 
-__all__ = ["GLaMM", "GLaMMOutput", "Prompt"]
+__all__ = ["GLaMM", "GLaMMOutput", "MultimodalInputs"]

@@ -1,4 +1,4 @@
-"""What the model is trained on. Pure."""
+"""The training losses: cross-entropy of tokens, binary cross-entropy and dice loss of masks. Pure functions."""
 
 from collections.abc import Sequence
 
@@ -10,16 +10,16 @@ from torch.nn import functional
 from glamm.structures.ids import IGNORE_LABEL
 
 DICE_SCALE = 1000.0
-"""Sums of pixels are divided by it so that they do not overflow in half precision; it also weighs the smoothing."""
+"""Divides sums of pixels so that they do not overflow in half precision; it also scales the effect of SMOOTHING."""
 
 SMOOTHING = 1e-6
 COUNT_SMOOTHING = 1e-8
 
 
 def predicting_positions(
-    labels: Int[Tensor, "rows positions"],
+    labels: Int[Tensor, "conversations positions"],
 ) -> Int[Tensor, "supervised 2"]:
-    """(row, position) of every state that predicts a supervised token: one before the token."""
+    """(conversation, position) of every state that predicts a supervised token: one position before the token."""
     return (labels[:, 1:] != IGNORE_LABEL).nonzero()
 
 
@@ -33,16 +33,16 @@ def token_losses(
 def mask_losses(
     mask_logits: Sequence[Float[Tensor, "_ _ _"]], targets: Sequence[Bool[Tensor, "_ _ _"]]
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Binary cross-entropy and dice loss, each a mean over all masks of the batch.
+    """Binary cross-entropy and dice loss, each the mean over all masks of the batch.
 
     Args:
-        mask_logits: For each image, its masks at original resolution; images may have none.
-        targets: Likewise.
+        mask_logits: For each image, its masks before the sigmoid, at the original size; an image may have none.
+        targets: For each image, as many masks of the same size.
 
     Returns:
-        (bce, dice); zeros when there is no mask at all.
+        (bce, dice); zeros if the batch has no masks.
 
-    Upstream: every mask has the same weight, whatever its size and its image.
+    Upstream: every mask has the same weight, regardless of its size and its image.
     Source: LISA's `sigmoid_ce_loss` and `dice_loss`.
     """
     bce, dice = [], []

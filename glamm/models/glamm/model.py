@@ -1,7 +1,7 @@
-"""The whole model: it only composes the parts.
+"""The whole model, composed of its parts.
 
-Axis names: ``rows`` conversations, ``images`` images, ``positions`` tokens after the image placeholder was
-expanded, ``masks`` [SEG] tokens of an image.
+Axis names: ``conversations`` of a batch, ``images`` of a batch, ``positions`` tokens after each image placeholder was
+replaced by its image tokens, ``masks`` [SEG] tokens of an image.
 """
 
 from collections.abc import Sequence
@@ -18,8 +18,13 @@ from glamm.models.clip.encoder import GlobalImageEncoder, ImageFeatures
 from glamm.models.clip.projector import ImageProjector
 from glamm.models.glamm.losses import mask_losses, predicting_positions, token_losses
 from glamm.models.glamm.output import GLaMMOutput
-from glamm.models.glamm.prefix_packing import find_shared_starts
-from glamm.models.glamm.splice import check_counts, check_mask_sizes, find_image_span, place_regions
+from glamm.models.glamm.prefix_packing import find_shared_prefixes
+from glamm.models.glamm.splice import (
+    check_counts,
+    check_mask_sizes,
+    find_image_span,
+    scatter_region_embeddings,
+)
 from glamm.models.language.causal import LanguageModel, build_language_model
 from glamm.models.region.encoder import RegionEncoder
 from glamm.models.sam.grounding_encoder import GroundingEncoder
@@ -36,39 +41,39 @@ from glamm.typing import Size
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """What the language model reads.
+class MultimodalInputs:
+    """Input of the language model: text, image tokens and regions, all embedded.
 
     Args:
-        embeddings: Of text, image tokens and regions.
+        embeddings: Of text, image tokens and regions, in reading order.
         attention_mask: False on padding.
         token_ids: The token at each position; IMAGE_PLACEHOLDER_ID at image tokens.
         labels: IGNORE_LABEL where nothing is supervised.
-        image_index: Image of each row, sorted.
+        image_index: Image of each conversation, sorted.
     """
 
-    embeddings: Float[Tensor, "rows positions hidden"]
-    attention_mask: Bool[Tensor, "rows positions"]
-    token_ids: Int[Tensor, "rows positions"]
-    labels: Int[Tensor, "rows positions"]
-    image_index: Int[Tensor, " rows"]
+    embeddings: Float[Tensor, "conversations positions hidden"]
+    attention_mask: Bool[Tensor, "conversations positions"]
+    token_ids: Int[Tensor, "conversations positions"]
+    labels: Int[Tensor, "conversations positions"]
+    image_index: Int[Tensor, " conversations"]
 
 
 class GLaMM(nn.Module):
-    """Answers about an image in words, and with a mask for every [SEG] that it says.
+    """Answers questions about an image with text, and with a mask for every [SEG] token that it generates.
 
-    A part whose parameters do not require gradients costs no memory for them: autograd keeps no graph below it.
+    Frozen parts need no memory for gradients: autograd keeps no graph below them.
 
     Args:
-        config: Sizes and switches; read by `from_config`, kept for ids, loss weights and switches.
-        global_encoder: CLIP or SigLIP.
-        image_projector: To the language model's width.
-        region_encoder: Boxes to embeddings.
-        language_model: LLaMA or another of its kind.
-        text_to_mask_projector: States before [SEG] to prompts.
-        grounding_encoder: SAM's image encoder.
-        prompt_encoder: SAM's.
-        mask_decoder: SAM's.
+        config: Provides token ids, loss weights and compatibility switches; only `from_config` reads the sizes.
+        global_encoder: CLIP or SigLIP, encodes the image for the language model.
+        image_projector: From the global encoder's width to the language model's.
+        region_encoder: Turns boxes into embeddings.
+        language_model: A LLaMA or Qwen.
+        text_to_mask_projector: Turns states before [SEG] into prompts of the mask decoder.
+        grounding_encoder: SAM's image encoder, encodes the image for the mask decoder.
+        prompt_encoder: SAM's, provides position embeddings and the "no mask" prompt.
+        mask_decoder: SAM's, predicts masks from prompts.
 
     Source: Rasheed et al. 2023 (arXiv 2311.03356), section 3.
     """
@@ -131,14 +136,14 @@ class GLaMM(nn.Module):
         """Compute the loss of a batch, and its masks.
 
         Raises:
-            DataError: [SEG] tokens and masks, or `<bbox>` tokens and boxes, are not equally many, or nothing is
-                supervised; the message names the sample and both numbers.
+            DataError: The number of [SEG] tokens differs from that of masks, or the number of `<bbox>` tokens from
+                that of boxes, or no token is supervised; the message names the sample and both numbers.
         """
         features = self.encode_image(batch.global_pixels)
-        prompt = self.build_prompt(batch, features)
-        states = self.read(prompt)
-        ce_loss = self.token_loss(prompt, states, sample_ids=batch.sample_ids)
-        mask_logits, targets = self.ground(batch, prompt, states)
+        inputs = self.build_inputs(batch, features)
+        states = self.run_language_model(inputs)
+        ce_loss = self.token_loss(inputs, states, sample_ids=batch.sample_ids)
+        mask_logits, targets = self.predict_masks(batch, inputs, states)
         if mask_logits:
             bce_loss, dice_loss = mask_losses(mask_logits, targets)
         else:
@@ -167,32 +172,32 @@ class GLaMM(nn.Module):
         self,
         features: ImageFeatures,
         boxes_xyxy_unit: Sequence[Float[Tensor, "_ 4"]],
-        image_index: Int[Tensor, " rows"],
+        image_index: Int[Tensor, " conversations"],
     ) -> Float[Tensor, "regions hidden"]:
-        """Encode the boxes of all rows, row after row; images without boxes cost nothing."""
+        """Encode the boxes of all conversations, in order; images without boxes are not processed."""
         counts = torch.tensor([len(boxes) for boxes in boxes_xyxy_unit], device=image_index.device)
         images, index = image_index.repeat_interleave(counts).unique(return_inverse=True)
         levels = tuple(level[images] for level in features.levels)
         return self.region_encoder(levels, torch.cat(tuple(boxes_xyxy_unit)), index)
 
-    def build_prompt(self, batch: Batch, features: ImageFeatures) -> Prompt:
-        """Embed the text and put image tokens and regions into it.
+    def build_inputs(self, batch: Batch, features: ImageFeatures) -> MultimodalInputs:
+        """Embed the text and insert image tokens and regions.
 
         Args:
-            batch: Conversations.
-            features: Of the batch's images.
+            batch: Conversations, padded to the same length.
+            features: `encode_image` of the batch's images.
 
         Raises:
-            DataError: A row has not exactly one image placeholder, or its `<bbox>` tokens and boxes are not equally
-                many.
+            DataError: A conversation does not have exactly one image placeholder, or its number of `<bbox>` tokens
+                differs from its number of boxes.
         """
         is_region = batch.input_ids == self.config.special_tokens.bbox
         check_counts(
             is_region.sum(1).tolist(),
             [len(boxes) for boxes in batch.boxes_xyxy_unit],
             placeholder="<bbox>",
-            things="boxes",
-            names=batch.sample_ids,
+            items="boxes",
+            sample_ids=batch.sample_ids,
         )
         text_ids = batch.input_ids.masked_fill(
             batch.input_ids == IMAGE_PLACEHOLDER_ID, self.config.special_tokens.pad
@@ -200,12 +205,12 @@ class GLaMM(nn.Module):
         text = self.language_model.get_input_embeddings()(text_ids)
         if any(len(boxes) for boxes in batch.boxes_xyxy_unit):
             regions = self.encode_regions(features, batch.boxes_xyxy_unit, batch.image_index)
-            text = place_regions(text, is_region, regions)
+            text = scatter_region_embeddings(text, is_region, regions)
         tokens = self.image_projector(features.tokens)
         span = find_image_span(
             batch.input_ids, num_tokens=tokens.shape[1], sample_ids=batch.sample_ids
         )
-        return Prompt(
+        return MultimodalInputs(
             embeddings=span.expand_embeddings(text, tokens[batch.image_index]),
             attention_mask=span.expand(batch.attention_mask, image_value=1),
             token_ids=span.expand(batch.input_ids, image_value=IMAGE_PLACEHOLDER_ID),
@@ -213,67 +218,77 @@ class GLaMM(nn.Module):
             image_index=batch.image_index,
         )
 
-    def read(self, prompt: Prompt) -> Float[Tensor, "rows positions hidden"]:
-        """Run the language model; the states of its last layer, normalised, anything on padding.
+    def run_language_model(
+        self, inputs: MultimodalInputs
+    ) -> Float[Tensor, "conversations positions hidden"]:
+        """Run the language model; conversations about one image share the computation of their common prefix.
 
-        What rows about one image begin with is read once.
+        Returns:
+            The normalized states of the last layer; their values on padding are arbitrary.
         """
-        shared = find_shared_starts(
-            prompt.token_ids,
-            prompt.attention_mask,
-            prompt.image_index,
-            own_token_id=self.config.special_tokens.bbox,
+        packed = find_shared_prefixes(
+            inputs.token_ids,
+            inputs.attention_mask,
+            inputs.image_index,
+            region_token_id=self.config.special_tokens.bbox,
         )
-        if shared is None:
+        if packed is None:
             return self.language_model.model(
-                inputs_embeds=prompt.embeddings,
-                attention_mask=prompt.attention_mask.long(),
+                inputs_embeds=inputs.embeddings,
+                attention_mask=inputs.attention_mask.long(),
                 use_cache=False,
             ).last_hidden_state
         states = self.language_model.model(
-            inputs_embeds=shared.pack(prompt.embeddings),
-            attention_mask=shared.sees,
-            position_ids=shared.positions,
+            inputs_embeds=packed.pack(inputs.embeddings),
+            attention_mask=packed.attention_mask,
+            position_ids=packed.positions,
             use_cache=False,
         ).last_hidden_state
-        return shared.unpack(states)
+        return packed.unpack(states)
 
     def token_loss(
         self,
-        prompt: Prompt,
-        states: Float[Tensor, "rows positions hidden"],
+        inputs: MultimodalInputs,
+        states: Float[Tensor, "conversations positions hidden"],
         *,
         sample_ids: Sequence[str],
     ) -> Float[Tensor, ""]:
-        """Mean cross-entropy of the supervised tokens; the head runs only where it is needed.
+        """Mean cross-entropy of the supervised tokens; the head runs only at the positions that predict them.
 
         Raises:
             DataError: No token of the batch is supervised.
         """
-        row, position = predicting_positions(prompt.labels).unbind(1)
-        if len(row) == 0:
+        conversation, position = predicting_positions(inputs.labels).unbind(1)
+        if len(conversation) == 0:
             raise DataError("no token is supervised", record=", ".join(sample_ids))
-        logits = self.language_model.lm_head(states[row, position])
-        return token_losses(logits, prompt.labels[row, position + 1]).mean()
+        logits = self.language_model.lm_head(states[conversation, position])
+        return token_losses(logits, inputs.labels[conversation, position + 1]).mean()
 
-    def ground(
-        self, batch: Batch, prompt: Prompt, states: Float[Tensor, "rows positions hidden"]
+    def predict_masks(
+        self,
+        batch: Batch,
+        inputs: MultimodalInputs,
+        states: Float[Tensor, "conversations positions hidden"],
     ) -> tuple[tuple[Float[Tensor, "_ _ _"], ...], tuple[Bool[Tensor, "_ _ _"], ...]]:
         """Decode the masks of all images.
 
+        Args:
+            batch: Provides target masks and image sizes.
+            inputs: `build_inputs` of the batch.
+            states: `run_language_model` of the inputs.
+
         Returns:
-            (logits, targets) for each image at its original size; both empty when the batch has no grounding
-            pixels.
+            (logits, targets) for each image at its original size; both empty if the batch has no grounding pixels.
 
         Raises:
-            DataError: [SEG] tokens and masks are not equally many, or a mask has not the size of its image.
+            DataError: The number of [SEG] tokens differs from that of masks, or the size of a mask from its image's.
         """
-        seg_states = self.select_seg_states(prompt, states, batch)
+        seg_states = self.select_seg_states(inputs, states, batch)
         counts = [len(chosen) for chosen in seg_states]
         names = _names_of_images(batch)
         if batch.grounding_pixels is None:
             check_counts(
-                counts, [0] * len(counts), placeholder="[SEG]", things="masks", names=names
+                counts, [0] * len(counts), placeholder="[SEG]", items="masks", sample_ids=names
             )
             return (), ()
         targets = batch.masks
@@ -283,8 +298,8 @@ class GLaMM(nn.Module):
             counts,
             [len(target) for target in targets],
             placeholder="[SEG]",
-            things="masks",
-            names=names,
+            items="masks",
+            sample_ids=names,
         )
         check_mask_sizes(targets, batch.original_sizes, names)
         mask_logits = self.decode_masks(
@@ -294,17 +309,17 @@ class GLaMM(nn.Module):
 
     def select_seg_states(
         self,
-        prompt: Prompt,
-        states: Float[Tensor, "rows positions hidden"],
+        inputs: MultimodalInputs,
+        states: Float[Tensor, "conversations positions hidden"],
         batch: Batch,
     ) -> tuple[Float[Tensor, "_ hidden"], ...]:
-        """For each image, the state BEFORE every [SEG] of its rows, in order.
+        """For each image, the state BEFORE every [SEG] token of its conversations, in order.
 
-        Upstream: the release, too, takes the state that predicts the token, not the state at it.
+        Upstream: the release also takes the state that predicts the token, not the state at the token.
         """
-        is_predicting = prompt.token_ids[:, 1:] == self.config.special_tokens.seg
-        row, position = is_predicting.nonzero().unbind(1)
-        chosen, image = states[row, position], batch.image_index[row]
+        is_predicting = inputs.token_ids[:, 1:] == self.config.special_tokens.seg
+        conversation, position = is_predicting.nonzero().unbind(1)
+        chosen, image = states[conversation, position], batch.image_index[conversation]
         return tuple(chosen[image == index] for index in range(len(batch.global_pixels)))
 
     def decode_masks(
@@ -314,13 +329,13 @@ class GLaMM(nn.Module):
         resized_sizes: Sequence[Size],
         original_sizes: Sequence[Size],
     ) -> tuple[Float[Tensor, "_ _ _"], ...]:
-        """Turn states into masks; an image without states costs nothing.
+        """Turn states into masks; images without states are not encoded.
 
         Args:
-            seg_states: For each image, one state a mask.
-            grounding_pixels: The images.
-            resized_sizes: (height, width) of each inside its square.
-            original_sizes: (height, width) of each as the user has it.
+            seg_states: For each image, one state per mask.
+            grounding_pixels: RGB before normalization, each image at the top left of its square.
+            resized_sizes: (height, width) of each image inside its square.
+            original_sizes: (height, width) of each original image.
 
         Returns:
             For each image, float32 logits at its original size.
@@ -332,9 +347,9 @@ class GLaMM(nn.Module):
             embeddings = self.encode_grounding(
                 grounding_pixels[wanted], tuple(resized_sizes[index] for index in wanted)
             )
-            places = torch.arange(len(wanted), device=embeddings.device)
-            image_index = places.repeat_interleave(
-                torch.tensor([counts[index] for index in wanted], device=places.device)
+            encoded_index = torch.arange(len(wanted), device=embeddings.device)
+            image_index = encoded_index.repeat_interleave(
+                torch.tensor([counts[index] for index in wanted], device=embeddings.device)
             )
             low = self.decode_seg_states(
                 torch.cat(tuple(seg_states)), embeddings, image_index
@@ -350,15 +365,15 @@ class GLaMM(nn.Module):
         embeddings: Float[Tensor, "images channels grid grid"],
         image_index: Int[Tensor, " masks"],
     ) -> Float[Tensor, "masks low low"]:
-        """Decode all masks of all images, at least one, in one run of the mask decoder.
+        """Decode the masks of all images in one run of the mask decoder.
 
         Args:
-            seg_states: One a mask.
-            embeddings: What the grounding encoder saw.
-            image_index: Image of each mask.
+            seg_states: One per mask; at least one.
+            embeddings: Output of the grounding encoder.
+            image_index: Index into `embeddings` for each mask.
 
         Returns:
-            Logits on the padded squares, at four times the grid.
+            Logits on the padded squares; one side has four times as many pixels as the embedding.
         """
         prompts = self.text_to_mask_projector(seg_states)[:, None]
         logits, _ = self.mask_decoder(
@@ -373,7 +388,7 @@ class GLaMM(nn.Module):
         resized_size: Size,
         original_size: Size,
     ) -> Float[Tensor, "masks height width"]:
-        """Bring masks of one image to its own pixels, in float32; there may be none."""
+        """Resize the masks of one image to its original size, in float32; there may be none."""
         if not len(mask_logits):
             return mask_logits.new_zeros((0, *original_size), dtype=torch.float32)
         return restore_mask_logits(
@@ -385,7 +400,7 @@ class GLaMM(nn.Module):
 
 
 def _names_of_images(batch: Batch) -> list[str]:
-    """The rows about each image, for messages."""
+    """The sample ids of each image's conversations, for messages."""
     index = batch.image_index.tolist()
     return [
         ", ".join(

@@ -1,4 +1,4 @@
-"""What a training step gives back."""
+"""The output of a training step."""
 
 from dataclasses import dataclass
 
@@ -8,15 +8,15 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class GLaMMOutput:
-    """The loss, its unweighted parts and the masks.
+    """The loss, its unweighted terms and the predicted masks.
 
     Args:
-        loss: Weighted sum of the parts; what `backward` starts from.
+        loss: Weighted sum of the terms; call `backward` on it.
         ce_loss: Mean over all supervised tokens of the batch.
         bce_loss: Mean over all masks; 0 without masks.
         dice_loss: Mean over all masks; 0 without masks.
-        mask_logits: For each image, one float32 logit image a [SEG] at the original size; empty when the
-            batch has no grounding pixels.
+        mask_logits: For each image, float32 logits at its original size, one map per [SEG]; empty if the batch has
+            no grounding pixels.
     """
 
     loss: Float[Tensor, ""]

@@ -1,9 +1,11 @@
-"""Conversations about one image begin alike: system text and image tokens are read once for all of them.
+"""Compute the common prefix of conversations about one image once.
 
-Rows about one image become one sequence, the common start followed by what is each row's own. A position sees the
-start and its own row, and counts from the start, so that every state is what it would be in a row by itself.
+Conversations about one image begin with the same system text and image tokens. They are packed into one sequence: the
+common prefix, then the rest of each conversation. A slot attends to the prefix and to its own conversation, and keeps its
+position in the conversation, so that every state equals that of the conversation by itself.
 
-Axis names: ``images`` sequences, ``places`` positions in them.
+Axis names: ``conversations`` of a batch, ``positions`` in a conversation, ``images`` packed sequences, ``slots`` in a packed
+sequence.
 """
 
 from collections.abc import Sequence
@@ -15,101 +17,116 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True)
-class SharedStarts:
-    """Where the positions of rows go in sequences of whole images.
+class PackedPrefixes:
+    """How conversations are packed into one sequence per image.
 
     Args:
-        source: For each place, a position among those of all rows, one row after the other.
-        positions: For each place, its position in its row.
-        sees: Which places a place attends to; always itself.
-        target: For each position of a row, its place among those of all sequences.
+        source: For each slot, an index into the flattened positions of all conversations.
+        positions: For each slot, its position in its conversation.
+        attention_mask: True where a slot attends to another; it always attends to itself.
+        target: For each position of a conversation, an index into the flattened slots of all images.
     """
 
-    source: Int[Tensor, "images places"]
-    positions: Int[Tensor, "images places"]
-    sees: Bool[Tensor, "images 1 places places"]
-    target: Int[Tensor, "rows positions"]
+    source: Int[Tensor, "images slots"]
+    positions: Int[Tensor, "images slots"]
+    attention_mask: Bool[Tensor, "images 1 slots slots"]
+    target: Int[Tensor, "conversations positions"]
 
     def pack(
-        self, embeddings: Float[Tensor, "rows positions hidden"]
-    ) -> Float[Tensor, "images places hidden"]:
-        """From rows to sequences; padding holds anything."""
+        self, embeddings: Float[Tensor, "conversations positions hidden"]
+    ) -> Float[Tensor, "images slots hidden"]:
+        """From conversations to packed sequences; values on padding are arbitrary."""
         return embeddings.flatten(0, 1)[self.source]
 
     def unpack(
-        self, states: Float[Tensor, "images places hidden"]
-    ) -> Float[Tensor, "rows positions hidden"]:
-        """From sequences to rows; padding holds anything."""
+        self, states: Float[Tensor, "images slots hidden"]
+    ) -> Float[Tensor, "conversations positions hidden"]:
+        """From packed sequences to conversations; values on padding are arbitrary."""
         return states.flatten(0, 1)[self.target]
 
 
-def find_shared_starts(
-    token_ids: Int[Tensor, "rows positions"],
-    attention_mask: Bool[Tensor, "rows positions"],
-    image_index: Int[Tensor, " rows"],
+def find_shared_prefixes(
+    token_ids: Int[Tensor, "conversations positions"],
+    attention_mask: Bool[Tensor, "conversations positions"],
+    image_index: Int[Tensor, " conversations"],
     *,
-    own_token_id: int,
-) -> SharedStarts | None:
-    """Find what the rows of each image begin with.
+    region_token_id: int,
+) -> PackedPrefixes | None:
+    """Find the common prefix of each image's conversations.
 
     Args:
-        token_ids: Tokens; image tokens have one id.
+        token_ids: IMAGE_PLACEHOLDER_ID at image tokens.
         attention_mask: False on padding, which lies on the right.
-        image_index: Image of each row, sorted.
-        own_token_id: Stands for something that is another one in every row: `<bbox>`.
+        image_index: Image of each conversation, sorted.
+        region_token_id: The id of `<bbox>`; it has another embedding in every conversation and ends a prefix.
 
     Returns:
-        None where nothing is saved.
+        None if packing would save nothing.
     """
-    rows = list(range(len(token_ids)))
+    conversations = list(range(len(token_ids)))
     lengths = attention_mask.sum(1).tolist()
     images = image_index.tolist()
     first = [images.index(image) for image in images]
-    if first == rows:
+    if first == conversations:
         return None
     of_first = torch.tensor(first, device=token_ids.device)
     is_same = (token_ids == token_ids[of_first]) & attention_mask & attention_mask[of_first]
-    is_same &= token_ids != own_token_id
+    is_same &= token_ids != region_token_id
     common = is_same.int().cumprod(1).sum(1).tolist()
-    groups = [[row for row in rows if first[row] == leader] for leader in sorted(set(first))]
-    starts = [min(common[row] for row in group) for group in groups]
-    layout = _lay_out(groups, starts, lengths, token_ids.shape[1])
+    groups = [
+        [index for index in conversations if first[index] == leader]
+        for leader in sorted(set(first))
+    ]
+    prefix_lengths = [min(common[index] for index in group) for group in groups]
+    layout = _lay_out(groups, prefix_lengths, lengths, token_ids.shape[1])
     if layout[0].numel() >= token_ids.numel():
         return None
-    source, positions, owner, target = (one.to(token_ids.device) for one in layout)
-    place = torch.arange(source.shape[1], device=source.device)
-    is_before = place[:, None] >= place
-    is_own = (owner[:, None, :] == 0) | (owner[:, None, :] == owner[:, :, None])
-    is_self = place[:, None] == place
-    return SharedStarts(source, positions, (is_before & is_own | is_self)[:, None], target)
+    source, positions, owner, target = (tensor.to(token_ids.device) for tensor in layout)
+    slot = torch.arange(source.shape[1], device=source.device)
+    is_before = slot[:, None] >= slot
+    is_visible = (owner[:, None, :] == 0) | (owner[:, None, :] == owner[:, :, None])
+    is_self = slot[:, None] == slot
+    mask = (is_before & is_visible | is_self)[:, None]
+    return PackedPrefixes(source, positions, mask, target)
 
 
 def _lay_out(
     groups: Sequence[Sequence[int]],
-    starts: Sequence[int],
+    prefix_lengths: Sequence[int],
     lengths: Sequence[int],
     num_positions: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Source, position, owner (0 for the start and padding, else 1, 2, ...) of places, and target of positions."""
+    """Assign positions to slots.
+
+    Args:
+        groups: Conversations of each image.
+        prefix_lengths: Length of the common prefix of each group.
+        lengths: Length of each conversation.
+        num_positions: Length of a conversation with padding.
+
+    Returns:
+        Source, position and owner of each slot, and the target of each position. The owner is 0 for the prefix and for
+        padding, else 1 + the conversation's index in its group.
+    """
     target = torch.zeros(sum(map(len, groups)), num_positions, dtype=torch.long)
     sizes = [
-        start + sum(lengths[row] - start for row in group)
-        for group, start in zip(groups, starts, strict=True)
+        prefix + sum(lengths[index] - prefix for index in group)
+        for group, prefix in zip(groups, prefix_lengths, strict=True)
     ]
-    num_places = max(sizes)
-    source, positions, owner = torch.zeros(3, len(groups), num_places, dtype=torch.long)
-    for index, (group, start) in enumerate(zip(groups, starts, strict=True)):
-        positions[index, :start] = torch.arange(start)
-        source[index, :start] = group[0] * num_positions + positions[index, :start]
-        place = start
-        for number, row in enumerate(group, 1):
-            own = torch.arange(start, lengths[row])
-            places = slice(place, place + len(own))
-            positions[index, places], owner[index, places] = own, number
-            source[index, places] = row * num_positions + own
-            target[row, :start] = index * num_places + torch.arange(start)
-            target[row, start : lengths[row]] = index * num_places + torch.arange(
-                place, place + len(own)
+    num_slots = max(sizes)
+    source, positions, owner = torch.zeros(3, len(groups), num_slots, dtype=torch.long)
+    for image, (group, prefix) in enumerate(zip(groups, prefix_lengths, strict=True)):
+        positions[image, :prefix] = torch.arange(prefix)
+        source[image, :prefix] = group[0] * num_positions + positions[image, :prefix]
+        start = prefix
+        for number, index in enumerate(group, 1):
+            rest = torch.arange(prefix, lengths[index])
+            slots = slice(start, start + len(rest))
+            positions[image, slots], owner[image, slots] = rest, number
+            source[image, slots] = index * num_positions + rest
+            target[index, :prefix] = image * num_slots + torch.arange(prefix)
+            target[index, prefix : lengths[index]] = image * num_slots + torch.arange(
+                start, start + len(rest)
             )
-            place += len(own)
+            start += len(rest)
     return source, positions, owner, target

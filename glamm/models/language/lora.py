@@ -1,4 +1,4 @@
-"""Low-rank adapters of the language model."""
+"""LoRA adapters of the language model."""
 
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
@@ -13,23 +13,23 @@ _ADAPTER, _BASE = "lora_", ".base_layer"
 
 
 def is_adapter(name: str) -> bool:
-    """Whether a parameter of this name is part of an adapter."""
+    """Whether a parameter name belongs to an adapter."""
     return _ADAPTER in name
 
 
 def name_without_adapter(name: str) -> str:
-    """What a parameter is called where there are no adapters."""
+    """The name that a parameter has in a model without adapters."""
     return name.replace(_BASE, "")
 
 
 def add_lora(language_model: LanguageModel, *, rank: int, alpha: int, dropout: float) -> None:
-    """Put adapters beside the query and value projections, in place; all other weights stop requiring gradients.
+    """Add adapters to the query and value projections, in place; all other weights are frozen.
 
     Args:
-        language_model: Without adapters.
-        rank: Inner width.
+        language_model: A model without adapters.
+        rank: Width of the bottleneck.
         alpha: The adapter's output is multiplied by `alpha / rank`.
-        dropout: Before the adapter, while training.
+        dropout: Probability of dropping an input of the adapter during training.
 
     Source: Hu et al. 2021; the release has rank 8, alpha 16, dropout 0.05.
     """
@@ -40,7 +40,10 @@ def add_lora(language_model: LanguageModel, *, rank: int, alpha: int, dropout: f
 
 
 def merge_lora(language_model: LanguageModel) -> None:
-    """Add adapters to the weights they stand beside and take them away, in place; names are as before `add_lora`."""
+    """Add the adapters to the weights that they adapt and remove them, in place.
+
+    Parameter names are then the same as before `add_lora`.
+    """
     adapted = [
         (name, module)
         for name, module in language_model.named_modules()

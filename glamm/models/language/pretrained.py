@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from glamm.config.model import LanguageModelConfig
 from glamm.errors import CheckpointError, HostError
-from glamm.models.language.causal import describe_language_model
+from glamm.models.language.causal import to_language_config
 from glamm.text.tokenizer import (
     FAST_FILE,
     SENTENCEPIECE_FILE,
@@ -59,7 +59,7 @@ def read_language_model(source: Path) -> PretrainedLanguageModel:
         raise CheckpointError(
             f"{source}: is no language model that can be read: {error}"
         ) from error
-    config = describe_language_model(model.config)
+    config = to_language_config(model.config)
     tokenizer = _read_tokenizer(folder, options)
     size = max(config.vocab_size, len(tokenizer))
     model.resize_token_embeddings(size)

@@ -1,6 +1,6 @@
-"""The region encoder: boxes on the global encoder's levels, each to one embedding for the language model.
+"""The region encoder: pools each box from the global encoder's levels into one embedding for the language model.
 
-Axis names: ``regions`` are the boxes of all rows of a batch, one after the other.
+Axis names: ``regions`` boxes of all conversations of a batch, in order.
 """
 
 import torch
@@ -14,18 +14,18 @@ from glamm.models.region.fusion import LevelFusion, resize
 
 
 class RegionEncoder(nn.Module):
-    """Fuses levels, samples each box from every level and adds the box's own position.
+    """Fuses the levels, pools each box from every level with RoIAlign and adds an embedding of the box's position.
 
     Args:
         config: Sizes.
         in_channels: Width of the global encoder.
         out_features: Width of the language model.
-        image_size: Side of the square that the global encoder sees, in pixels.
-        roi_base_size: Pixels that a box of the whole image spans; equal to `image_size` unless released
-            weights are used.
+        image_size: Side of the global encoder's input, in pixels.
+        roi_base_size: Side in pixels that is assumed for a box of the whole image; equal to `image_size` unless
+            released weights are used.
         is_rounded_to_bf16: Round the upsampled levels to bfloat16 and back.
 
-    Upstream: the release samples with a base of 224 although images have 336 pixels, and always rounds to bfloat16.
+    Upstream: the release assumes a side of 224 although images have 336 pixels, and always rounds to bfloat16.
     Source: `MLVLROIQueryModule` of GPT4RoI.
     """
 
@@ -72,9 +72,9 @@ class RegionEncoder(nn.Module):
         """Encode boxes.
 
         Args:
-            levels: Hidden states of the global encoder as images, the shallowest first.
-            boxes_xyxy_unit: Corners in [0, 1].
-            image_index: Which image each box lies on.
+            levels: Feature maps of the global encoder, the shallowest layer first.
+            boxes_xyxy_unit: x1, y1, x2, y2 in [0, 1], relative to the image.
+            image_index: Image of each box.
         """
         fused = self.fusion(self._upsample(levels))
         pooled = torch.stack(
@@ -93,7 +93,7 @@ class RegionEncoder(nn.Module):
         boxes_xyxy_unit: Float[Tensor, "regions 4"],
         image_index: Int[Tensor, " regions"],
     ) -> Float[Tensor, "regions width roi roi"]:
-        """Cut boxes out of a level, bilinearly, to a fixed grid."""
+        """Pool boxes from a level with RoIAlign, into a grid of fixed size."""
         pixels = boxes_xyxy_unit.float() * self.roi_base_size
         rois = torch.cat([image_index[:, None].to(pixels.dtype), pixels], dim=1)
         sampled = roi_align(
@@ -109,7 +109,7 @@ class RegionEncoder(nn.Module):
     def _upsample(
         self, levels: tuple[Float[Tensor, "images channels grid grid"], ...]
     ) -> list[Tensor]:
-        """Double the side from each level to the one before it, the deepest keeping its own."""
+        """Resize levels so that each has twice the side of the next deeper one; the deepest keeps its size."""
         upsampled = []
         for depth, level in enumerate(levels):
             side = level.shape[-1] * 2 ** (len(levels) - 1 - depth)

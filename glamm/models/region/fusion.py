@@ -1,4 +1,4 @@
-"""Neighbouring levels of an image exchange channels, several times."""
+"""Fusion of feature levels: neighboring levels exchange channels, several times."""
 
 from collections.abc import Sequence
 
@@ -11,11 +11,11 @@ from glamm.config.model import RegionEncoderConfig
 
 
 class FusionRound(nn.Module):
-    """One convolution shared by all levels.
+    """Exchanges channels between neighboring levels, then applies one convolution to every level.
 
     Args:
-        width: Channels.
-        num_groups: Groups of the normalisation.
+        width: Channels of every level.
+        num_groups: Groups of the group normalization.
     """
 
     def __init__(self, *, width: int, num_groups: int) -> None:
@@ -26,7 +26,7 @@ class FusionRound(nn.Module):
     def forward(
         self, levels: list[Float[Tensor, "images width _ _"]]
     ) -> list[Float[Tensor, "images width _ _"]]:
-        """Mix every level with its neighbours."""
+        """Fuse every level with its neighbors."""
         return [
             functional.relu(self.norm(self.conv(_exchange(levels, depth))))
             for depth in range(len(levels))
@@ -34,11 +34,11 @@ class FusionRound(nn.Module):
 
 
 class LevelFusion(nn.Module):
-    """Brings levels to one width, knowing where each pixel is, and lets them exchange channels.
+    """Projects levels, with pixel coordinates appended, to the same width and fuses them.
 
     Args:
         config: Sizes.
-        in_channels: Width of the levels that come in.
+        in_channels: Channels of the input levels.
 
     Source: `MLVLFuseModule` of GPT4RoI.
     """
@@ -56,27 +56,27 @@ class LevelFusion(nn.Module):
     def forward(
         self, levels: list[Float[Tensor, "images channels _ _"]]
     ) -> list[Float[Tensor, "images width _ _"]]:
-        """Fuse levels, the shallowest and largest first."""
+        """Fuse levels, ordered from the shallowest and largest to the deepest."""
         fused = [
             conv(_with_coordinates(level))
             for conv, level in zip(self.input_convs, levels, strict=True)
         ]
-        for step in self.rounds:
-            fused = step(fused)
+        for fusion_round in self.rounds:
+            fused = fusion_round(fused)
         return fused
 
 
 def resize(
     level: Float[Tensor, "images channels _ _"], side: int
 ) -> Float[Tensor, "images channels side side"]:
-    """Resize bilinearly, corner pixels on corner pixels."""
+    """Resize bilinearly with aligned corners."""
     return functional.interpolate(level, (side, side), mode="bilinear", align_corners=True)
 
 
 def _with_coordinates(
     level: Float[Tensor, "images channels side side"],
 ) -> Float[Tensor, "images channels_and_2 side side"]:
-    """Append each pixel's x and y, from -1 to 1."""
+    """Append two channels: x and y of each pixel, from -1 to 1."""
     line = torch.linspace(-1, 1, level.shape[-1], device=level.device, dtype=level.dtype)
     y, x = torch.meshgrid(line, line, indexing="ij")
     grid = torch.stack([x, y]).expand(level.shape[0], -1, -1, -1)
@@ -84,15 +84,15 @@ def _with_coordinates(
 
 
 def _exchange(levels: Sequence[Tensor], depth: int) -> Tensor:
-    """Half of the channels from the level itself, a quarter each from the deeper and the shallower one."""
-    own = levels[depth]
+    """Take half of the channels from the level itself and a quarter each from the deeper and the shallower level."""
+    level = levels[depth]
     deeper = levels[min(depth + 1, len(levels) - 1)]
     shallower = levels[max(depth - 1, 0)]
-    half, three_quarters = own.shape[1] // 2, own.shape[1] * 3 // 4
-    side = own.shape[-1]
+    half, three_quarters = level.shape[1] // 2, level.shape[1] * 3 // 4
+    side = level.shape[-1]
     return torch.cat(
         [
-            own[:, :half],
+            level[:, :half],
             resize(deeper[:, three_quarters:], side),
             resize(shallower[:, half:three_quarters], side),
         ],

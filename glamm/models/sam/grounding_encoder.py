@@ -1,4 +1,4 @@
-"""The grounding encoder: SAM's image encoder with its own normalisation and padding."""
+"""The grounding encoder: SAM's image encoder, including normalization and padding."""
 
 from functools import partial
 
@@ -15,10 +15,10 @@ PIXEL_STD = (58.395, 57.12, 57.375)
 
 
 class GroundingEncoder(nn.Module):
-    """SAM's vision transformer.
+    """SAM's vision transformer, including the normalization of its pixels.
 
     Args:
-        vit: The transformer with its neck.
+        vit: The transformer and its neck.
     """
 
     pixel_mean: Tensor
@@ -60,9 +60,9 @@ class GroundingEncoder(nn.Module):
         """Encode images.
 
         Args:
-            grounding_pixels: Each image fills the top left of its square.
-            resized_sizes: (height, width) of each image inside the square; what lies outside becomes zero after
-                the normalisation, whatever is stored there.
+            grounding_pixels: RGB before normalization, each image at the top left of its square.
+            resized_sizes: (height, width) of each image inside the square; pixels outside are set to zero after the
+                normalization.
         """
         dtype = self.vit.patch_embed.proj.weight.dtype
         pixels = (grounding_pixels - self.pixel_mean) / self.pixel_std
@@ -73,7 +73,7 @@ class GroundingEncoder(nn.Module):
 def _inside(
     pixels: UInt8[Tensor, "images 3 side side"], resized_sizes: tuple[Size, ...]
 ) -> Bool[Tensor, "images 1 side side"]:
-    """True where an image is, False on its padding."""
+    """True inside the image, False on the padding."""
     sizes = torch.tensor(resized_sizes, device=pixels.device)
     line = torch.arange(pixels.shape[-1], device=pixels.device)
     rows, columns = line < sizes[:, :1], line < sizes[:, 1:]

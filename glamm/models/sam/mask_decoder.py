@@ -1,4 +1,4 @@
-"""From prompts to masks: SAM's prompt encoder and mask decoder, and the way back to the image's own pixels."""
+"""SAM's prompt encoder and mask decoder, and the resize of mask logits to the original image."""
 
 import math
 
@@ -12,7 +12,8 @@ from torch.nn import functional
 from glamm.config.model import GroundingEncoderConfig, MaskDecoderConfig
 from glamm.typing import Size
 
-MASK_PROMPT_CHANNELS = 16  # of SAM's mask prompts, which GLaMM never uses but released weights hold
+MASK_PROMPT_CHANNELS = 16
+"""Of SAM's mask prompts: GLaMM does not use them, but released weights contain them."""
 
 
 def build_prompt_encoder(config: GroundingEncoderConfig) -> PromptEncoder:
@@ -27,13 +28,13 @@ def build_prompt_encoder(config: GroundingEncoderConfig) -> PromptEncoder:
 
 
 class MaskDecoder(SamMaskDecoder):
-    """SAM's mask decoder for the masks of any number of images in one run.
+    """SAM's mask decoder, for the masks of several images in one run.
 
-    SAM's own knows one image only, and also computes the three masks of ambiguous prompts, which GLaMM has no use
-    for.
+    The original decodes masks of a single image, and also computes three masks for ambiguous prompts, which GLaMM does
+    not need.
     """
 
-    def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - another contract, on purpose
+    def forward(  # pyright: ignore[reportIncompatibleMethodOverride] - another signature, on purpose
         self,
         prompts: Float[Tensor, "masks tokens channels"],
         embeddings: Float[Tensor, "images channels grid grid"],
@@ -45,13 +46,13 @@ class MaskDecoder(SamMaskDecoder):
 
         Args:
             prompts: Sparse prompts of each mask; at least one mask.
-            embeddings: What the grounding encoder saw.
-            image_index: Image of each mask.
-            prompt_encoder: Gives the dense "no mask" prompt and the positions.
+            embeddings: Output of the grounding encoder.
+            image_index: Index into `embeddings` for each mask.
+            prompt_encoder: Provides the dense "no mask" prompt and the position embeddings.
 
         Returns:
-            Logits at four times the grid, and what the decoder thinks their intersection over union to be; of mask
-            token 0, as `multimask_output=False` takes.
+            Logits before the sigmoid, with four times the side of the embedding, and the predicted IoU of each mask.
+            Both come from mask token 0, as with `multimask_output=False`.
 
         Source: `MaskDecoder.predict_masks`.
         """
@@ -59,10 +60,10 @@ class MaskDecoder(SamMaskDecoder):
         queries = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([queries.expand(len(prompts), -1, -1), prompts.to(queries.dtype)], dim=1)
         positions = dense_positions(prompt_encoder).to(embeddings.dtype)
-        states, seen = self.transformer(
+        states, keys = self.transformer(
             (embeddings + dense)[image_index], positions.expand(len(prompts), -1, -1, -1), tokens
         )
-        images = seen.transpose(1, 2).unflatten(2, embeddings.shape[-2:])
+        images = keys.transpose(1, 2).unflatten(2, embeddings.shape[-2:])
         upscaled = self.output_upscaling(images)
         weights = self.output_hypernetworks_mlps[0](states[:, 1])
         scores = self.iou_prediction_head(states[:, 0])[:, 0]
@@ -84,16 +85,16 @@ def build_mask_decoder(config: MaskDecoderConfig, *, channels: int) -> MaskDecod
 
 
 def dense_positions(prompt_encoder: PromptEncoder) -> Float[Tensor, "1 channels grid grid"]:
-    """Random Fourier features of the centre of every cell.
+    """Random Fourier features of the center of every grid cell.
 
-    Source: `PositionEmbeddingRandom`, restated in float32 so that it also works when the weights are bfloat16.
+    Source: `PositionEmbeddingRandom`, computed in float32 so that it also works with bfloat16 weights.
     """
     frequencies = prompt_encoder.pe_layer.get_buffer("positional_encoding_gaussian_matrix").float()
     height, width = prompt_encoder.image_embedding_size
     y = (torch.arange(height, device=frequencies.device) + 0.5) / height
     x = (torch.arange(width, device=frequencies.device) + 0.5) / width
-    centres = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
-    angles = 2 * math.pi * ((2 * centres - 1) @ frequencies)
+    centers = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)
+    angles = 2 * math.pi * ((2 * centers - 1) @ frequencies)
     return torch.cat([angles.sin(), angles.cos()], dim=-1).permute(2, 0, 1)[None]
 
 
@@ -104,13 +105,13 @@ def restore_mask_logits(
     resized_size: Size,
     original_size: Size,
 ) -> Float[Tensor, "masks height width"]:
-    """Bring decoder output back to the pixels of the image that the user sent.
+    """Resize the decoder's output to the original image.
 
     Args:
         mask_logits: Before the sigmoid, on the padded square.
         padded_size: Side of the square, in pixels.
-        resized_size: (height, width) of the image inside the square; padding lies right and below.
-        original_size: (height, width) of the image.
+        resized_size: (height, width) in pixels of the image inside the square; the padding lies to the right and below.
+        original_size: (height, width) in pixels of the original image.
 
     Returns:
         Float32 logits at `original_size`. A value above 0 is foreground.

@@ -1,4 +1,4 @@
-"""From the state before a [SEG] token to a prompt for the mask decoder."""
+"""The projector from the state before a [SEG] token to a prompt of the mask decoder."""
 
 from torch import nn
 
@@ -8,9 +8,9 @@ class TextToMaskProjector(nn.Sequential):
 
     Args:
         in_features: Width of the language model.
-        out_features: Channels of the prompts.
+        out_features: Channels of the mask decoder's prompts.
 
-    Source: the L-P projection of the paper, `text_hidden_fcs` of LISA and the release. Its dropout of 0 is left out.
+    Source: the L-P projection of the paper, `text_hidden_fcs` of LISA and the release. Their dropout of 0 is omitted.
     """
 
     def __init__(self, *, in_features: int, out_features: int) -> None:

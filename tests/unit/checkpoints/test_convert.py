@@ -175,7 +175,7 @@ def test_model_out_of_published_parts(model, clip, tmp_path):
 
     with pytest.raises(CheckpointError, match="--init-missing"):
         convert(sources, tmp_path / "refused")
-    done = convert(sources, tmp_path / "ours", can_initialise=True)
+    done = convert(sources, tmp_path / "ours", init_missing=True)
 
     made, _ = load_model(tmp_path / "ours")
     weights = made.state_dict()
@@ -185,7 +185,7 @@ def test_model_out_of_published_parts(model, clip, tmp_path):
     embedding = weights["language_model.model.embed_tokens.weight"]
     assert torch.equal(embedding[:vocabulary], llama.model.embed_tokens.weight)
     assert len(embedding) == language.vocab_size
-    assert {name.split(".")[0] for name in done.initialised} == {
+    assert {name.split(".")[0] for name in done.initialized} == {
         "image_projector",
         "region_encoder",
         "text_to_mask_projector",
@@ -244,7 +244,7 @@ def published(size):
     [("b", 12, 12, (2, 5, 8, 11)), ("l", 24, 16, (5, 11, 17, 23)), ("h", 32, 16, (7, 15, 23, 31))],
 )
 def test_published_sams_are_understood(size, layers, heads, sees_all):
-    from glamm.checkpoints.infer_config import derive_grounding, derive_mask_decoder  # noqa: PLC0415
+    from glamm.checkpoints.infer_config import infer_grounding_encoder, infer_mask_decoder  # noqa: PLC0415
     from glamm.checkpoints.name_maps.parts import sam_to_ours  # noqa: PLC0415
     from glamm.models.sam.grounding_encoder import GroundingEncoder  # noqa: PLC0415
 
@@ -254,11 +254,11 @@ def test_published_sams_are_understood(size, layers, heads, sees_all):
         if (ours := sam_to_ours(name))
     }
 
-    config = derive_grounding(shapes)
+    config = infer_grounding_encoder(shapes)
 
     assert (config.num_layers, config.num_heads, config.image_size) == (layers, heads, 1024)
     assert config.global_attention_layers == sees_all
-    assert derive_mask_decoder(shapes).mlp_dim == 2048
+    assert infer_mask_decoder(shapes).mlp_dim == 2048
     with torch.device("meta"):
         built = GroundingEncoder.from_config(config).state_dict()
     assert {f"grounding_encoder.{name}": tuple(value.shape) for name, value in built.items()} == {

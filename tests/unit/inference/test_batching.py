@@ -56,12 +56,12 @@ def same(one, other):
     assert torch.allclose(one.mask_logits, other.mask_logits, atol=2e-4)
 
 
-@pytest.mark.parametrize("max_rows", [1, 2, 16])
+@pytest.mark.parametrize("max_batch_size", [1, 2, 16])
 @pytest.mark.parametrize("is_compiled_shape", [False, True])
-def test_every_answer_is_the_one_alone(model, max_rows, is_compiled_shape, monkeypatch):
+def test_every_answer_is_the_one_alone(model, max_batch_size, is_compiled_shape, monkeypatch):
     if is_compiled_shape:  # the shapes of compiled steps, without the minutes that compiling takes
         monkeypatch.setattr(torch, "compile", lambda function, **_: function)
-    options = EngineOptions(max_rows=max_rows, compiles_decode=is_compiled_shape)
+    options = EngineOptions(max_batch_size=max_batch_size, compile_decode=is_compiled_shape)
     engine = Engine(model, options)
     jobs = [
         engine.submit(request, replace(ENDLESS, max_new_tokens=3 + 2 * index))
@@ -100,7 +100,7 @@ def test_requests_join_a_running_batch(model):
     plan=st.lists(st.tuples(st.integers(0, 5), st.integers(1, 6), st.integers(0, 4)), max_size=7)
 )
 def test_any_order_of_coming_and_going(model, plan):
-    engine = Engine(model, EngineOptions(max_rows=3))
+    engine = Engine(model, EngineOptions(max_batch_size=3))
     jobs = []
     for which, tokens, steps in plan:
         job = engine.submit(requests()[which], replace(ENDLESS, max_new_tokens=tokens))
@@ -154,7 +154,7 @@ def test_all_masks_of_an_answer_are_one_run_of_the_decoder(model):
 
 def test_masks_come_as_soon_as_they_can(model):
     engine = Engine(model)
-    job = engine.submit(requests()[0], replace(ENDLESS, max_new_tokens=40, masks_at_once=True))
+    job = engine.submit(requests()[0], replace(ENDLESS, max_new_tokens=40, stream_masks=True))
 
     events = list(engine.events(job))
 
@@ -169,7 +169,7 @@ def test_masks_come_as_soon_as_they_can(model):
 
 
 def test_cancelled_request_frees_its_place(model):
-    engine = Engine(model, EngineOptions(max_rows=1))
+    engine = Engine(model, EngineOptions(max_batch_size=1))
     first, second = (engine.submit(one, ENDLESS) for one in requests()[:2])
     next(engine.events(first))
 
@@ -182,7 +182,7 @@ def test_cancelled_request_frees_its_place(model):
 
 
 def test_cancelled_request_that_still_waits_costs_nothing(model):
-    engine = Engine(model, EngineOptions(max_rows=1))
+    engine = Engine(model, EngineOptions(max_batch_size=1))
     _, waiting = (engine.submit(one, ENDLESS) for one in requests()[:2])
 
     engine.cancel(waiting)

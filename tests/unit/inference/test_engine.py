@@ -38,8 +38,8 @@ def _without_cache(model: GLaMM, request: GenerationRequest, count: int) -> list
     tokens = request.input_ids.tolist()[2:]
     for _ in range(count):
         batch = build_batch([tokens], image_index=[0], boxes={0: request.boxes_xyxy_unit.tolist()})
-        prompt = model.build_prompt(batch, model.encode_image(batch.global_pixels))
-        logits = model.language_model.lm_head(model.read(prompt)[0, -1])
+        prompt = model.build_inputs(batch, model.encode_image(batch.global_pixels))
+        logits = model.language_model.lm_head(model.run_language_model(prompt)[0, -1])
         tokens.append(int(logits.argmax()))
     return tokens[-count:]
 

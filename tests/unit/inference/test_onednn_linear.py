@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from glamm.inference import onednn_linear
-from glamm.inference.onednn_linear import FewRowsLinear
+from glamm.inference.onednn_linear import OneDnnLinear
 
 
 @given(rows=st.integers(1, 70), has_bias=st.booleans(), seed=st.integers(0, 99))
@@ -16,14 +16,14 @@ def test_same_numbers(rows, has_bias, seed):
     weight, inputs = torch.randn(24, 16), torch.randn(rows, 1, 16)
     bias = torch.randn(24) if has_bias else None
 
-    with FewRowsLinear():
+    with OneDnnLinear():
         found = functional.linear(inputs, weight, bias)
 
     torch.testing.assert_close(found, functional.linear(inputs, weight, bias), rtol=1e-4, atol=1e-4)
 
 
 def test_one_copy_a_weight_however_often_it_is_met():
-    weight, few = torch.randn(24, 16), FewRowsLinear()
+    weight, few = torch.randn(24, 16), OneDnnLinear()
 
     with few:
         for rows in (16, 2, 7):
@@ -34,7 +34,7 @@ def test_one_copy_a_weight_however_often_it_is_met():
 
 def test_without_room_for_a_copy_the_numbers_stay(monkeypatch):
     monkeypatch.setattr(onednn_linear, "_MAX_PACKED_BYTES", 100)
-    weight, inputs, few = torch.randn(24, 16), torch.randn(4, 16), FewRowsLinear()
+    weight, inputs, few = torch.randn(24, 16), torch.randn(4, 16), OneDnnLinear()
 
     with few:
         found = functional.linear(inputs, weight)
@@ -48,7 +48,7 @@ def test_other_numbers_go_the_usual_way(dtype):
     weight, inputs, few = (
         torch.randn(24, 16).to(dtype),
         torch.randn(4, 16).to(dtype),
-        FewRowsLinear(),
+        OneDnnLinear(),
     )
 
     with few:

@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from glamm.config.model import LanguageModelConfig, ModelConfig, RopeScalingConfig
 from glamm.errors import CheckpointError
 from glamm.inference.engine import generate
-from glamm.models.language.causal import build_language_model, describe_language_model
+from glamm.models.language.causal import build_language_model, to_language_config
 from tests.builders.models import BBOX, CONFIG, SEG, build_batch, build_model, build_request
 
 SIZES = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_layers": 2}
@@ -78,8 +78,8 @@ def test_every_language_model_answers_alike_with_and_without_a_cache(
     with torch.no_grad():
         answer = generate(model, request, max_new_tokens=6, eos_token_id=-1)
         batch = build_batch([[7, 8, 9, *answer.token_ids]], image_index=[0])
-        prompt = model.build_prompt(batch, model.encode_image(request.global_pixels[None]))
-        logits = model.language_model.lm_head(model.read(prompt)[0])
+        prompt = model.build_inputs(batch, model.encode_image(request.global_pixels[None]))
+        logits = model.language_model.lm_head(model.run_language_model(prompt)[0])
 
     assert tuple(logits[-7:-1].argmax(1).tolist()) == answer.token_ids
 
@@ -137,7 +137,7 @@ def test_configuration_is_read_back_from_a_folder_of_transformers(
     model = build_language_model(language, eos_token_id=2)
     model.save_pretrained(tmp_path)
 
-    described = describe_language_model(AutoConfig.from_pretrained(tmp_path))
+    described = to_language_config(AutoConfig.from_pretrained(tmp_path))
 
     again = build_language_model(described, eos_token_id=2)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path)
@@ -150,9 +150,9 @@ def test_configuration_is_read_back_from_a_folder_of_transformers(
 @pytest.mark.parametrize(
     ("family", "changes", "message"),
     [
-        ("gpt2", {}, "type gpt2: llama, qwen2, qwen3 can be read"),
-        ("llama", {"mlp_bias": True}, "llama with mlp_bias"),
-        ("llama", {"attention_bias": True}, "llama with attention_bias"),
+        ("gpt2", {}, "type gpt2 are not supported; supported are llama, qwen2, qwen3"),
+        ("llama", {"mlp_bias": True}, "llama models with mlp_bias"),
+        ("llama", {"attention_bias": True}, "llama models with attention_bias"),
         (
             "llama",
             {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}},
@@ -164,4 +164,4 @@ def test_what_would_be_computed_wrongly_is_refused(
     family: str, changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(CheckpointError, match=message):
-        describe_language_model(AutoConfig.for_model(family, **changes))
+        to_language_config(AutoConfig.for_model(family, **changes))

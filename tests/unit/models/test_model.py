@@ -128,8 +128,8 @@ def test_answers_of_a_batch_do_not_depend_on_each_other() -> None:
 
     with torch.no_grad():
         both = model(together)
-        prompt = model.build_prompt(together, model.encode_image(together.global_pixels))
-        states = model.read(prompt)
+        prompt = model.build_inputs(together, model.encode_image(together.global_pixels))
+        states = model.run_language_model(prompt)
         alone = build_batch(
             [[BBOX, 7, BBOX, SEG, 2]], image_index=[0], num_masks=[1], boxes={0: BOXES[0]}
         )
@@ -142,8 +142,8 @@ def test_answers_of_a_batch_do_not_depend_on_each_other() -> None:
 def test_state_before_the_seg_token_asks_for_the_mask() -> None:
     model = build_model()
     batch = build_batch([[7, SEG, 8, 2]], image_index=[0], num_masks=[1])
-    prompt = model.build_prompt(batch, model.encode_image(batch.global_pixels))
-    states = model.read(prompt)
+    prompt = model.build_inputs(batch, model.encode_image(batch.global_pixels))
+    states = model.run_language_model(prompt)
 
     chosen = model.select_seg_states(prompt, states, batch)
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glamm.models.glamm.prefix_packing import find_shared_starts
+from glamm.models.glamm.prefix_packing import find_shared_prefixes
 from tests.builders.models import BBOX, SEG, build_batch, build_model
 
 OWN = 99
@@ -15,7 +15,7 @@ def shared_starts(rows: list[list[int]], images: list[int]):
     length = max(map(len, rows))
     ids = torch.tensor([row + [0] * (length - len(row)) for row in rows])
     is_token = torch.arange(length) < torch.tensor([[len(row)] for row in rows])
-    return find_shared_starts(ids, is_token, torch.tensor(images), own_token_id=OWN), is_token
+    return find_shared_prefixes(ids, is_token, torch.tensor(images), region_token_id=OWN), is_token
 
 
 def test_one_row_a_image_is_left_as_it_is():
@@ -32,7 +32,7 @@ def test_rows_of_a_image_become_one_sequence_with_branches():
     assert shared.positions.tolist() == [[0, 1, 2, 3, 2]]
     assert shared.source.tolist() == [[0, 1, 2, 3, 6]]
     assert shared.target.tolist() == [[0, 1, 2, 3], [0, 1, 4, 0]]
-    assert shared.sees[0, 0].int().tolist() == [
+    assert shared.attention_mask[0, 0].int().tolist() == [
         [1, 0, 0, 0, 0],
         [1, 1, 0, 0, 0],
         [1, 1, 1, 0, 0],
@@ -83,7 +83,7 @@ def test_shared_start_gives_the_losses_and_gradients_of_rows_by_themselves(monke
     for is_shared in (True, False):
         if not is_shared:
             monkeypatch.setattr(
-                "glamm.models.glamm.model.find_shared_starts", lambda *_, **__: None
+                "glamm.models.glamm.model.find_shared_prefixes", lambda *_, **__: None
             )
         model.zero_grad()
         output = model(batch)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from glamm.errors import DataError
-from glamm.models.glamm.splice import check_counts, find_image_span, place_regions
+from glamm.models.glamm.splice import check_counts, find_image_span, scatter_region_embeddings
 from glamm.structures.ids import IMAGE_PLACEHOLDER_ID as IMAGE
 
 
@@ -43,11 +43,11 @@ def test_regions_fill_their_slots_in_order_of_occurrence() -> None:
     is_region = torch.tensor([[True, False, True], [False, True, False]])
     features = torch.tensor([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
 
-    placed = place_regions(embeddings, is_region, features)
+    placed = scatter_region_embeddings(embeddings, is_region, features)
 
     assert placed[..., 0].tolist() == [[1, 0, 2], [0, 3, 0]]
 
 
 def test_counts_that_differ_are_named_with_both_numbers() -> None:
     with pytest.raises(DataError, match=r"record b: 2 \[SEG\] tokens and 3 masks"):
-        check_counts([1, 2], [1, 3], placeholder="[SEG]", things="masks", names=("a", "b"))
+        check_counts([1, 2], [1, 3], placeholder="[SEG]", items="masks", sample_ids=("a", "b"))

@@ -9,8 +9,8 @@ from glamm.text.conversation import (
     PROMPT_STYLES,
     Round,
     build_prompt,
-    check_question,
-    contains_reserved_word,
+    prepare_question,
+    find_reserved_token,
     encode_conversation,
 )
 from glamm.text.tokenizer import embedded_tokenizer
@@ -109,14 +109,14 @@ def test_conversation_of_nothing_is_refused():
 
 @pytest.mark.parametrize("token", [*ADDED_TOKENS, "<image>", "<s>", "</s>", "<unk>"])
 def test_reserved_words_are_found(token):
-    assert contains_reserved_word(f"so {token} it is") == token
-    assert contains_reserved_word("plain words < p > [seg]") is None
+    assert find_reserved_token(f"so {token} it is") == token
+    assert find_reserved_token("plain words < p > [seg]") is None
 
 
 def test_question_gets_one_place_a_box():
-    assert check_question("What?", num_boxes=0) == "What?"
-    assert check_question("Is <bbox> left of <bbox>?", num_boxes=2) == "Is <bbox> left of <bbox>?"
-    assert check_question("What?", num_boxes=2) == "What? region1 <bbox>, region2 <bbox>"
+    assert prepare_question("What?", num_boxes=0) == "What?"
+    assert prepare_question("Is <bbox> left of <bbox>?", num_boxes=2) == "Is <bbox> left of <bbox>?"
+    assert prepare_question("What?", num_boxes=2) == "What? region1 <bbox>, region2 <bbox>"
 
 
 @pytest.mark.parametrize(
@@ -129,4 +129,4 @@ def test_question_gets_one_place_a_box():
 )
 def test_bad_question_is_refused(question, num_boxes, message):
     with pytest.raises(RequestError, match=message):
-        check_question(question, num_boxes=num_boxes)
+        prepare_question(question, num_boxes=num_boxes)

@@ -10,7 +10,7 @@ from glamm.text import templates
 from glamm.text.render import (
     MAX_REGIONS,
     MAX_SEGMENTATION_TARGETS,
-    expected_words,
+    estimate_num_words,
     render_rounds,
 )
 from tests.builders.data import caption, grounded, referring, regions
@@ -41,7 +41,7 @@ def test_expected_words_are_near_those_of_a_choice(make):
         for seed in range(40)
     ]
 
-    assert 0.5 < expected_words(make()) / (sum(words) / len(words)) < 2
+    assert 0.5 < estimate_num_words(make()) / (sum(words) / len(words)) < 2
 
 
 @given(seed=SEEDS)
