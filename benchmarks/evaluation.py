@@ -1,4 +1,4 @@
-"""Seconds that `glamm evaluate gcg` takes for each part, and how much slower dense masks would be; one JSON line.
+"""Seconds of each step of `glamm evaluate gcg`, and of comparing masks pixel by pixel instead; one JSON line.
 
 python benchmarks/evaluation.py [--images 500] [--masks 5]
 """
@@ -12,12 +12,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from glamm.evaluation.caption_scorers import Meteor, tokenise
-from glamm.evaluation.gcg.schema import GcgPair, Prediction, TruthImage, TruthMask
+from glamm.evaluation.gcg.schema import GroundTruthImage, GroundTruthMask, ImagePair, Prediction
 from glamm.evaluation.java_runtime import find_java
+from glamm.evaluation.meteor import Meteor
 from glamm.evaluation.metrics.average_precision import coco_stats_compat, coco_stats_fixed
 from glamm.evaluation.metrics.captions import score_captions
 from glamm.evaluation.metrics.mask_iou import image_miou_compat, overlaps
+from glamm.evaluation.ptb_tokenizer import tokenize
 from glamm.geometry.masks import area, decode, encode
 from glamm.structures.sample import Mask
 
@@ -26,7 +27,7 @@ WORDS = "a brown dog sits beside the red kite near tall grass while people walk 
 
 
 def main() -> None:
-    """Time each part on drawn ellipses."""
+    """Measure each step on drawn ellipses."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--masks", type=int, default=5)
@@ -43,7 +44,7 @@ def main() -> None:
         _, seconds["average_precision_compat"] = _timed(lambda: coco_stats_compat(pairs))
         _, seconds["average_precision_fixed"] = _timed(lambda: coco_stats_fixed(pairs))
         captions, seconds["tokenise"] = _timed(
-            lambda: tokenise(
+            lambda: tokenize(
                 java,
                 references=[p.truth.captions for p in pairs],
                 candidates=[p.prediction.caption for p in pairs],
@@ -52,9 +53,9 @@ def main() -> None:
         scores, seconds["meteor_after_all_this"] = _timed(lambda: meteor.score(captions))
     _, seconds["other_caption_metrics"] = _timed(lambda: score_captions(captions, scores))
     seconds["total"] = time.perf_counter() - start
-    few = pairs[: max(1, len(pairs) // 20)]
-    _, dense = _timed(lambda: [_dense(p) for p in few])
-    seconds["overlaps_of_dense_masks"] = dense * len(pairs) / len(few)
+    subset = pairs[: max(1, len(pairs) // 20)]
+    _, dense = _timed(lambda: [_dense(p) for p in subset])
+    seconds["overlaps_of_dense_masks"] = dense * len(pairs) / len(subset)
     rounded = {name: round(value, 3) for name, value in seconds.items()}
     print(json.dumps({"images": options.images, "masks": options.masks, "seconds": rounded}))
 
@@ -65,19 +66,21 @@ def _timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return result, time.perf_counter() - start
 
 
-def _pair(random: np.random.Generator, index: int, count: int) -> GcgPair:
+def _pair(random: np.random.Generator, index: int, count: int) -> ImagePair:
     truths = [_ellipse(random) for _ in range(count)]
-    masks = tuple(TruthMask(index * count + k + 1, m, float(area(m))) for k, m in enumerate(truths))
-    truth = TruthImage(f"sa_{index}", None, SIZE, (_caption(random),), (), masks)
+    masks = tuple(
+        GroundTruthMask(index * count + k + 1, m, float(area(m))) for k, m in enumerate(truths)
+    )
+    truth = GroundTruthImage(f"sa_{index}", None, SIZE, (_caption(random),), (), masks)
     predicted = tuple(m if random.random() < 0.5 else _ellipse(random) for m in truths)
-    return GcgPair(truth, Prediction(_caption(random), (), predicted))
+    return ImagePair(truth, Prediction(_caption(random), (), predicted))
 
 
 def _ellipse(random: np.random.Generator) -> Mask:
     canvas = np.zeros(SIZE, dtype=np.uint8)
-    centre = int(random.integers(SIZE[1])), int(random.integers(SIZE[0]))
+    center = int(random.integers(SIZE[1])), int(random.integers(SIZE[0]))
     axes = int(random.integers(20, 160)), int(random.integers(20, 160))
-    cv2.ellipse(canvas, centre, axes, float(random.integers(180)), 0, 360, 1, -1)
+    cv2.ellipse(canvas, center, axes, float(random.integers(180)), 0, 360, 1, -1)
     return encode(canvas.astype(bool))
 
 
@@ -85,15 +88,18 @@ def _caption(random: np.random.Generator) -> str:
     return " ".join(random.choice(WORDS.split(), size=14))
 
 
-def _overlaps(pair: GcgPair) -> np.ndarray:
+def _overlaps(pair: ImagePair) -> np.ndarray:
     return overlaps(pair.prediction.masks, [truth.mask for truth in pair.truth.masks])
 
 
-def _dense(pair: GcgPair) -> list[list[float]]:
+def _dense(pair: ImagePair) -> list[list[float]]:
     """Pixel by pixel, as the release compares."""
-    ours = [decode(mask) for mask in pair.prediction.masks]
-    theirs = [decode(truth.mask) for truth in pair.truth.masks]
-    return [[float(np.sum(a & b) / np.sum(a | b)) for b in theirs] for a in ours]
+    predictions = [decode(mask) for mask in pair.prediction.masks]
+    truths = [decode(truth.mask) for truth in pair.truth.masks]
+    return [
+        [float(np.sum(mask & truth) / np.sum(mask | truth)) for truth in truths]
+        for mask in predictions
+    ]
 
 
 if __name__ == "__main__":

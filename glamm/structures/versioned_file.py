@@ -15,7 +15,8 @@ FileT = TypeVar("FileT", bound="VersionedFile")  # not Self: beartype checks met
 class FileSection(BaseModel):
     """An object in a JSON file; unknown and missing keys are errors.
 
-    A field whose key in the file is not a Python name of ours has that key as its alias.
+    A field that has another name than its key in the file has the key as its alias, declared inside `Annotated`: code
+    uses the field's name, files use the key.
     """
 
     model_config = ConfigDict(

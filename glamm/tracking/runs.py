@@ -85,7 +85,7 @@ class Run:
         with self._recording():
             self._run.log(dict(metrics), step=step)
 
-    def summarise(self, metrics: Mapping[str, float]) -> None:
+    def summarize(self, metrics: Mapping[str, float]) -> None:
         """Set the final numbers."""
         with self._recording():
             self._run.summary.update(dict(metrics))

@@ -13,10 +13,9 @@ from glamm.cli.evaluate.progress import progress_bar
 from glamm.config.evaluation import EvaluateConfig
 from glamm.config.section import load_section
 from glamm.errors import ConfigError
-from glamm.evaluation.findings import count_findings
 from glamm.evaluation.gcg.evaluate_folder import evaluate_folder
-from glamm.evaluation.gcg.report import GcgReport, refuse_faults, write_json
-from glamm.evaluation.gcg.score import FIVE
+from glamm.evaluation.gcg.report import refuse_faults
+from glamm.structures.report import PAPER_METRICS, REPORT_FILE, GcgReport
 
 
 def gcg(  # noqa: PLR0913 - two ways in: a folder of predictions, or a model and its data
@@ -59,20 +58,20 @@ def gcg(  # noqa: PLR0913 - two ways in: a folder of predictions, or a model and
     overrides += [f"evaluate.limit={limit}"] if limit is not None else []
     config = load_section("evaluate", EvaluateConfig, params, overrides)
     if predictions and ground_truth and not (model or data or out):
-        report = _judge_folder(predictions, ground_truth, split, json_file, config)
+        report = _evaluate_folder(predictions, ground_truth, split, json_file, config)
         written = json_file
     elif model and data and out and not (predictions or ground_truth or json_file):
-        report, written = _judge_model(model, data, split, out, config)
+        report, written = _evaluate_model(model, data, split, out, config)
     else:
         raise ConfigError(
             "give either --predictions, --ground-truth and if wanted --json, or --model, --data and --out"
         )
     _print_report(report, written)
     if not accept_faults:
-        refuse_faults(report.findings, written=written)
+        refuse_faults(report, path=written)
 
 
-def _judge_folder(
+def _evaluate_folder(
     predictions: Path, ground_truth: Path, split: str, out: Path | None, config: EvaluateConfig
 ) -> GcgReport:
     if out is not None:
@@ -80,29 +79,29 @@ def _judge_folder(
     with progress_bar() as progress:
         report = evaluate_folder(predictions, ground_truth, split, config, progress=progress)
     if out is not None:
-        write_json(out, report.as_json(has_detail=True))
+        report.save(out)
     return report
 
 
-def _judge_model(
+def _evaluate_model(
     model: Path, data: Path, split: str, out: Path, config: EvaluateConfig
 ) -> tuple[GcgReport, Path]:
     tune_allocator()  # before torch makes its first tensor
-    from glamm.evaluation.gcg.evaluate_model import REPORT_JSON, evaluate_model  # noqa: PLC0415
+    from glamm.evaluation.gcg.evaluate_model import evaluate_model  # noqa: PLC0415
 
     with progress_bar() as progress:
-        return evaluate_model(model, data, split, out, config, progress=progress), out / REPORT_JSON
+        return evaluate_model(model, data, split, out, config, progress=progress), out / REPORT_FILE
 
 
 def _print_report(report: GcgReport, written: Path | None) -> None:
     """The five numbers as the paper prints them, and the issues by kind."""
-    table = Table(f"{report.split}, times 100", *FIVE)
-    for name, scores in (("compat", report.result.compat), ("fixed", report.result.fixed)):
-        table.add_row(name, *(f"{100 * scores.five[column]:.1f}" for column in FIVE))
+    table = Table(f"{report.split}, times 100", *PAPER_METRICS)
+    for mode, scores in report.modes.items():
+        table.add_row(mode, *(f"{100 * value:.1f}" for value in scores.paper_metrics.values()))
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
-    findings = ", ".join(f"{kind} {n}" for kind, n in count_findings(report.findings).items())
-    if findings:
-        console.print(f"findings: {findings}", markup=False)
+    issues = ", ".join(f"{kind} {count}" for kind, count in report.issue_counts.items())
+    if issues:
+        console.print(f"findings: {issues}", markup=False)
     if written is not None:
         console.print(str(written), markup=False)

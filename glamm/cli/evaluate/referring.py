@@ -9,7 +9,6 @@ from rich.table import Table
 
 from glamm.allocator import tune_allocator
 from glamm.cli.evaluate.progress import progress_bar
-from glamm.evaluation.gcg.report import write_json
 
 
 def referring(
@@ -28,20 +27,20 @@ def referring(
         json_file: File for the numbers.
     """
     tune_allocator()  # before torch makes its first tensor
-    from glamm.evaluation.referring_model import evaluate_referring  # noqa: PLC0415
+    from glamm.evaluation.referring_segmentation import (  # noqa: PLC0415
+        evaluate_referring_segmentation,
+    )
 
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)  # an impossible path is reported first
     with progress_bar() as progress:
-        report = evaluate_referring(
-            model, shards, split, begin=progress.begin, advance=progress.advance
-        )
+        report = evaluate_referring_segmentation(model, shards, split, progress=progress)
     table = Table(f"{split}, times 100", "gIoU", "cIoU")
-    for name, scores in (("compat", report.compat), ("fixed", report.fixed)):
+    for name, scores in report.modes.items():
         table.add_row(name, f"{100 * scores.giou:.1f}", f"{100 * scores.ciou:.1f}")
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
     console.print(f"{report.num_expressions} expressions of {report.num_images} images")
     if json_file is not None:
-        write_json(json_file, report.as_json())
+        report.save(json_file)
         console.print(str(json_file), markup=False)

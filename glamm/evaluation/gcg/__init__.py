@@ -1,1 +1,12 @@
-"""Grounded conversation generation: the paper's five numbers."""
+"""Grounded conversation generation: METEOR, CIDEr, AP50, mIoU and mask recall.
+
+| module | holds |
+|---|---|
+| `schema` | ground truth and predictions as types |
+| `ground_truth`, `predictions` | reading the files of both |
+| `generate` | running a model on a split |
+| `score` | all metrics, in both modes |
+| `report` | the report, its Markdown and its faults |
+| `overlays` | images of the report |
+| `evaluate_folder`, `evaluate_model` | the two complete evaluations |
+"""

@@ -1,37 +1,19 @@
-"""Judge a folder of predictions."""
+"""Evaluate a folder of predictions."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from glamm.config.evaluation import EvaluateConfig
-from glamm.evaluation.caption_scorers import Meteor
-from glamm.evaluation.findings import Finding, FindingKind
-from glamm.evaluation.gcg.ground_truth import read_truth
+from glamm.evaluation.caption_scorer import CaptionScorer
+from glamm.evaluation.gcg.ground_truth import read_ground_truth
 from glamm.evaluation.gcg.predictions import pair_with_predictions
-from glamm.evaluation.gcg.report import GcgReport
-from glamm.evaluation.gcg.schema import GcgTruth
-from glamm.evaluation.gcg.score import evaluate_gcg
-from glamm.evaluation.java_runtime import find_java
+from glamm.evaluation.gcg.report import build_report
+from glamm.evaluation.gcg.schema import GroundTruth, ImagePair
+from glamm.evaluation.gcg.score import score_gcg
+from glamm.evaluation.progress import Progress
 from glamm.evaluation.similarity import open_similarity
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Who is told how far the work is.
-
-    Args:
-        say: What is being done now.
-        begin: How many images will be asked.
-        advance: One image is done.
-    """
-
-    say: Callable[[str], None] = lambda _: None
-    begin: Callable[[int], None] = lambda _: None
-    advance: Callable[[], None] = lambda: None
-
-
-SILENT = Progress()
+from glamm.structures.issue import IssueLog
+from glamm.structures.report import GcgReport
 
 
 def evaluate_folder(
@@ -40,82 +22,57 @@ def evaluate_folder(
     split: str,
     config: EvaluateConfig,
     *,
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
 ) -> GcgReport:
-    """Judge predictions that lie in a folder.
+    """Evaluate predictions from a folder.
 
     Args:
-        predictions: One JSON file an image.
-        ground_truth: With the official files, or a data root.
+        predictions: Holds one JSON file for each image.
+        ground_truth: Holds the official files, or is a data root.
         split: val or test.
-        config: What compares phrases, and how many images count.
-        progress: Told what is done.
+        config: Its `similarity` and `limit` are used.
+        progress: Shows what is being computed.
+
+    Returns:
+        The report, with the scores of the single images.
 
     Raises:
         HostError: No Java starts.
         DataError: A file is missing or damaged.
     """
-    java = find_java()
-    truth, findings = read_part(ground_truth, split, config)
-    return judge(truth, predictions, config, java=java, findings=findings, progress=progress)
+    captions = CaptionScorer.from_installed_java()
+    issues = IssueLog()
+    truth = read_ground_truth(ground_truth, split, issues, limit=config.limit)
+    pairs = pair_with_predictions(truth.images, predictions, issues)
+    return evaluate_pairs(truth, pairs, captions, config, issues, progress=progress)
 
 
-def read_part(folder: Path, split: str, config: EvaluateConfig) -> tuple[GcgTruth, list[Finding]]:
-    """The ground truth, or the first images of it.
-
-    Raises:
-        DataError: A file is missing or damaged.
-    """
-    truth, findings = read_truth(folder, split)
-    if config.limit is None or config.limit >= len(truth.images):
-        return truth, findings
-    images = truth.images[: config.limit]
-    names = {str(image.id) for image in images}
-    message = f"only the first {len(images)} of {len(truth.images)} images are evaluated"
-    kept = [finding for finding in findings if finding.record in names]
-    return GcgTruth(split, images), [*kept, Finding(FindingKind.LIMITED, "*", message)]
-
-
-def judge(
-    truth: GcgTruth,
-    predictions: Path,
+def evaluate_pairs(
+    truth: GroundTruth,
+    pairs: Sequence[ImagePair],
+    captions: CaptionScorer,
     config: EvaluateConfig,
+    issues: IssueLog,
     *,
-    java: Path,
-    findings: list[Finding],
-    progress: Progress,
+    model: str | None = None,
+    progress: Progress | None = None,
 ) -> GcgReport:
-    """Judge the predictions in a folder against a split that was read.
+    """Score the images of a split with their predictions.
 
     Args:
         truth: The split.
-        predictions: One JSON file an image.
-        config: What compares phrases.
-        java: For the caption metrics.
-        findings: Noticed so far.
-        progress: Told what is done.
+        pairs: Its images in the same order, with their predictions.
+        captions: Not entered yet; METEOR runs during this call only.
+        config: Its `similarity` is used.
+        issues: Holds what was wrong with the inputs; gets what is found while scoring.
+        model: Fingerprint of the model; None for predictions from elsewhere.
+        progress: Shows what is being computed.
 
     Raises:
-        HostError: METEOR fails.
-        DataError: A prediction is damaged.
+        HostError: Java fails.
+        DataError: A phrase is not in the similarity table.
     """
-    pairs, noticed = pair_with_predictions(truth.images, predictions)
-    named = {one.record for one in findings if one.kind is FindingKind.UNREADABLE_IMAGE}
-    noticed = [
-        one
-        for one in noticed
-        if one.kind is not FindingKind.MISSING_PREDICTION or one.record not in named
-    ]
-    with Meteor(java) as meteor:
+    with captions:
         similarity = open_similarity(config.similarity)
-        result = evaluate_gcg(
-            truth, pairs, similarity, java=java, meteor=meteor, report=progress.say
-        )
-    return GcgReport(
-        split=truth.split,
-        similarity=similarity.name,
-        model=None,
-        pairs=tuple(pairs),
-        result=result,
-        findings=(*findings, *noticed, *result.findings),
-    )
+        scores = score_gcg(truth, pairs, similarity, captions, issues, progress=progress)
+    return build_report(truth.split, pairs, scores, issues, similarity=similarity.name, model=model)

@@ -1,18 +1,22 @@
-"""Evaluate a model: ask it, judge its answers, write and record the report."""
+"""Evaluate a model: generate its answers, score them, write the report and record it with the tracker."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from glamm.config.evaluation import EvaluateConfig
+from glamm.evaluation.caption_scorer import CaptionScorer
 from glamm.evaluation.gcg import overlays
-from glamm.evaluation.gcg.evaluate_folder import SILENT, Progress, judge, read_part
-from glamm.evaluation.gcg.generate import Job, open_job, predict
-from glamm.evaluation.gcg.report import GcgReport, write_json
-from glamm.evaluation.java_runtime import find_java
+from glamm.evaluation.gcg.evaluate_folder import evaluate_pairs
+from glamm.evaluation.gcg.generate import ModelUnderTest, generate_predictions
+from glamm.evaluation.gcg.ground_truth import read_ground_truth
+from glamm.evaluation.gcg.predictions import pair_with_predictions
+from glamm.evaluation.gcg.report import render_markdown
+from glamm.evaluation.progress import NoProgress, Progress
+from glamm.files import write_text
+from glamm.structures.issue import IssueLog
+from glamm.structures.report import REPORT_FILE, GcgReport
 from glamm.tracking.runs import ImageWithMasks, start_run
 
-REPORT_JSON = "report.json"
-REPORT_MARKDOWN = "report.md"
+MARKDOWN_FILE = "report.md"
 PREDICTIONS = "predictions"
 OVERLAYS = "overlays"
 
@@ -24,71 +28,74 @@ def evaluate_model(
     out: Path,
     config: EvaluateConfig,
     *,
-    progress: Progress = SILENT,
+    progress: Progress | None = None,
 ) -> GcgReport:
-    """Ask a model about a split, judge its answers and write report.json, report.md and overlays.
+    """Run a model on a split, score its answers, and write report.json, report.md and overlays.
 
     Args:
         model: A model folder.
-        root: Of the data.
+        root: A data root.
         split: val or test.
-        out: For the report; `predictions` in it keeps the answers.
+        out: Folder of the report; the answers are in its `predictions`.
         config: Question, limits, similarity.
-        progress: Told what is done.
+        progress: Shows what is being computed and how many images are answered.
+
+    Returns:
+        The report as it was written, without the scores of the single images.
 
     Raises:
         HostError: No Java starts.
         CheckpointError: The model cannot be loaded.
         DataError: The ground truth is missing or damaged.
     """
-    java = find_java()
-    truth, findings = read_part(root, split, config)
-    progress.say("loading the model")
-    job = open_job(model, config)
+    progress = progress or NoProgress()
+    captions = CaptionScorer.from_installed_java()
+    issues = IssueLog()
+    truth = read_ground_truth(root, split, issues, limit=config.limit)
+    progress.describe("loading the model")
+    loaded = ModelUnderTest.load(model, config)
     progress.begin(len(truth.images))
     answers = out / PREDICTIONS
-    unasked = predict(truth.images, root, answers, job, advance=progress.advance)
-    report = judge(
-        truth, answers, config, java=java, findings=[*findings, *unasked], progress=progress
+    unanswered = generate_predictions(
+        truth.images, root, answers, loaded, issues, progress=progress
     )
-    report = replace(report, model=job.fingerprint)
-    progress.say("drawing images")
-    chosen = overlays.choose(report.pairs, config.num_images)
-    overlay_images = overlays.collect(chosen, root)
-    names = overlays.draw(overlay_images, out / OVERLAYS)
-    write_json(out / REPORT_JSON, report.as_json(has_detail=False))
-    markdown = report.as_markdown([f"{OVERLAYS}/{name}" for name in names])
-    (out / REPORT_MARKDOWN).write_text(markdown, encoding="utf-8")
-    progress.say("recording the run")
-    log_evaluation(report, overlay_images, config, job)
+    pairs = pair_with_predictions(truth.images, answers, issues, unanswered=unanswered)
+    report = evaluate_pairs(
+        truth, pairs, captions, config, issues, model=loaded.fingerprint, progress=progress
+    ).without_detail()
+    progress.describe("drawing images")
+    images = overlays.load_images(overlays.choose_evenly(pairs, config.num_images), root)
+    names = overlays.write_overlays(images, out / OVERLAYS)
+    report.save(out / REPORT_FILE)
+    markdown = render_markdown(report, [f"{OVERLAYS}/{name}" for name in names])
+    write_text(out / MARKDOWN_FILE, markdown)
+    progress.describe("recording the run")
+    log_evaluation(report, images, config, question=loaded.question)
     return report
 
 
 def log_evaluation(
-    report: GcgReport, overlay_images: list[ImageWithMasks], config: EvaluateConfig, job: Job
+    report: GcgReport, images: list[ImageWithMasks], config: EvaluateConfig, *, question: str
 ) -> None:
-    """Record numbers and images with the tracker; offline unless a key is set."""
+    """Record metrics and images with the tracker; offline unless a key is set."""
     parameters = {
         **config.model_dump(),
-        "question": job.question,
-        "model": job.fingerprint,
+        "question": question,
+        "model": report.model,
         "split": report.split,
         "similarity": report.similarity,
     }
     run = start_run(name=f"evaluate-{report.split}", job="evaluate", config=parameters)
     is_failed = True
     try:
-        run.summarise(
+        run.summarize(
             {
                 f"{mode}/{name}": value
-                for mode, scores in (
-                    ("compat", report.result.compat),
-                    ("fixed", report.result.fixed),
-                )
-                for name, value in scores.five.items()
+                for mode, scores in report.modes.items()
+                for name, value in scores.paper_metrics.items()
             }
         )
-        run.log_images(report.split, overlay_images)
+        run.log_images(report.split, images)
         is_failed = False
     finally:
         run.finish(is_failed=is_failed)

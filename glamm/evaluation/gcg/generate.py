@@ -1,8 +1,8 @@
-"""Ask a model about every image of a split and keep its answers in the release's format."""
+"""Run a model on every image of a split and keep its answers in the release's format."""
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +10,22 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from glamm.checkpoints.store import CONFIG_FILE, WEIGHTS_FILE, file_sha256
+from glamm.checkpoints.store import CONFIG_FILE, WEIGHTS_FILE
 from glamm.config.evaluation import EvaluateConfig, WeightsKind
 from glamm.data.parsing.dataset_paths import resolve_image
-from glamm.data.parsing.json_stream import read_json
 from glamm.errors import CheckpointError, DataError, RequestError
-from glamm.evaluation.findings import Finding, FindingKind
-from glamm.evaluation.gcg.predictions import prediction_path, write_prediction
-from glamm.evaluation.gcg.schema import Prediction, TruthImage
+from glamm.evaluation.gcg.predictions import prediction_path, read_origin, write_prediction
+from glamm.evaluation.gcg.schema import GroundTruthImage, Prediction
+from glamm.evaluation.progress import NoProgress, Progress
+from glamm.files import sha256
 from glamm.geometry.image_files import decode
 from glamm.geometry.masks import encode
 from glamm.inference.engine import EngineOptions
 from glamm.inference.predictor import GroundedPredictor
 from glamm.inference.quantization import quantize_language_model
 from glamm.structures.answer import GroundedAnswer
+from glamm.structures.issue import IssueKind, IssueLog
+from glamm.structures.report import ImageId
 from glamm.text.templates import GROUNDED_CONVERSATION_QUESTIONS, RELEASE_GCG_QUESTION
 from glamm.text.tokenizer import tokenizer_path
 
@@ -31,15 +33,15 @@ IMAGE_FOLDERS = ("GranDf/GranDf_HA_images/val_test", "GranDf_HA_images/val_test"
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What is asked of which model.
+class ModelUnderTest:
+    """A model and the question that it answers about every image.
 
     Args:
-        predictor: The model.
-        fingerprint: Of its files and of the question.
-        question: Asked about every image.
-        max_new_tokens: Per answer.
-        batch_size: Images that are answered together.
+        predictor: Answers several images at a time.
+        fingerprint: Hash of the model's files, the question and the options.
+        question: Text of the question, the same for every image.
+        max_new_tokens: Limit for one answer.
+        batch_size: How many images are answered together.
     """
 
     predictor: GroundedPredictor
@@ -48,102 +50,114 @@ class Job:
     max_new_tokens: int
     batch_size: int
 
+    @classmethod
+    def load(cls, folder: Path, config: EvaluateConfig) -> "ModelUnderTest":
+        """Load a model folder.
 
-def open_job(folder: Path, config: EvaluateConfig) -> Job:
-    """Load a model folder.
-
-    Raises:
-        CheckpointError: A file is missing or damaged.
-        HostError: Other weights than full are asked for, and torchao is not installed.
-    """
-    # every image is asked about once: nothing is worth keeping
-    options = EngineOptions(max_rows=config.batch_size, cache_bytes=0)
-    predictor = GroundedPredictor.from_checkpoint(folder, options=options)
-    quantize_language_model(predictor.model, config.weights)
-    is_release = predictor.config.prompt_style == "release"
-    usual = RELEASE_GCG_QUESTION if is_release else GROUNDED_CONVERSATION_QUESTIONS[0]
-    question = config.question or usual
-    return Job(
-        predictor,
-        fingerprint_of(folder, question, config.max_new_tokens, config.weights),
-        question,
-        config.max_new_tokens,
-        config.batch_size,
-    )
+        Raises:
+            CheckpointError: A file is missing or damaged.
+            HostError: The config asks for quantized weights, and torchao is not installed.
+        """
+        # no cache: each image gets one question only
+        options = EngineOptions(max_batch_size=config.batch_size, cache_bytes=0)
+        predictor = GroundedPredictor.from_checkpoint(folder, options=options)
+        quantize_language_model(predictor.model, config.weights)
+        is_release = predictor.config.prompt_style == "release"
+        default = RELEASE_GCG_QUESTION if is_release else GROUNDED_CONVERSATION_QUESTIONS[0]
+        question = config.question or default
+        return cls(
+            predictor,
+            fingerprint_model(folder, question, config.max_new_tokens, config.weights),
+            question,
+            config.max_new_tokens,
+            config.batch_size,
+        )
 
 
-def fingerprint_of(
+def fingerprint_model(
     folder: Path, question: str, max_new_tokens: int, weights: WeightsKind = "full"
 ) -> str:
-    """Hash of everything that an answer follows from, but for the image.
+    """Hash of everything that determines an answer, except the image.
 
     Raises:
-        CheckpointError: A file is missing.
+        CheckpointError: A file of the model is missing.
     """
     try:
         paths = (folder / CONFIG_FILE, folder / WEIGHTS_FILE, tokenizer_path(folder))
-        files = [file_sha256(path) for path in paths]
+        checksums = [sha256(path) for path in paths]
     except OSError as error:
         raise CheckpointError(f"{error.filename}: cannot be read ({error.strerror})") from error
-    told = json.dumps([*files, question, max_new_tokens, weights])
-    return hashlib.sha256(told.encode()).hexdigest()
+    determinants = json.dumps([*checksums, question, max_new_tokens, weights])
+    return hashlib.sha256(determinants.encode()).hexdigest()
 
 
-def predict(
-    images: Sequence[TruthImage],
+def generate_predictions(
+    images: Sequence[GroundTruthImage],
     root: Path,
     folder: Path,
-    job: Job,
+    model: ModelUnderTest,
+    issues: IssueLog,
     *,
-    advance: Callable[[], None] = lambda: None,
-) -> list[Finding]:
+    progress: Progress | None = None,
+) -> frozenset[ImageId]:
     """Answer every image that has no answer yet.
 
-    An answer is kept when model, question and the bytes of the image are the same; after an interruption the work
-    goes on where it stopped. An image that cannot be read is named, and counts as an empty answer.
+    An existing answer is kept if model, question and the bytes of the image are the same, so an interrupted run goes
+    on where it stopped. An image that cannot be read is reported and counts as an empty answer.
 
     Args:
-        images: Of the split.
-        root: Of the data, with the images below it.
-        folder: For the predictions.
-        job: Model and question.
-        advance: Called after each image.
+        images: The images of the split.
+        root: Data root, with the images below it.
+        folder: Where the predictions are written.
+        model: Model and question.
+        issues: Gets the images that cannot be read.
+        progress: Advanced after each image.
 
     Returns:
         The images without an answer.
     """
+    progress = progress or NoProgress()
     folder.mkdir(parents=True, exist_ok=True)
-    findings: list[Finding] = []
-    pool = ThreadPoolExecutor(job.batch_size, thread_name_prefix="predict")
+    unanswered: set[ImageId] = set()
+    pool = ThreadPoolExecutor(model.batch_size, thread_name_prefix="predict")
     try:
-        for finding in pool.map(lambda image: _predict_one(image, root, folder, job), images):
-            if finding is not None:
-                findings.append(finding)
-            advance()
+        faults = pool.map(lambda image: _answer_image(image, root, folder, model), images)
+        for image, fault in zip(images, faults, strict=True):
+            if fault is not None:
+                unanswered.add(image.id)
+                reason = f"the model was not run: {fault}"
+                issues.add(reason, record=str(image.id), kind=IssueKind.UNREADABLE_IMAGE)
+            progress.advance()
     finally:
         pool.shutdown(cancel_futures=True)
-    return findings
+    return frozenset(unanswered)
 
 
-def _predict_one(image: TruthImage, root: Path, folder: Path, job: Job) -> Finding | None:
-    """Answer one image, while other threads ask about others: the predictor answers them together."""
+def _answer_image(
+    image: GroundTruthImage, root: Path, folder: Path, model: ModelUnderTest
+) -> str | None:
+    """Answer one image, while other threads wait for other answers: the predictor computes them together.
+
+    Returns:
+        Why the image has no answer, or None.
+    """
     path = prediction_path(folder, image.id)
     try:
-        data = image_path(root, image).read_bytes()
-        origin = _origin(job, data)
-        if not _is_current(path, origin):
-            answer = job.predictor.ground(
-                _pixels(data, image), job.question, max_new_tokens=job.max_new_tokens
+        content = image_path(root, image).read_bytes()
+        origin = _origin(model, content)
+        if read_origin(path) != origin:
+            answer = model.predictor.ground(
+                _pixels(content, image), model.question, max_new_tokens=model.max_new_tokens
             )
             write_prediction(folder, image.id, to_prediction(answer), origin=origin)
     except (DataError, RequestError, OSError, ValueError) as error:
         path.unlink(missing_ok=True)
-        return Finding(FindingKind.UNREADABLE_IMAGE, str(image.id), f"was not asked: {error}")
+        return str(error)
     return None
 
 
-def image_path(root: Path, image: TruthImage) -> Path:
-    """Where the image is.
+def image_path(root: Path, image: GroundTruthImage) -> Path:
+    """The path of an image file below a data root.
 
     Raises:
         DataError: There is none.
@@ -151,25 +165,25 @@ def image_path(root: Path, image: TruthImage) -> Path:
     return resolve_image(root, IMAGE_FOLDERS, image.file_name or f"{image.id}.jpg")
 
 
-def read_image(root: Path, image: TruthImage) -> UInt8[np.ndarray, "height width 3"]:
-    """The image in the frame of its annotations.
+def read_image(root: Path, image: GroundTruthImage) -> UInt8[np.ndarray, "height width 3"]:
+    """The RGB pixels of an image, in the orientation of its annotations.
 
     Raises:
-        DataError: There is none.
-        ValueError: It cannot be decoded, or has another size than the annotations say.
+        DataError: There is no such file.
+        ValueError: It cannot be decoded, or has another size than the annotations state.
     """
     return _pixels(image_path(root, image).read_bytes(), image)
 
 
-def _pixels(data: bytes, image: TruthImage) -> UInt8[np.ndarray, "height width 3"]:
-    size = image.masks[0].mask.size if image.masks else image.size
+def _pixels(content: bytes, image: GroundTruthImage) -> UInt8[np.ndarray, "height width 3"]:
+    size = image.annotated_size
     if size is None:
-        raise ValueError("the ground truth says nothing about its size")
-    return decode(data, size=size)
+        raise ValueError("the ground truth does not state its size")
+    return decode(content, size=size)
 
 
 def to_prediction(answer: GroundedAnswer) -> Prediction:
-    """What the release writes about an answer; words before the first tag and after the last are in the caption."""
+    """Convert an answer as the release does; text before the first tag and after the last belongs to the caption."""
     return Prediction(
         caption=answer.text,
         phrases=tuple(phrase.text for phrase in answer.phrases),
@@ -178,16 +192,6 @@ def to_prediction(answer: GroundedAnswer) -> Prediction:
     )
 
 
-def _origin(job: Job, image: bytes) -> str:
-    told = job.fingerprint + hashlib.sha256(image).hexdigest()
-    return hashlib.sha256(told.encode()).hexdigest()
-
-
-def _is_current(path: Path, origin: str) -> bool:
-    if not path.is_file():
-        return False
-    try:
-        record = read_json(path)
-    except DataError:
-        return False  # a damaged file is made anew
-    return isinstance(record, dict) and record.get("origin") == origin
+def _origin(model: ModelUnderTest, image: bytes) -> str:
+    determinants = model.fingerprint + hashlib.sha256(image).hexdigest()
+    return hashlib.sha256(determinants.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The same few images of a split, drawn: the answer beside the ground truth."""
+"""Images of the report: for the same few images of a split, the answer beside the ground truth."""
 
 import shutil
 from collections.abc import Sequence
@@ -10,23 +10,28 @@ from PIL import Image
 
 from glamm.errors import DataError
 from glamm.evaluation.gcg.generate import read_image
-from glamm.evaluation.gcg.schema import GcgPair
+from glamm.evaluation.gcg.schema import ImagePair
 from glamm.geometry.masks import decode
-from glamm.inference.overlay import draw_beside, draw_overlay
+from glamm.inference.overlay import draw_overlay, draw_side_by_side
 from glamm.structures.sample import Mask
 from glamm.tracking.runs import ImageWithMasks
 from glamm.typing import Size
 
 
-def choose(pairs: Sequence[GcgPair], number: int) -> list[GcgPair]:
-    """Spread evenly over the split, so that two models are shown on the same images."""
+def choose_evenly(pairs: Sequence[ImagePair], number: int) -> list[ImagePair]:
+    """Choose images at equal distances in the split, so that reports of two models draw the same images."""
     if number >= len(pairs):
         return list(pairs)
     return [pairs[(2 * index + 1) * len(pairs) // (2 * number)] for index in range(number)]
 
 
-def collect(pairs: Sequence[GcgPair], root: Path) -> list[ImageWithMasks]:
-    """Read the images; one that cannot be read was named when the model was to be asked, and is left out."""
+def load_images(pairs: Sequence[ImagePair], root: Path) -> list[ImageWithMasks]:
+    """Load the pixels and masks of images; those that cannot be read are left out, and were reported before.
+
+    Args:
+        pairs: The chosen images.
+        root: Data root, with the images below it.
+    """
     images: list[ImageWithMasks] = []
     for pair in pairs:
         try:
@@ -41,9 +46,9 @@ def collect(pairs: Sequence[GcgPair], root: Path) -> list[ImageWithMasks]:
                 name=str(truth.id),
                 image=pixels,
                 predicted=_stack(prediction.masks, size),
-                predicted_phrases=_one_a_mask(prediction.phrases, len(prediction.masks)),
+                predicted_phrases=_resized(prediction.phrases, len(prediction.masks)),
                 truth=_stack(masks, size),
-                truth_phrases=_one_a_mask(truth.labels, len(masks)),
+                truth_phrases=_resized(truth.labels, len(masks)),
                 text=prediction.caption,
                 reference=truth.captions[0] if truth.captions else "",
             )
@@ -51,23 +56,23 @@ def collect(pairs: Sequence[GcgPair], root: Path) -> list[ImageWithMasks]:
     return images
 
 
-def draw(images: Sequence[ImageWithMasks], folder: Path) -> list[str]:
-    """Write one PNG an image into a fresh folder, and return their names."""
+def write_overlays(images: Sequence[ImageWithMasks], folder: Path) -> list[str]:
+    """Write one PNG file for each image into a new, empty folder, and return the file names."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     names: list[str] = []
-    for logged in images:
-        answer = draw_overlay(logged.image, logged.predicted, logged.predicted_phrases, logged.text)
-        truth = draw_overlay(logged.image, logged.truth, logged.truth_phrases, logged.reference)
-        beside = draw_beside(answer, truth, titles=("answer", "ground truth"))
-        name = f"{logged.name}.png"
-        Image.fromarray(beside).save(folder / name)
+    for image in images:
+        answer = draw_overlay(image.image, image.predicted, image.predicted_phrases, image.text)
+        truth = draw_overlay(image.image, image.truth, image.truth_phrases, image.reference)
+        panels = draw_side_by_side(answer, truth, titles=("answer", "ground truth"))
+        name = f"{image.name}.png"
+        Image.fromarray(panels).save(folder / name)
         names.append(name)
     return names
 
 
 def _stack(masks: Sequence[Mask], size: Size) -> Bool[np.ndarray, "masks height width"]:
-    """Pixels of all masks; one of another size cannot be shown and is drawn as empty."""
+    """Pixels of all masks; a mask of another size is drawn as empty."""
     stack = np.zeros((len(masks), *size), dtype=bool)
     for index, mask in enumerate(masks):
         if mask.size == size:
@@ -75,5 +80,6 @@ def _stack(masks: Sequence[Mask], size: Size) -> Bool[np.ndarray, "masks height 
     return stack
 
 
-def _one_a_mask(words: Sequence[str], number: int) -> tuple[str, ...]:
-    return tuple(words[index] if index < len(words) else "" for index in range(number))
+def _resized(phrases: Sequence[str], number: int) -> tuple[str, ...]:
+    """The first `number` phrases, with empty ones added if there are fewer."""
+    return tuple(phrases[index] if index < len(phrases) else "" for index in range(number))

@@ -1,26 +1,30 @@
-"""Read and write predictions in the release's format: one JSON file an image."""
+"""Read and write predictions in the release's format: one JSON file for each image."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from functools import partial
 from pathlib import Path
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.json_stream import read_json
 from glamm.errors import DataError
-from glamm.evaluation.caption_lines import one_line
-from glamm.evaluation.findings import Finding, FindingKind
+from glamm.evaluation.caption_lines import replace_line_separators
 from glamm.evaluation.gcg.schema import (
     EMPTY_PREDICTION,
-    GcgPair,
-    ImageId,
+    GroundTruthImage,
+    ImagePair,
     Prediction,
-    TruthImage,
 )
 from glamm.evaluation.rle import read_rle
+from glamm.files import write_text
+from glamm.structures.issue import IssueKind, IssueLog
+from glamm.structures.report import ImageId
+from glamm.structures.sample import Mask
+from glamm.typing import Size
 
 
 def prediction_path(folder: Path, image_id: ImageId) -> Path:
-    """Where the prediction for an image is.
+    """The path of an image's prediction.
 
     Raises:
         DataError: The id would lead out of the folder.
@@ -34,15 +38,15 @@ def prediction_path(folder: Path, image_id: ImageId) -> Path:
 def write_prediction(
     folder: Path, image_id: ImageId, prediction: Prediction, *, origin: str
 ) -> None:
-    """Write one file, whole or not at all. Our `scores` and `origin` stand beside the official fields.
+    """Write one file, whole or not at all. Our keys `scores` and `origin` are added to the official ones.
 
     Args:
-        folder: Of the predictions.
+        folder: Folder of the predictions; it exists.
         image_id: Names the file.
-        prediction: What the model said.
-        origin: Fingerprint of model, question and image, so that an interrupted run can go on.
+        prediction: The answer of the model.
+        origin: Fingerprint of model, question and image, by which an interrupted run recognizes finished answers.
     """
-    tree = {
+    content = {
         "image_id": image_id,
         "caption": prediction.caption,
         "phrases": list(prediction.phrases),
@@ -53,82 +57,111 @@ def write_prediction(
         "origin": origin,
     }
     if prediction.scores is not None:
-        tree["scores"] = list(prediction.scores)
-    path = prediction_path(folder, image_id)
-    half = path.with_suffix(".json.part")
-    half.write_text(json.dumps(tree, ensure_ascii=False), encoding="utf-8")
-    half.replace(path)
+        content["scores"] = list(prediction.scores)
+    write_text(prediction_path(folder, image_id), json.dumps(content, ensure_ascii=False))
+
+
+def read_origin(path: Path) -> str | None:
+    """The fingerprint in a prediction file; None for a missing or damaged file, or one without a fingerprint."""
+    if not path.is_file():
+        return None
+    try:
+        content = read_json(path)
+    except DataError:
+        return None
+    origin = content.get("origin") if isinstance(content, dict) else None
+    return origin if isinstance(origin, str) else None
 
 
 def pair_with_predictions(
-    images: Sequence[TruthImage], folder: Path
-) -> tuple[list[GcgPair], list[Finding]]:
-    """Look up the prediction of every image. A missing one counts as an empty answer and is named.
+    images: Sequence[GroundTruthImage],
+    folder: Path,
+    issues: IssueLog,
+    *,
+    unanswered: Container[ImageId] = (),
+) -> list[ImagePair]:
+    """Read the prediction of every image. A missing one counts as an empty answer.
+
+    Args:
+        images: In the order of the split.
+        folder: Holds the predictions.
+        issues: Gets what is wrong with the predictions.
+        unanswered: Images whose missing prediction was already reported.
 
     Raises:
-        DataError: The folder is missing, or a file is no JSON or has not the official form.
+        DataError: The folder is missing, or a file is not JSON or does not have the official form.
     """
     if not folder.is_dir():
         raise DataError("is no folder with predictions", file=folder)
-    pairs: list[GcgPair] = []
-    findings: list[Finding] = []
+    pairs: list[ImagePair] = []
     for image in images:
         path = prediction_path(folder, image.id)
         if path.is_file():
-            prediction = _read(path, image, findings)
+            prediction = _read(path, image, issues)
         else:
-            message = f"there is no {path.name}; counted as an empty answer"
-            findings.append(Finding(FindingKind.MISSING_PREDICTION, str(image.id), message))
             prediction = EMPTY_PREDICTION
-        pairs.append(GcgPair(image, prediction))
-    if not any(pair.prediction.masks for pair in pairs):
-        message = "not one predicted mask in the whole set"
-        findings.append(Finding(FindingKind.NO_MASKS, "*", message))
-    scored = [pair.prediction.scores is not None for pair in pairs if pair.prediction.masks]
-    if any(scored) and not all(scored):
-        message = f"{sum(scored)} of {len(scored)} predictions carry scores; none is used"
-        findings.append(Finding(FindingKind.SCORES, "*", message))
-    return pairs, findings
+            if image.id not in unanswered:
+                issues.add(
+                    f"there is no {path.name}; counted as an empty answer",
+                    file=path.name,
+                    record=str(image.id),
+                    kind=IssueKind.MISSING_PREDICTION,
+                )
+        pairs.append(ImagePair(image, prediction))
+    _check_set(pairs, issues)
+    return pairs
 
 
-def _read(path: Path, image: TruthImage, findings: list[Finding]) -> Prediction:
+def _check_set(pairs: Sequence[ImagePair], issues: IssueLog) -> None:
+    with_masks = [pair.prediction for pair in pairs if pair.prediction.masks]
+    if not with_masks:
+        issues.add("not one predicted mask in the whole set", kind=IssueKind.NO_MASKS)
+    has_scores = [prediction.scores is not None for prediction in with_masks]
+    if any(has_scores) and not all(has_scores):
+        reason = f"{sum(has_scores)} of {len(has_scores)} predictions carry scores; none is used"
+        issues.add(reason, kind=IssueKind.SCORES)
+
+
+def _read(path: Path, image: GroundTruthImage, issues: IssueLog) -> Prediction:
     try:
         record = _unwrapped(read_json(path))
-        caption, changed = one_line(json_fields.text(record, "caption"))
+        caption, replaced = replace_line_separators(json_fields.text(record, "caption"))
         phrases = tuple(
-            json_fields.text({"phrases": phrase}, "phrases") for phrase in _list(record, "phrases")
+            json_fields.text({"phrases": phrase}, "phrases")
+            for phrase in _required_list(record, "phrases")
         )
-        masks = [read_rle(mask) for mask in _list(record, "pred_masks")]
+        masks = [read_rle(mask) for mask in _required_list(record, "pred_masks")]
         scores = _scores(record, len(masks))
     except DataError as error:
         raise DataError(error.reason, file=error.file or path, field=error.field) from error
-
-    def note(kind: FindingKind, message: str) -> None:
-        findings.append(Finding(kind, str(image.id), message))
-
-    if changed:
-        note(
-            FindingKind.LINE_SEPARATOR,
-            f"the caption holds {changed}, replaced by a space: the tokenizer would take it for a line's end",
-        )
+    add_issue = partial(issues.add, file=path.name, record=str(image.id))
+    if replaced:
+        reason = f"the caption holds {replaced}, replaced by a space: the tokenizer would take it for a line's end"
+        add_issue(reason, kind=IssueKind.LINE_SEPARATOR)
     if record.get("image_id", image.id) != image.id:
-        note(FindingKind.IMAGE_ID, f"{path.name} names the image '{record['image_id']}'")
+        reason = f"{path.name} names the image '{record['image_id']}'"
+        add_issue(reason, kind=IssueKind.IMAGE_ID)
     if len(phrases) != len(masks):
-        note(FindingKind.COUNT_MISMATCH, f"{len(phrases)} phrases and {len(masks)} masks predicted")
+        reason = f"{len(phrases)} phrases and {len(masks)} masks predicted"
+        add_issue(reason, kind=IssueKind.COUNT_MISMATCH)
     for index, (mask, fault) in enumerate(masks):
         if fault:
-            note(
-                FindingKind.DAMAGED_MASK,
-                f"predicted mask {index}: {fault}; the rest counts as background",
-            )
-        expected = _size(image)
-        if expected is not None and mask.size != expected:
-            note(
-                FindingKind.SIZE_MISMATCH,
-                f"predicted mask {index} is {_shown(mask.size)}, the ground truth {_shown(expected)} "
-                "(height x width); it overlaps nothing",
-            )
+            reason = f"predicted mask {index}: {fault}; the rest counts as background"
+            add_issue(reason, kind=IssueKind.DAMAGED_MASK)
+        reason = _size_mismatch(index, mask, image.annotated_size)
+        if reason:
+            add_issue(reason, kind=IssueKind.SIZE_MISMATCH)
     return Prediction(caption, phrases, tuple(mask for mask, _ in masks), scores)
+
+
+def _size_mismatch(index: int, mask: Mask, expected: Size | None) -> str | None:
+    if expected is None or mask.size == expected:
+        return None
+    predicted, annotated = (f"{height} x {width}" for height, width in (mask.size, expected))
+    return (
+        f"predicted mask {index} is {predicted}, the ground truth {annotated} (height x width); "
+        "it overlaps nothing"
+    )
 
 
 def _unwrapped(value: object) -> json_fields.Json:
@@ -143,7 +176,7 @@ def _unwrapped(value: object) -> json_fields.Json:
     return record
 
 
-def _list(record: json_fields.Json, field: str) -> list[object]:
+def _required_list(record: json_fields.Json, field: str) -> list[object]:
     if field not in record:
         raise DataError("is missing", field=field)
     return json_fields.items(record, field)
@@ -157,11 +190,3 @@ def _scores(record: json_fields.Json, num_masks: int) -> tuple[float, ...] | Non
     if len(numbers) != num_masks or None in numbers:
         raise DataError(f"{len(numbers)} scores for {num_masks} masks", field="scores")
     return tuple(number for number in numbers if number is not None)
-
-
-def _size(image: TruthImage) -> tuple[int, int] | None:
-    return image.masks[0].mask.size if image.masks else image.size
-
-
-def _shown(size: tuple[int, int]) -> str:
-    return f"{size[0]} x {size[1]}"

@@ -1,24 +1,22 @@
 """Ground truth and predictions of grounded conversation generation, as types."""
 
 from dataclasses import dataclass
-from typing import TypeAlias
 
+from glamm.structures.report import ImageId
 from glamm.structures.sample import Mask
 from glamm.typing import Size
 
-ImageId: TypeAlias = str | int
-
 
 @dataclass(frozen=True, slots=True)
-class TruthMask:
+class GroundTruthMask:
     """An annotated mask.
 
     Args:
-        id: Of the annotation.
-        mask: Its pixels.
-        area: What the file says; COCO's size classes go by it and not by the mask.
+        id: Id of the annotation.
+        mask: Run-length code.
+        area: Pixels, as the file states them; COCO's size classes use it and not the mask.
         category: 1 in the official files.
-        is_crowd: COCO's flag; only average precision looks at it.
+        is_crowd: COCO's flag; only average precision uses it.
         occurrences: How many annotations of the file have this id; the release's average precision counts the last of
             them that many times.
     """
@@ -32,15 +30,15 @@ class TruthMask:
 
 
 @dataclass(frozen=True, slots=True)
-class TruthImage:
-    """An image of a split.
+class GroundTruthImage:
+    """The annotations of an image.
 
     Args:
-        id: Predictions are in the file of this name.
-        file_name: Of the image.
-        size: (height, width) in pixels; None where the files do not say.
+        id: Its prediction file has this name.
+        file_name: Name of the image file; None where the annotation file does not give it.
+        size: (height, width) in pixels; None where the annotation file does not give it.
         captions: One or more references; none is a fault.
-        labels: Phrases of the first reference; the i-th belongs to the i-th mask.
+        labels: Phrases of the first reference; label i belongs to mask i.
         masks: In file order.
     """
 
@@ -49,17 +47,22 @@ class TruthImage:
     size: Size | None
     captions: tuple[str, ...]
     labels: tuple[str, ...]
-    masks: tuple[TruthMask, ...]
+    masks: tuple[GroundTruthMask, ...]
+
+    @property
+    def annotated_size(self) -> Size | None:
+        """(height, width) of the first mask, or of the image if it has no mask."""
+        return self.masks[0].mask.size if self.masks else self.size
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model said about one image.
+    """The answer of a model about one image.
 
     Args:
-        caption: Plain words.
-        phrases: The i-th belongs to the i-th mask; the numbers may differ.
-        masks: In the order of the words.
+        caption: Plain text, without tags.
+        phrases: Phrase i belongs to mask i; there may be more or fewer phrases than masks.
+        masks: In the order of the text.
         scores: Confidence of each mask, 0 to 1; None where the file has none.
     """
 
@@ -73,23 +76,24 @@ EMPTY_PREDICTION = Prediction(caption="", phrases=(), masks=())
 
 
 @dataclass(frozen=True, slots=True)
-class GcgPair:
-    """An image's ground truth and what the model said."""
+class ImagePair:
+    """The ground truth and the prediction of one image."""
 
-    truth: TruthImage
+    truth: GroundTruthImage
     prediction: Prediction
 
 
 @dataclass(frozen=True, slots=True)
-class GcgTruth:
+class GroundTruth:
     """A split.
 
     Args:
         split: val or test.
         images: In the order of the caption file.
-        unasked: Images that only the mask file has. Average precision counts their masks as missed.
+        mask_only_images: Images that only the mask file lists. No prediction is read for them; average precision
+            counts their masks as missed.
     """
 
     split: str
-    images: tuple[TruthImage, ...]
-    unasked: tuple[TruthImage, ...] = ()
+    images: tuple[GroundTruthImage, ...]
+    mask_only_images: tuple[GroundTruthImage, ...] = ()

@@ -1,225 +1,164 @@
-"""The five numbers of grounded conversation generation, as the release computes them and as they should be."""
+"""The metrics of grounded conversation generation, as the release computes them and with its faults repaired."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from glamm.evaluation.caption_scorers import Meteor, tokenise
-from glamm.evaluation.findings import Finding, FindingKind
-from glamm.evaluation.gcg.schema import EMPTY_PREDICTION, GcgPair, GcgTruth, ImageId
+from glamm.evaluation.caption_scorer import CaptionScorer
+from glamm.evaluation.gcg.schema import EMPTY_PREDICTION, GroundTruth, ImagePair
 from glamm.evaluation.metrics import average_precision, mask_iou, recall
-from glamm.evaluation.metrics.captions import CaptionScores, score_captions
+from glamm.evaluation.progress import NoProgress, Progress
 from glamm.evaluation.similarity import TextSimilarity
-
-FIVE = ("METEOR", "CIDEr", "AP50", "mIoU", "Recall")
-"""The columns of the paper's table, in its order."""
+from glamm.structures.issue import IssueKind, IssueLog
+from glamm.structures.report import GcgDetail, GcgScores, SkippedImage
 
 
 @dataclass(frozen=True, slots=True)
-class GcgScores:
-    """One mode's numbers, all fractions.
+class BothModes:
+    """The scores of both modes.
 
     Args:
-        coco_stats: COCO's twelve numbers; -1 where there is nothing to measure.
-        miou: Mean over images.
-        recall: `true_positives` of `actual_positives`.
-        true_positives: Labels that were found.
-        actual_positives: Labels of all images.
-        captions: By metric.
-        image_mious: One an image; None where it is not defined.
-        image_matches: (annotated, predicted) pairs of each image.
-        image_captions: Caption metrics of each image that has a reference.
-        faults: Image and reason where the matching of words broke off.
-        extra: Numbers that only this mode has.
+        compat: As the release computes them.
+        fixed: With the faults of the release repaired.
     """
-
-    coco_stats: dict[str, float]
-    miou: float
-    recall: float
-    true_positives: int
-    actual_positives: int
-    captions: dict[str, float]
-    image_mious: tuple[tuple[ImageId, float | None], ...]
-    image_matches: tuple[tuple[ImageId, tuple[tuple[int, int], ...]], ...]
-    image_captions: dict[str, dict[str, float]]
-    faults: tuple[tuple[ImageId, str], ...] = ()
-    extra: dict[str, float] = field(default_factory=dict)
-
-    @property
-    def five(self) -> dict[str, float]:
-        """The paper's numbers by name."""
-        values = {"AP50": self.coco_stats["AP50"], "mIoU": self.miou, "Recall": self.recall}
-        return {name: values.get(name, self.captions.get(name, 0.0)) for name in FIVE}
-
-    def as_json(self, *, has_detail: bool = True) -> dict[str, Any]:
-        """The official names."""
-        tree: dict[str, Any] = {
-            "AP": self.coco_stats["AP"],
-            "AP50": self.coco_stats["AP50"],
-            "mIoU": self.miou,
-            "Recall": self.recall,
-            "true_positives": self.true_positives,
-            "actual_positives": self.actual_positives,
-            "captions": self.captions,
-            "coco_stats": self.coco_stats,
-            **self.extra,
-        }
-        if has_detail:
-            lost = {image_id for image_id, _ in self.faults}
-            tree["detail"] = {
-                "per_image_miou": [list(item) for item in self.image_mious],
-                "per_image_matches_gt_pred": [
-                    [image_id, [list(pair) for pair in pairs]]
-                    for image_id, pairs in self.image_matches
-                    if image_id not in lost
-                ],
-                "recall_swallowed_errors": [
-                    {"image_id": image_id, "exception": "IndexError", "text": text}
-                    for image_id, text in self.faults
-                ],
-                "per_image_captions": self.image_captions,
-            }
-        return tree
-
-
-@dataclass(frozen=True, slots=True)
-class GcgResult:
-    """Both modes side by side."""
 
     compat: GcgScores
     fixed: GcgScores
-    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class _Overlaps:
-    """Of one image, from its masks and its words."""
+class _ComparedImage:
+    """An image with the IoU of its masks and the similarity of its phrases."""
 
-    pair: GcgPair
+    pair: ImagePair
     iou: np.ndarray  # predictions x truths
     similarity: np.ndarray  # labels x phrases
 
 
-def evaluate_gcg(
-    truth: GcgTruth,
-    pairs: Sequence[GcgPair],
-    similarity: TextSimilarity,
-    *,
-    java: Path,
-    meteor: Meteor,
-    report: Callable[[str], None] = lambda _: None,
-) -> GcgResult:
-    """Compute both modes.
+@dataclass(frozen=True, slots=True)
+class _Captions:
+    """Caption metrics of the whole set, and by image id."""
 
-    METEOR, once started, reads its paraphrases for some seconds; masks are compared meanwhile.
+    total: dict[str, float]
+    per_image: dict[str, dict[str, float]]
+
+
+def score_gcg(
+    truth: GroundTruth,
+    pairs: Sequence[ImagePair],
+    similarity: TextSimilarity,
+    captions: CaptionScorer,
+    issues: IssueLog,
+    *,
+    progress: Progress | None = None,
+) -> BothModes:
+    """Compute both modes.
 
     Args:
         truth: The split.
-        pairs: One an image of the split, in its order.
-        similarity: Of phrases.
-        java: For the tokenizer.
-        meteor: Running.
-        report: Told what is being done.
+        pairs: Its images in the same order, with their predictions.
+        similarity: Compares phrases.
+        captions: Scores captions; entered, so that METEOR loads while masks are compared.
+        issues: Gets the images whose labels the release's recall counts as missed because its script raises.
+        progress: Shows what is being computed.
 
     Raises:
         HostError: Java fails.
         DataError: A phrase is not in the similarity table.
     """
-    report("words of phrases")
+    progress = progress or NoProgress()
+    progress.describe("comparing phrases")
     similarity.prepare(
-        word for pair in pairs for word in (*pair.truth.labels, *pair.prediction.phrases)
+        phrase for pair in pairs for phrase in (*pair.truth.labels, *pair.prediction.phrases)
     )
-    report("overlaps of masks")
-    compared = [_compare(pair, similarity) for pair in pairs]
-    report("average precision")
-    everything = [*pairs, *(GcgPair(image, EMPTY_PREDICTION) for image in truth.unasked)]
-    coco_compat = average_precision.coco_stats_compat(everything)
-    coco_fixed = average_precision.coco_stats_fixed(everything)
-    report("captions")
-    captions, by_image = _score_captions(pairs, meteor, java)
-    unasked = [np.zeros((0, len(image.masks))) for image in truth.unasked]
-    counts = average_precision.count_detections([*(one.iou for one in compared), *unasked])
-    extra = {
-        "F1": counts.f1,
-        "F1_precision": counts.precision,
-        "F1_recall": counts.recall,
-        "has_confidences": average_precision.has_confidences(pairs),
-    }
-    compat = _scores(
-        compared, coco_compat, captions, by_image, mask_iou.image_miou_compat, recall.match_compat
+    progress.describe("comparing masks")
+    images = [_compare(pair, similarity) for pair in pairs]
+    progress.describe("average precision")
+    all_pairs = [*pairs, *(ImagePair(image, EMPTY_PREDICTION) for image in truth.mask_only_images)]
+    coco_compat = average_precision.coco_stats_compat(all_pairs)
+    coco_fixed = average_precision.coco_stats_fixed(all_pairs)
+    without_predictions = [np.zeros((0, len(image.masks))) for image in truth.mask_only_images]
+    counts = average_precision.count_detections(
+        [*(image.iou for image in images), *without_predictions]
     )
-    fixed = _scores(
-        compared,
-        coco_fixed,
-        captions,
-        by_image,
-        mask_iou.image_miou_fixed,
-        recall.match_fixed,
-        extra=extra,
+    progress.describe("captions")
+    caption_scores = _score_captions(pairs, captions)
+    compat = _score_mode(
+        images, coco_compat, caption_scores, mask_iou.image_miou_compat, recall.match_compat
     )
-    findings = tuple(
-        Finding(FindingKind.UNNAMED_MASK, str(image_id), f"recall, compat: {text}")
-        for image_id, text in compat.faults
+    fixed = _score_mode(
+        images, coco_fixed, caption_scores, mask_iou.image_miou_fixed, recall.match_fixed
+    ).model_copy(
+        update={
+            "f1": counts.f1,
+            "f1_precision": counts.precision,
+            "f1_recall": counts.recall,
+            "has_confidences": average_precision.has_confidences(pairs),
+        }
     )
-    return GcgResult(compat, fixed, findings)
+    for skipped in compat.detail.skipped if compat.detail else ():
+        reason = f"recall, compat: {skipped.text}"
+        issues.add(reason, record=str(skipped.image_id), kind=IssueKind.UNNAMED_MASK)
+    return BothModes(compat, fixed)
 
 
-def _compare(pair: GcgPair, similarity: TextSimilarity) -> _Overlaps:
+def _compare(pair: ImagePair, similarity: TextSimilarity) -> _ComparedImage:
     truths = [truth.mask for truth in pair.truth.masks]
-    return _Overlaps(
+    return _ComparedImage(
         pair,
         mask_iou.overlaps(pair.prediction.masks, truths),
         similarity.matrix(pair.truth.labels, pair.prediction.phrases),
     )
 
 
-def _score_captions(
-    pairs: Sequence[GcgPair], meteor: Meteor, java: Path
-) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+def _score_captions(pairs: Sequence[ImagePair], captions: CaptionScorer) -> _Captions:
     """Score the images that have a reference."""
-    spoken = [pair for pair in pairs if pair.truth.captions]
-    if not spoken:
-        return dict.fromkeys(("METEOR", "CIDEr"), 0.0), {}
-    captions = tokenise(
-        java,
-        references=[pair.truth.captions for pair in spoken],
-        candidates=[pair.prediction.caption for pair in spoken],
+    with_reference = [pair for pair in pairs if pair.truth.captions]
+    if not with_reference:
+        return _Captions(dict.fromkeys(("METEOR", "CIDEr"), 0.0), {})
+    scores = captions.score(
+        references=[pair.truth.captions for pair in with_reference],
+        candidates=[pair.prediction.caption for pair in with_reference],
     )
-    scores: CaptionScores = score_captions(captions, meteor.score(captions))
-    ids = (str(pair.truth.id) for pair in spoken)
-    return scores.total, dict(zip(ids, scores.per_image, strict=True))
+    ids = (str(pair.truth.id) for pair in with_reference)
+    return _Captions(scores.total, dict(zip(ids, scores.per_image, strict=True)))
 
 
-def _scores(
-    compared: Sequence[_Overlaps],
+def _score_mode(
+    images: Sequence[_ComparedImage],
     coco_stats: dict[str, float],
-    captions: dict[str, float],
-    by_image: dict[str, dict[str, float]],
+    captions: _Captions,
     image_miou: Callable[[np.ndarray], float | None],
     match: Callable[[np.ndarray, np.ndarray], recall.ImageMatches],
-    *,
-    extra: dict[str, float] | None = None,
 ) -> GcgScores:
-    mious = [image_miou(one.iou) for one in compared]
-    matches = [match(one.iou.T, one.similarity) for one in compared]
-    ids = [one.pair.truth.id for one in compared]
-    found = sum(len(image.pairs) for image in matches)
-    wanted = sum(len(one.pair.truth.labels) for one in compared)
-    return GcgScores(
-        coco_stats=coco_stats,
-        miou=mask_iou.mean_or_zero(mious),
-        recall=found / wanted if wanted else 0.0,
-        true_positives=found,
-        actual_positives=wanted,
-        captions=captions,
-        image_mious=tuple(zip(ids, mious, strict=True)),
-        image_matches=tuple((i, image.pairs) for i, image in zip(ids, matches, strict=True)),
-        image_captions=by_image,
-        faults=tuple(
-            (i, image.fault) for i, image in zip(ids, matches, strict=True) if image.fault
+    ids = [image.pair.truth.id for image in images]
+    mious = [image_miou(image.iou) for image in images]
+    matches = [match(image.iou.T, image.similarity) for image in images]
+    true_positives = sum(len(matched.pairs) for matched in matches)
+    actual_positives = sum(len(image.pair.truth.labels) for image in images)
+    detail = GcgDetail(
+        mious=tuple(zip(ids, mious, strict=True)),
+        matches=tuple(
+            (image_id, matched.pairs)
+            for image_id, matched in zip(ids, matches, strict=True)
+            if matched.fault is None
         ),
-        extra=extra or {},
+        skipped=tuple(
+            SkippedImage(image_id=image_id, exception="IndexError", text=matched.fault)
+            for image_id, matched in zip(ids, matches, strict=True)
+            if matched.fault is not None
+        ),
+        captions=captions.per_image,
+    )
+    return GcgScores(
+        ap=coco_stats["AP"],
+        ap50=coco_stats["AP50"],
+        miou=mask_iou.mean_or_zero(mious),
+        recall=true_positives / actual_positives if actual_positives else 0.0,
+        true_positives=true_positives,
+        actual_positives=actual_positives,
+        captions=captions.total,
+        coco_stats=coco_stats,
+        detail=detail,
     )

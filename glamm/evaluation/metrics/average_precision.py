@@ -1,4 +1,4 @@
-"""COCO average precision of masks, as the release computes it and without its dependence on order."""
+"""COCO average precision of masks, as the release computes it, and without its dependence on order."""
 
 import contextlib
 import io
@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from scipy.optimize import linear_sum_assignment
 
-from glamm.evaluation.gcg.schema import GcgPair
+from glamm.evaluation.gcg.schema import ImagePair
 from glamm.geometry.masks import area
 from glamm.structures.sample import Mask
 
@@ -26,12 +26,12 @@ _CATEGORY = 1
 
 @dataclass(frozen=True, slots=True)
 class DetectionCounts:
-    """Masks found at an overlap of 0.5, all images together.
+    """Detections at an IoU of 0.5, over all images.
 
     Args:
-        hits: Pairs, each mask in one pair at most.
-        num_predicted: Predicted masks.
-        num_annotated: Annotated masks.
+        hits: Pairs of a predicted and an annotated mask; each mask is in at most one pair.
+        num_predicted: Predicted masks, paired or not.
+        num_annotated: Annotated masks, paired or not.
     """
 
     hits: int
@@ -55,13 +55,13 @@ class DetectionCounts:
         return self.hits / self.num_annotated if self.num_annotated else 0.0
 
 
-def coco_stats_compat(pairs: Sequence[GcgPair]) -> dict[str, float]:
+def coco_stats_compat(pairs: Sequence[ImagePair]) -> dict[str, float]:
     """The twelve COCO numbers with every confidence at 1.0, as the release stores it.
 
-    Upstream: with all confidences equal the curve depends on the order in which detections are visited: image ids
-        sorted (text as text, numbers as numbers), then file order. Size classes go by the `area` field; only the
-        first 100 masks of an image count; the match of an annotation with id 0 counts as a miss. All kept. The
-        release stops when the whole set has no mask; here everything is 0.
+    Upstream: with all confidences equal the curve depends on the order of detections: by image id (text as text,
+        numbers as numbers), then in file order. Size classes use the `area` field; only the first 100 masks of an
+        image count; the match of an annotation with id 0 counts as a miss. All kept. The release raises an exception
+        when the whole set has no mask; here all numbers are 0.
     Source: `COCOeval(segm)` with default parameters and category 1; `eval/gcg/evaluate.py`.
     """
     annotations = [
@@ -83,12 +83,13 @@ def coco_stats_compat(pairs: Sequence[GcgPair]) -> dict[str, float]:
     return dict(zip(COCO_NAMES, (float(value) for value in evaluation.stats), strict=True))
 
 
-def coco_stats_fixed(pairs: Sequence[GcgPair]) -> dict[str, float]:
-    """The twelve COCO numbers with real confidences, whatever the order of images and masks.
+def coco_stats_fixed(pairs: Sequence[ImagePair]) -> dict[str, float]:
+    """The twelve COCO numbers with the model's confidences, independent of the order of images and masks.
 
-    Confidences are used if every prediction with masks has them. Detections of the same confidence enter the curve
-    together, as one point: without confidences it has a single point, precision at full recall. Within an image equals
-    are visited in the order of their run-length codes. Areas are those of the masks, ids are given anew.
+    Confidences are used if every prediction with masks has them. Detections of the same confidence are one point of
+    the curve; without confidences the curve has a single point, the precision at full recall. Within an image,
+    detections of the same confidence are ordered by their run-length codes. Areas are computed from the masks, and
+    annotations get new ids.
     """
     has_scores = all(pair.prediction.scores is not None for pair in pairs if pair.prediction.masks)
     annotations = [
@@ -109,25 +110,25 @@ def coco_stats_fixed(pairs: Sequence[GcgPair]) -> dict[str, float]:
     ]
     with contextlib.redirect_stdout(io.StringIO()):
         evaluation = _evaluate(pairs, annotations, detections)
-    return _summarise(evaluation)
+    return _summarize(evaluation)
 
 
-def has_confidences(pairs: Iterable[GcgPair]) -> bool:
-    """Whether every prediction with masks says how sure it is."""
-    found = [pair.prediction for pair in pairs if pair.prediction.masks]
-    return bool(found) and all(prediction.scores is not None for prediction in found)
+def has_confidences(pairs: Iterable[ImagePair]) -> bool:
+    """Whether every prediction with masks has confidences, and there is one."""
+    with_masks = [pair.prediction for pair in pairs if pair.prediction.masks]
+    return bool(with_masks) and all(prediction.scores is not None for prediction in with_masks)
 
 
 def count_detections(
-    overlaps: Iterable[Float64[np.ndarray, "_ _"]],
+    ious: Iterable[Float64[np.ndarray, "_ _"]],
 ) -> DetectionCounts:
-    """Most pairs that overlap by 0.5 or more, in each image; two empty masks overlap fully.
+    """Count the most pairs with an IoU of 0.5 or more in each image; two empty masks have an IoU of 1.
 
     Args:
-        overlaps: Predictions x truths of each image.
+        ious: IoU matrix (predictions x truths) of each image, as `mask_iou.overlaps` computes it.
     """
     hits = predicted = annotated = 0
-    for iou in overlaps:
+    for iou in ious:
         is_close = np.nan_to_num(iou, nan=1.0) >= 0.5
         rows, columns = linear_sum_assignment(is_close, maximize=True)
         hits += int(is_close[rows, columns].sum())
@@ -136,12 +137,12 @@ def count_detections(
     return DetectionCounts(hits, predicted, annotated)
 
 
-def _scores(pair: GcgPair, *, has_scores: bool) -> Sequence[float]:
+def _scores(pair: ImagePair, *, has_scores: bool) -> Sequence[float]:
     scores = pair.prediction.scores
     return scores if has_scores and scores is not None else [1.0] * len(pair.prediction.masks)
 
 
-def _annotation(pair: GcgPair, number: int, mask: Mask, *, area: float) -> dict[str, Any]:
+def _annotation(pair: ImagePair, number: int, mask: Mask, *, area: float) -> dict[str, Any]:
     code = {"size": list(mask.size), "counts": mask.counts}
     return {
         "id": number,
@@ -155,11 +156,10 @@ def _annotation(pair: GcgPair, number: int, mask: Mask, *, area: float) -> dict[
 
 
 def _evaluate(
-    pairs: Sequence[GcgPair], annotations: list[dict[str, Any]], detections: list[dict[str, Any]]
+    pairs: Sequence[ImagePair], annotations: list[dict[str, Any]], detections: list[dict[str, Any]]
 ) -> COCOeval:
-    images = [
-        {"id": pair.truth.id, "height": 0, "width": 0} for pair in pairs
-    ]  # pycocotools reads the sizes and uses them for polygons only
+    # pycocotools requires the sizes, but uses them for polygons only
+    images = [{"id": pair.truth.id, "height": 0, "width": 0} for pair in pairs]
     for number, detection in enumerate(detections, start=1):
         detection["id"] = number
     evaluation = COCOeval(_index(images, annotations), _index(images, detections), "segm")
@@ -177,7 +177,7 @@ def _index(images: list[dict[str, Any]], annotations: list[dict[str, Any]]) -> C
     return tree
 
 
-def _summarise(evaluation: COCOeval) -> dict[str, float]:
+def _summarize(evaluation: COCOeval) -> dict[str, float]:
     limits = [int(limit) for limit in evaluation.params.maxDets]
     everything = _measure(evaluation, 0, limits[2])
     by_size = [_measure(evaluation, size, limits[2]) for size in (1, 2, 3)]
@@ -196,7 +196,7 @@ def _summarise(evaluation: COCOeval) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """Average precision and final recall at each overlap threshold; empty where nothing is annotated."""
+    """Average precision and final recall at each IoU threshold; -1 where nothing is annotated."""
 
     precision: Float64[np.ndarray, " thresholds"]
     recall: Float64[np.ndarray, " thresholds"]
@@ -207,18 +207,18 @@ def _mean(values: Float64[np.ndarray, " thresholds"]) -> float:
 
 
 def _measure(evaluation: COCOeval, size_class: int, limit: int) -> _Measured:
-    """Join all images of a size class. -1 stands for a class without annotated masks, as in COCO."""
+    """Measure all images of a size class; -1 for a class without annotated masks, as in COCO."""
     num_images = len(evaluation.params.imgIds)
     first = size_class * num_images
-    found = [image for image in evaluation.evalImgs[first : first + num_images] if image]
+    images = [image for image in evaluation.evalImgs[first : first + num_images] if image]
     num_thresholds = len(evaluation.params.iouThrs)
-    num_annotated = sum(int(np.count_nonzero(np.equal(image["gtIgnore"], 0))) for image in found)
+    num_annotated = sum(int(np.count_nonzero(np.equal(image["gtIgnore"], 0))) for image in images)
     if not num_annotated:
         nothing = np.full(num_thresholds, -1.0)
         return _Measured(nothing, nothing)
-    scores = np.concatenate([np.asarray(image["dtScores"][:limit], float) for image in found])
-    matched = np.concatenate([image["dtMatches"][:, :limit] for image in found], axis=1) > 0
-    ignored = np.concatenate([image["dtIgnore"][:, :limit] for image in found], axis=1) > 0
+    scores = np.concatenate([np.asarray(image["dtScores"][:limit], float) for image in images])
+    matched = np.concatenate([image["dtMatches"][:, :limit] for image in images], axis=1) > 0
+    ignored = np.concatenate([image["dtIgnore"][:, :limit] for image in images], axis=1) > 0
     order = np.argsort(-scores, kind="stable")
     ends = _group_ends(scores[order])
     hits = np.cumsum((matched & ~ignored)[:, order], axis=1)[:, ends]
@@ -233,7 +233,7 @@ def _measure(evaluation: COCOeval, size_class: int, limit: int) -> _Measured:
 
 
 def _group_ends(scores: Float64[np.ndarray, " detections"]) -> np.ndarray:
-    """The last of each run of equal confidences."""
+    """Index of the last detection of each group of equal confidences."""
     is_last: Bool[np.ndarray, " detections"] = np.ones(len(scores), dtype=bool)
     is_last[:-1] = scores[1:] != scores[:-1]
     return np.flatnonzero(is_last)
@@ -245,10 +245,10 @@ def _interpolated(
     num_annotated: int,
     recalls: Float64[np.ndarray, " points"],
 ) -> float:
-    """Area under the curve at 101 points of recall, each with the best precision at that recall or a higher one."""
+    """Mean over COCO's 101 recall points of the best precision at that recall or a higher one."""
     recall = hits / num_annotated
     precision = hits / np.maximum(hits + misses, 1)
     best = np.maximum.accumulate(precision[::-1])[::-1]
-    places = np.searchsorted(recall, recalls, side="left")
-    reached = places < len(recall)
-    return float(best[places[reached]].sum() / len(recalls))
+    indices = np.searchsorted(recall, recalls, side="left")
+    is_reached = indices < len(recall)
+    return float(best[indices[is_reached]].sum() / len(recalls))

@@ -1,4 +1,4 @@
-"""BLEU, ROUGE-L and CIDEr of captions that were split into words; METEOR's values join them."""
+"""BLEU, ROUGE-L and CIDEr of tokenized captions, combined with METEOR."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ CAPTION_METRICS = ("Bleu_1", "Bleu_2", "Bleu_3", "Bleu_4", "METEOR", "ROUGE_L", 
 
 
 @dataclass(frozen=True, slots=True)
-class TokenisedCaptions:
-    """Words separated by spaces.
+class TokenizedCaptions:
+    """Captions whose tokens are separated by spaces.
 
     Args:
-        references: Of each image, one or more.
-        candidates: One an image; empty is allowed and scores 0.
+        references: One or more for each image.
+        candidates: One for each image; an empty one scores 0.
     """
 
     references: tuple[tuple[str, ...], ...]
@@ -26,11 +26,11 @@ class TokenisedCaptions:
 
 @dataclass(frozen=True, slots=True)
 class MeteorScores:
-    """What METEOR says.
+    """METEOR as fractions.
 
     Args:
-        total: Of the whole set; not the mean of the images.
-        per_image: One an image.
+        total: Of the whole set; not the mean over images.
+        per_image: In the order of the captions.
     """
 
     total: float
@@ -42,21 +42,21 @@ class CaptionScores:
     """All caption metrics as fractions, by the names in CAPTION_METRICS.
 
     Args:
-        total: Of the whole set.
-        per_image: One an image, in order.
+        total: Of the whole set; BLEU and METEOR are not means over images.
+        per_image: In the order of the captions.
     """
 
     total: dict[str, float]
     per_image: tuple[dict[str, float], ...]
 
 
-def score_captions(captions: TokenisedCaptions, meteor: MeteorScores) -> CaptionScores:
-    """Compute the rest and put everything together.
+def score_captions(captions: TokenizedCaptions, meteor: MeteorScores) -> CaptionScores:
+    """Compute BLEU, ROUGE-L and CIDEr, and combine them with METEOR.
 
-    CIDEr takes its document frequencies from these very references: of a single image it is 0.
+    CIDEr takes its document frequencies from these references, so it is 0 for a single image.
 
-    Source: COCO caption evaluation, `pycocoevalcap`, with its default settings; SPICE left out, as its models cannot
-        be had offline and the paper does not report it.
+    Source: COCO caption evaluation, `pycocoevalcap`, with its default settings. SPICE is left out: its models need a
+        download, and the paper does not report it.
     """
     references = {index: list(texts) for index, texts in enumerate(captions.references)}
     candidates = {index: [text] for index, text in enumerate(captions.candidates)}

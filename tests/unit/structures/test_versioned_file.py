@@ -1,6 +1,6 @@
 import json
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import pytest
 from pydantic import Field
@@ -10,7 +10,7 @@ from glamm.structures.versioned_file import FileSection, VersionedFile
 
 
 class _Part(FileSection):
-    value: float = Field(alias="VALUE")
+    value: Annotated[float, Field(alias="VALUE")]
 
 
 class _File(VersionedFile):

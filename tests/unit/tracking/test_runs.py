@@ -34,7 +34,7 @@ def recorded(tmp_path_factory):
             reference="nothing",
         )
         run.log_images("validation", [logged], step=400)
-        run.summarise({"val_giou": 0.5})
+        run.summarize({"val_giou": 0.5})
         run.log_manifest("glamm-tiny", "model", {"data": {"chunk": "ab"}})
         run.finish()
     return run.folder

@@ -3,13 +3,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glamm.evaluation.gcg.schema import GcgPair
+from glamm.evaluation.gcg.schema import ImagePair
 from glamm.evaluation.metrics.average_precision import (
     coco_stats_compat,
     coco_stats_fixed,
     count_detections,
 )
-from tests.unit.evaluation.builders import block, pair
+from tests.builders.gcg import block, pair
 
 LEFT, RIGHT, WRONG = block(0, 0, 4, 4), block(4, 6, 4, 4), block(0, 5, 2, 2)
 TRUTHS = [LEFT, RIGHT]
@@ -70,7 +70,7 @@ def test_nothing_predicted_gives_zero_and_nothing_annotated_minus_one() -> None:
 def test_fixed_is_invariant_under_permutation_and_renaming(
     first: list[object], second: list[object]
 ) -> None:
-    def stats(pairs: list[GcgPair]) -> dict[str, float]:
+    def stats(pairs: list[ImagePair]) -> dict[str, float]:
         return coco_stats_fixed(pairs)
 
     one = stats([pair(TRUTHS, first, name="0"), pair(TRUTHS, second, name="1")])

@@ -11,7 +11,7 @@ from glamm.evaluation.metrics.mask_iou import (
     overlaps,
 )
 from glamm.geometry.masks import encode
-from tests.unit.evaluation.builders import block
+from tests.builders.gcg import block
 
 OVERLAPS = st.tuples(st.integers(0, 4), st.integers(0, 4)).flatmap(
     lambda shape: arrays(np.float64, shape, elements=st.floats(0, 1))

@@ -1,4 +1,4 @@
-"""Ground truth and predictions for tests, as objects and as files."""
+"""Ground truth and predictions of grounded conversation generation, as objects and as files."""
 
 import itertools
 import json
@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from glamm.evaluation.gcg.schema import GcgPair, Prediction, TruthImage, TruthMask
+from glamm.evaluation.gcg.schema import GroundTruthImage, GroundTruthMask, ImagePair, Prediction
 from glamm.geometry.masks import area, encode
 from glamm.structures.sample import Mask
 
 SIZE = (8, 10)
-_ANNOTATION_IDS = itertools.count(1)  # one number never twice, as in a real file
+_ANNOTATION_IDS = itertools.count(1)  # unique, as in a real file
 
 
 def block(top: int, left: int, height: int, width: int, *, size: tuple[int, int] = SIZE) -> Mask:
-    """A rectangle."""
+    """The mask of a rectangle."""
     pixels = np.zeros(size, dtype=bool)
     pixels[top : top + height, left : left + width] = True
     return encode(pixels)
@@ -28,22 +28,29 @@ def pair(
     *,
     name: str = "a",
     scores: list[float] | None = None,
-) -> GcgPair:
-    """An image with words for every mask."""
-    masks = tuple(TruthMask(next(_ANNOTATION_IDS), mask, float(area(mask))) for mask in truths)
-    labels = tuple(f"thing {index}" for index in range(len(truths)))
+) -> ImagePair:
+    """An image with a label and a phrase for every mask."""
     phrases = tuple(f"thing {index}" for index in range(len(predictions)))
-    truth = TruthImage(name, f"{name}.jpg", SIZE, ("a thing",), labels, masks)
     confidences = tuple(scores) if scores is not None else None
-    return GcgPair(truth, Prediction("a thing", phrases, tuple(predictions), confidences))
+    prediction = Prediction("a thing", phrases, tuple(predictions), confidences)
+    return ImagePair(ground_truth_image(name, truths), prediction)
+
+
+def ground_truth_image(name: str, masks: list[Mask]) -> GroundTruthImage:
+    """An annotated image with a label for every mask."""
+    annotated = tuple(
+        GroundTruthMask(next(_ANNOTATION_IDS), mask, float(area(mask))) for mask in masks
+    )
+    labels = tuple(f"thing {index}" for index in range(len(masks)))
+    return GroundTruthImage(name, f"{name}.jpg", SIZE, ("a thing",), labels, annotated)
 
 
 def code(mask: Mask) -> dict[str, Any]:
-    """As in a file."""
+    """A mask as in a file."""
     return {"size": list(mask.size), "counts": mask.counts.decode()}
 
 
-def write_truth(folder: Path, images: dict[str, list[Mask]], *, split: str = "val") -> Path:
+def write_ground_truth(folder: Path, images: dict[str, list[Mask]], *, split: str = "val") -> Path:
     """The two official files, with a caption and a label for every mask."""
     folder.mkdir(parents=True, exist_ok=True)
     image_entries = [
@@ -78,7 +85,7 @@ def write_truth(folder: Path, images: dict[str, list[Mask]], *, split: str = "va
     return folder
 
 
-def write_answer(folder: Path, name: str, masks: list[Mask], **fields: Any) -> Path:
+def write_prediction_file(folder: Path, name: str, masks: list[Mask], **fields: Any) -> Path:
     """A prediction file."""
     folder.mkdir(parents=True, exist_ok=True)
     tree = {
@@ -92,7 +99,7 @@ def write_answer(folder: Path, name: str, masks: list[Mask], **fields: Any) -> P
     return path
 
 
-def write_table(path: Path) -> Path:
-    """A similarity table for the words used here."""
+def write_similarity_table(path: Path) -> Path:
+    """A similarity table for the phrases of these files."""
     path.write_text(json.dumps({"embeddings": {"red ball": [1.0, 0.0], "blue cube": [0.0, 1.0]}}))
     return path

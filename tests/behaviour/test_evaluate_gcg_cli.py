@@ -12,17 +12,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from glamm.evaluation.findings import FindingKind
 
 from glamm.cli import main
 from glamm.config.evaluation import EvaluateConfig
-from glamm.evaluation.findings import FindingKind
 from glamm.evaluation.gcg.generate import open_job, predict
-from glamm.evaluation.gcg.ground_truth import read_truth
+from glamm.evaluation.gcg.ground_truth import read_ground_truth
 from glamm.evaluation.java_runtime import find_java
 from glamm.geometry.masks import encode
 from glamm.inference.predictor import GroundedPredictor
+from tests.builders.gcg import (
+    block,
+    write_ground_truth,
+    write_prediction_file,
+    write_similarity_table,
+)
 from tests.builders.memorized import QUESTION, draw_image, train_memorized_model
-from tests.unit.evaluation.builders import block, write_answer, write_table, write_truth
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 
@@ -54,10 +59,10 @@ def glamm(
 @pytest.fixture
 def inputs(tmp_path: Path) -> tuple[object, ...]:
     """Two images, one answered; and the options that name them."""
-    truth = write_truth(tmp_path / "truth", {"a": [LEFT], "b": [LEFT]})
-    write_answer(tmp_path / "answers", "a", [LEFT])
-    write_answer(tmp_path / "answers", "b", [LEFT])
-    table = write_table(tmp_path / "table.json")
+    truth = write_ground_truth(tmp_path / "truth", {"a": [LEFT], "b": [LEFT]})
+    write_prediction_file(tmp_path / "answers", "a", [LEFT])
+    write_prediction_file(tmp_path / "answers", "b", [LEFT])
+    table = write_similarity_table(tmp_path / "table.json")
     return (
         *("--predictions", tmp_path / "answers", "--ground-truth", truth),
         *("--similarity", table, "--split", "val", "--json", tmp_path / "out.json"),
@@ -211,7 +216,7 @@ def test_a_model_is_asked_judged_and_not_asked_again(glamm: Run, tmp_path: Path)
     pixels = np.asarray(draw_image())
     ball = pixels[..., 0] > 150
     box = (pixels[..., 1] == 120) & (pixels[..., 0] == 30)
-    write_truth(root / "GranDf/annotations/val_test", {"one": [encode(ball), encode(box)]})
+    write_ground_truth(root / "GranDf/annotations/val_test", {"one": [encode(ball), encode(box)]})
     for kind in ("caption", "mask"):
         path = root / f"GranDf/annotations/val_test/val_gcg_coco_{kind}_gt.json"
         tree = json.loads(path.read_text())
@@ -249,7 +254,7 @@ def test_a_model_is_asked_judged_and_not_asked_again(glamm: Run, tmp_path: Path)
     before = answer.stat().st_mtime_ns
     assert (report / "overlays" / "one.png").stat().st_size > 10_000
 
-    truth, _ = read_truth(root, "val")
+    truth, _ = read_ground_truth(root, "val")
     job = open_job(model, EvaluateConfig(question=QUESTION))
     assert predict(truth.images, root, report / "predictions", job) == []
     assert answer.stat().st_mtime_ns == before  # the same model is not asked again

@@ -7,7 +7,7 @@ from glamm.config.data import PrepareConfig
 from glamm.config.synthetic import SynthConfig
 from glamm.data.preparation.prepare import prepare
 from glamm.errors import DataError
-from glamm.evaluation.referring_model import evaluate_referring
+from glamm.evaluation.referring_segmentation import evaluate_referring_segmentation
 from glamm.models.glamm import GLaMM
 from glamm.synthetic.dataset import write_dataset
 from tests.builders.training import save_micro
@@ -40,7 +40,7 @@ def answer_with(monkeypatch, shift):
 def test_right_masks_are_counted_as_right(model, shards, monkeypatch):
     answer_with(monkeypatch, 0)
 
-    report = evaluate_referring(model, shards, "val")
+    report = evaluate_referring_segmentation(model, shards, "val")
 
     assert report.fixed.giou == pytest.approx(1, abs=1e-4)
     assert report.fixed.ciou == 1
@@ -52,20 +52,20 @@ def test_right_masks_are_counted_as_right(model, shards, monkeypatch):
 def test_wrong_masks_cost(model, shards, monkeypatch):
     answer_with(monkeypatch, 20)
 
-    report = evaluate_referring(model, shards, "val")
+    report = evaluate_referring_segmentation(model, shards, "val")
 
     assert report.fixed.ciou < 0.7
 
 
 def test_masks_come_from_the_model(model, shards):
-    report = evaluate_referring(model, shards, "val")
+    report = evaluate_referring_segmentation(model, shards, "val")
 
     assert 0 <= report.fixed.ciou < 0.9
     with torch.no_grad():
-        again = evaluate_referring(model, shards, "val")
+        again = evaluate_referring_segmentation(model, shards, "val")
     assert again == report
 
 
 def test_split_without_expressions_is_told(model, shards):
     with pytest.raises(DataError, match="has no referring expressions"):
-        evaluate_referring(model, shards, "test")
+        evaluate_referring_segmentation(model, shards, "test")

@@ -1,0 +1,33 @@
+"""How an evaluation reports its progress."""
+
+from typing import Protocol, runtime_checkable
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """Shows the progress of an evaluation, for example as a bar."""
+
+    def describe(self, activity: str) -> None:
+        """Show what is being done now."""
+        ...
+
+    def begin(self, total: int) -> None:
+        """Start to count images, of which there are `total`."""
+        ...
+
+    def advance(self) -> None:
+        """Count one image. Calls come from one thread."""
+        ...
+
+
+class NoProgress:
+    """Shows nothing."""
+
+    def describe(self, activity: str) -> None:
+        """Ignore the activity."""
+
+    def begin(self, total: int) -> None:
+        """Ignore the number of images."""
+
+    def advance(self) -> None:
+        """Ignore the image."""

@@ -1,0 +1,90 @@
+"""Evaluate a model on referring segmentation (refseg): one mask for each expression.
+
+The answer is given and not generated; the mask is predicted from its [SEG] token.
+
+Source: `eval/referring_seg/infer_and_evaluate.py`, which does the same.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from glamm.checkpoints.store import load_model
+from glamm.data.loading.collate import SamplePreprocessor, collate
+from glamm.data.shards.reader import ShardReader
+from glamm.errors import DataError
+from glamm.evaluation.metrics.referring import (
+    ReferringImage,
+    compare_image,
+    score_compat,
+    score_fixed,
+)
+from glamm.evaluation.progress import NoProgress, Progress
+from glamm.models.glamm import GLaMM
+from glamm.structures.report import ReferringReport
+from glamm.structures.sample import Sample, Task
+from glamm.text.tokenizer import Tokenizer
+
+
+def evaluate_referring_segmentation(
+    model_folder: Path, shards: Path, split: str, *, progress: Progress | None = None
+) -> ReferringReport:
+    """Evaluate a model on all expressions of a split.
+
+    Args:
+        model_folder: Holds config.json and the weights.
+        shards: Written by `glamm data prepare`.
+        split: A split with referring expressions.
+        progress: Advanced after each image.
+
+    Raises:
+        CheckpointError: The model cannot be loaded.
+        DataError: The split has no expressions, or its shards are damaged.
+    """
+    model, config = load_model(model_folder)
+    preprocessor = SamplePreprocessor(
+        model_config=config,
+        tokenizer=Tokenizer.from_folder(model_folder),
+        seed=0,
+        flip_probability=0.0,
+    )
+    compat: list[ReferringImage] = []
+    fixed: list[ReferringImage] = []
+    for sample in _referring_samples(ShardReader(shards / split), progress or NoProgress()):
+        compat.append(_compare(model, preprocessor, [sample]))
+        separate = [replace(sample, targets=(target,)) for target in sample.targets]
+        fixed.append(_compare(model, preprocessor, separate))
+    if not fixed:
+        raise DataError("has no referring expressions", file=shards / split)
+    return ReferringReport(
+        compat=score_compat(compat),
+        fixed=score_fixed(fixed),
+        num_images=len(fixed),
+        num_expressions=sum(image.num_targets for image in fixed),
+    )
+
+
+def _referring_samples(reader: ShardReader, progress: Progress) -> Iterator[Sample]:
+    progress.begin(len(reader))
+    for samples in reader:
+        for sample in samples:
+            if sample.task is Task.REFERRING_SEGMENTATION and sample.targets:
+                yield sample
+        progress.advance()
+
+
+@torch.inference_mode()
+def _compare(
+    model: GLaMM, preprocessor: SamplePreprocessor, samples: Sequence[Sample]
+) -> ReferringImage:
+    """Predict the masks of conversations about one image, and compare them with their targets."""
+    example = preprocessor.preprocess(samples, epoch=0)
+    if example is None:
+        raise DataError("its expressions do not fit into the model", record=samples[0].sample_id)
+    batch = collate([example], pad_id=model.config.special_tokens.pad)
+    mask_logits = model(batch).mask_logits[0]
+    masks = [(logits > 0).numpy() for logits in mask_logits]
+    targets = [target.numpy().astype("uint8") for target in batch.masks[0]]
+    return compare_image(masks, targets)
