@@ -1,4 +1,4 @@
-"""Run-length masks of files that nobody checked before."""
+"""Run-length masks from prediction and ground truth files, which may be damaged."""
 
 from typing import Any, cast
 
@@ -11,21 +11,22 @@ from glamm.structures.sample import Mask
 
 
 def read_rle(value: object) -> tuple[Mask, str | None]:
-    """Read a mask; runs that stop short of its size are filled up with background.
+    """Read a mask, plain or compressed; runs that cover fewer pixels than its size are completed with background.
 
     Returns:
-        The mask and, where it was filled up, what was wrong.
+        The mask, and what was wrong if it had to be completed.
 
     Raises:
-        DataError: No mask at all: no size, no counts, not a run-length code, or more runs than pixels.
+        DataError: There is no size, there are no counts, the counts are not a run-length code, or they cover more
+            pixels than the size.
 
-    Upstream: pycocotools decodes runs that are too short without a word, as background. Kept, and named.
+    Upstream: pycocotools silently decodes runs that are too short as if background followed. Kept, and reported.
     """
     record = json_fields.mapping(value, "segmentation")
-    extent = record.get("size")
-    if not isinstance(extent, list) or len(cast("list[Any]", extent)) != 2:
+    sides = record.get("size")
+    if not isinstance(sides, list) or len(cast("list[Any]", sides)) != 2:
         raise DataError("needs a size [height, width]", field="segmentation")
-    size = json_fields.size(extent[0], extent[1], "segmentation")
+    size = json_fields.size(sides[0], sides[1], "segmentation")
     counts = record.get("counts")
     if isinstance(counts, list):
         return _compressed(cast("list[Any]", counts), size)
@@ -35,11 +36,11 @@ def read_rle(value: object) -> tuple[Mask, str | None]:
     try:
         check_runs(mask)
     except ValueError as error:
-        return _fill_up(mask, str(error))
+        return _complete(mask, str(error))
     return mask, None
 
 
-def _fill_up(mask: Mask, fault: str) -> tuple[Mask, str]:
+def _complete(mask: Mask, fault: str) -> tuple[Mask, str]:
     try:
         runs = run_lengths(mask.counts)
     except ValueError as error:
@@ -50,16 +51,20 @@ def _fill_up(mask: Mask, fault: str) -> tuple[Mask, str]:
 
 
 def _compressed(runs: list[Any], size: tuple[int, int]) -> tuple[Mask, str | None]:
-    """Compress plain runs, a missing rest being background."""
+    """Compress plain runs; missing pixels are background."""
     if any(isinstance(run, bool) or not isinstance(run, int) or run < 0 for run in runs):
-        raise DataError("has runs that are no whole numbers", field="segmentation")
-    total, needed = sum(runs), size[0] * size[1]
+        raise DataError("has runs that are not whole numbers of pixels", field="segmentation")
+    total, num_pixels = sum(runs), size[0] * size[1]
     fault = None
-    if total > needed:
-        raise DataError(f"has runs of {total} pixels for a size of {needed}", field="segmentation")
-    if total < needed:
-        fault = f"mask runs add up to {total} pixels, the size {size[0]} x {size[1]} needs {needed}"
-        rest = needed - total
+    if total > num_pixels:
+        raise DataError(
+            f"has runs of {total} pixels for a size of {num_pixels}", field="segmentation"
+        )
+    if total < num_pixels:
+        fault = (
+            f"mask runs add up to {total} pixels, the size {size[0]} x {size[1]} needs {num_pixels}"
+        )
+        rest = num_pixels - total
         runs = [*runs, rest] if len(runs) % 2 == 0 else [*runs[:-1], runs[-1] + rest]
     code = coco.frPyObjects(cast("Any", {"size": list(size), "counts": runs}), *size)
     return Mask(size, cast("dict[str, bytes]", code)["counts"]), fault

