@@ -1,106 +1,129 @@
-"""Images on their way through the encoders: each is encoded once, several at a time, and kept."""
+"""Embeddings of images: every image is encoded once, several images at a time, and the results are cached."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import torch
+from cachetools import LRUCache
 from torch import Tensor
 
-from glamm.inference.request_state import RequestState
-from glamm.lru_cache import ContentCache
+from glamm.inference.requests import GenerationRequest
 from glamm.models.clip.encoder import ImageFeatures
 from glamm.models.glamm import GLaMM
 
 T = TypeVar("T")
 
 
+@dataclass(frozen=True, slots=True)
+class Encoded(Generic[T]):
+    """The output of an encoder for a request's image.
+
+    Args:
+        value: The output.
+        is_new: The encoder ran for this request; False if the output was cached, or belongs to an earlier request about
+            the same image.
+    """
+
+    value: T
+    is_new: bool
+
+
 class ImageEmbeddingCache:
-    """Both image encoders of a model, with a memory.
+    """Both image encoders of a model, with a cache.
 
     Args:
         model: In evaluation mode.
-        cache: Keeps what was seen, by the image's key.
-        prefetch_grounding: Start the grounding encoder together with the global one, on a GPU beside what follows.
+        cache: Stores outputs by the requests' image keys.
     """
 
-    def __init__(self, model: GLaMM, cache: ContentCache, *, prefetch_grounding: bool) -> None:
-        self._model, self._cache, self._grounds_early = model, cache, prefetch_grounding
+    def __init__(self, model: GLaMM, cache: LRUCache[Hashable, Any]) -> None:
+        self._model, self._cache = model, cache
         device = next(model.parameters()).device
         self._side_stream = torch.cuda.Stream(device) if device.type == "cuda" else None
 
-    def see(self, jobs: Sequence[RequestState]) -> None:
-        """Run the global encoder over the images that it has not seen, all at once.
+    def encode_global(self, requests: Sequence[GenerationRequest]) -> list[Encoded[ImageFeatures]]:
+        """Run the global encoder, in one batch, on the images that are not cached.
 
-        Args:
-            jobs: Get their `features`.
+        Returns:
+            One output per request.
         """
-        missing: dict[object, list[RequestState]] = {}
-        for job in jobs:
-            job.features = self._recall("global", job, ImageFeatures)
-            if job.features is None:
-                missing.setdefault(job.image, []).append(job)
-        if missing:
-            firsts = [same[0] for same in missing.values()]
-            pixels = torch.stack([job.request.global_pixels for job in firsts])
-            seen = self._model.encode_image(pixels)
-            for index, same in enumerate(missing.values()):
-                # copies: a view would keep the whole batch in memory
-                one = slice(index, index + 1)
-                features = ImageFeatures(
-                    seen.tokens[one].clone(), tuple(level[one].clone() for level in seen.levels)
-                )
-                self._keep("global", same[0], features)
-                for job in same:
-                    job.features = features
-                same[0].count(global_encoder_calls=1)
-        if self._grounds_early:
-            with self._beside():
-                self._encode_grounding(jobs)
+        return self._encode("global", requests, self._run_global)
 
-    def ground(self, jobs: Sequence[RequestState]) -> None:
-        """Run the grounding encoder over the images that it has not seen, or wait for it.
+    def encode_grounding(self, requests: Sequence[GenerationRequest]) -> list[Encoded[Tensor]]:
+        """Run the grounding encoder, in one batch, on the images that are not cached.
 
-        Args:
-            jobs: Get their `embedding`.
+        Afterwards the outputs of earlier calls of `prefetch_grounding` are ready, too.
+
+        Returns:
+            One output per request.
         """
-        self._encode_grounding(jobs)
+        encoded = self._encode("grounding", requests, self._run_grounding)
         if self._side_stream is not None:
             torch.cuda.current_stream(self._side_stream.device).wait_stream(self._side_stream)
+        return encoded
 
-    def _encode_grounding(self, jobs: Sequence[RequestState]) -> None:
-        """Run the grounding encoder over the images that it has not seen, all at once."""
-        missing: dict[object, list[RequestState]] = {}
-        for job in jobs:
-            if job.embedding is None:
-                job.embedding = self._recall("grounding", job, Tensor)
-            if job.embedding is None:
-                missing.setdefault(job.image, []).append(job)
-        if not missing:
-            return
-        firsts = [same[0] for same in missing.values()]
-        encoded = self._model.encode_grounding(
-            torch.stack([job.request.grounding_pixels for job in firsts]),
-            tuple(job.request.resized_size for job in firsts),
+    def prefetch_grounding(self, requests: Sequence[GenerationRequest]) -> list[Encoded[Tensor]]:
+        """As `encode_grounding`, but on a GPU the encoder runs beside the work that follows.
+
+        Returns:
+            One output per request, to be used after the next call of `encode_grounding`.
+        """
+        with self._on_side_stream():
+            return self._encode("grounding", requests, self._run_grounding)
+
+    def _encode(
+        self,
+        encoder: str,
+        requests: Sequence[GenerationRequest],
+        run: Callable[[Sequence[GenerationRequest]], Sequence[T]],
+    ) -> list[Encoded[T]]:
+        """Look outputs up, and run the encoder once for all that are missing."""
+        image_ids = [request.image_key or index for index, request in enumerate(requests)]
+        values: dict[Hashable, T] = {}
+        missing: dict[Hashable, GenerationRequest] = {}
+        for image_id, request in zip(image_ids, requests, strict=True):
+            key = request.image_key
+            cached: T | None = None if key is None else self._cache.get((encoder, key))
+            if cached is None:
+                missing.setdefault(image_id, request)
+            else:
+                values[image_id] = cached
+        outputs = run(list(missing.values())) if missing else ()
+        for (image_id, request), output in zip(missing.items(), outputs, strict=True):
+            values[image_id] = output
+            if request.image_key is not None:
+                with suppress(ValueError):  # larger than the whole cache
+                    self._cache[encoder, request.image_key] = output
+        return [
+            Encoded(values[image_id], is_new=missing.pop(image_id, None) is not None)
+            for image_id in image_ids
+        ]
+
+    def _run_global(self, requests: Sequence[GenerationRequest]) -> list[ImageFeatures]:
+        features = self._model.encode_image(
+            torch.stack([request.global_pixels for request in requests])
         )
-        for index, same in enumerate(missing.values()):
-            embedding = encoded[index].clone()
-            self._keep("grounding", same[0], embedding)
-            for job in same:
-                job.embedding = embedding
-            same[0].count(grounding_encoder_calls=1)
+        # copies: a view would keep the whole batch in memory
+        return [
+            ImageFeatures(
+                features.tokens[index : index + 1].clone(),
+                tuple(level[index : index + 1].clone() for level in features.levels),
+            )
+            for index in range(len(requests))
+        ]
 
-    def _recall(self, part: str, job: RequestState, kind: type[T]) -> T | None:
-        key = job.request.image_key
-        return None if key is None else self._cache.get((part, key), kind)
-
-    def _keep(self, part: str, job: RequestState, value: object) -> None:
-        if job.request.image_key is not None:
-            self._cache.put((part, job.request.image_key), value)
+    def _run_grounding(self, requests: Sequence[GenerationRequest]) -> list[Tensor]:
+        embeddings = self._model.encode_grounding(
+            torch.stack([request.grounding_pixels for request in requests]),
+            tuple(request.resized_size for request in requests),
+        )
+        return [embedding.clone() for embedding in embeddings]
 
     @contextmanager
-    def _beside(self) -> Iterator[None]:
-        """On a GPU, run beside what follows; elsewhere at once."""
+    def _on_side_stream(self) -> Iterator[None]:
+        """Queue work on the side stream of a GPU; without a GPU, do it immediately."""
         if self._side_stream is None:
             yield
             return

@@ -1,83 +1,87 @@
-"""Image encoders that stand still remember what they saw, so that an image that comes again costs nothing.
+"""A cache for the outputs of frozen image encoders, so that an image of a later epoch is not encoded again.
 
-Worth its memory for small sets: at 7B an image is 2 MB of SAM and 5 MB of CLIP in bfloat16.
+Useful for small data sets: at 7B, the outputs for one image take 2 MB (SAM) and 5 MB (CLIP) in bfloat16.
 """
 
 import hashlib
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
+from cachetools import LRUCache
 from jaxtyping import UInt8
 from torch import Tensor
 
 from glamm.errors import ConfigError
-from glamm.lru_cache import ContentCache
 from glamm.models.clip.encoder import GlobalImageEncoder, ImageFeatures
 from glamm.models.glamm import GLaMM
 from glamm.models.sam.grounding_encoder import GroundingEncoder
+from glamm.structures.batch import tensor_bytes
 from glamm.typing import Size
 
 T = TypeVar("T")
 
 
-def remember_frozen_encoders(model: GLaMM, *, max_bytes: int) -> ContentCache:
-    """Let every image encoder that is not trained keep its outputs, by the images' pixels, in place.
+def cache_frozen_encoders(model: GLaMM, *, max_bytes: int) -> LRUCache[Hashable, Any]:
+    """Replace the `forward` of each frozen image encoder by one with a cache, in place.
 
-    Images are encoded one by one: what is kept must not depend on what it was once beside, or a run that goes on
-    after a kill, with nothing kept yet, would round differently.
+    The key of an output is a hash of the pixels. Images are encoded one by one: an output must not depend on the other
+    images of its batch, or a resumed run, whose cache is empty, would round differently.
 
     Args:
-        model: With what is not trained marked as such.
-        max_bytes: Of everything kept; the longest unused goes first.
+        model: Its parameters that are not trained have `requires_grad` False.
+        max_bytes: Limit for all outputs together; the least recently used are dropped first.
 
     Returns:
-        What holds the outputs.
+        The cache.
 
     Raises:
-        ConfigError: Both encoders are trained: there is nothing that could be kept.
+        ConfigError: Both encoders are trained, so their outputs change with every step.
     """
-    cache = ContentCache(max_bytes=max_bytes)
+    cache: LRUCache[Hashable, Any] = LRUCache(max_bytes, getsizeof=tensor_bytes)
     is_frozen = {
-        encoder: not any(one.requires_grad for one in encoder.parameters())
+        encoder: not any(parameter.requires_grad for parameter in encoder.parameters())
         for encoder in (model.global_encoder, model.grounding_encoder)
     }
     if not any(is_frozen.values()):
         raise ConfigError(
-            "train.encoder_cache_mebibytes: both image encoders are trained, so that what they see changes: "
-            "hold them still with train.optimizer.encoder_lr_scale=0, or set it to 0"
+            "train.encoder_cache_mebibytes: both image encoders are trained, so their outputs cannot be cached: "
+            "freeze them with train.optimizer.encoder_lr_scale=0, or set train.encoder_cache_mebibytes=0"
         )
-    # an instance's own forward keeps the module, and with it the names of its weights
+    # replacing `forward` of the instance, not the module, keeps the names of its weights
     if is_frozen[model.global_encoder]:
-        model.global_encoder.forward = _remembering_global(model.global_encoder, cache)
+        model.global_encoder.forward = _cached_global(model.global_encoder, cache)
     if is_frozen[model.grounding_encoder]:
-        model.grounding_encoder.forward = _remembering_grounding(model.grounding_encoder, cache)
+        model.grounding_encoder.forward = _cached_grounding(model.grounding_encoder, cache)
     return cache
 
 
-def _remembering_global(
-    encoder: GlobalImageEncoder, cache: ContentCache
+def _cached_global(
+    encoder: GlobalImageEncoder, cache: LRUCache[Hashable, Any]
 ) -> Callable[..., ImageFeatures]:
-    look = encoder.forward
+    encode = encoder.forward
 
     @torch.no_grad()
     def forward(global_pixels: UInt8[Tensor, "images 3 height width"]) -> ImageFeatures:
-        seen = [
-            _recall(cache, ("global", _digest(one)), ImageFeatures, partial(look, one[None]))
-            for one in global_pixels
+        features = [
+            _get_or_compute(cache, ("global", _digest(image)), partial(encode, image[None]))
+            for image in global_pixels
         ]
-        levels = zip(*(features.levels for features in seen), strict=True)
+        levels = zip(*(each.levels for each in features), strict=True)
         return ImageFeatures(
-            torch.cat([features.tokens for features in seen]),
+            torch.cat([each.tokens for each in features]),
             tuple(torch.cat(level) for level in levels),
         )
 
     return forward
 
 
-def _remembering_grounding(encoder: GroundingEncoder, cache: ContentCache) -> Callable[..., Tensor]:
-    look = encoder.forward
+def _cached_grounding(
+    encoder: GroundingEncoder, cache: LRUCache[Hashable, Any]
+) -> Callable[..., Tensor]:
+    encode = encoder.forward
 
     @torch.no_grad()
     def forward(
@@ -85,24 +89,24 @@ def _remembering_grounding(encoder: GroundingEncoder, cache: ContentCache) -> Ca
     ) -> Tensor:
         return torch.cat(
             [
-                _recall(
+                _get_or_compute(
                     cache,
-                    ("grounding", size, _digest(one)),
-                    Tensor,
-                    partial(look, one[None], (size,)),
+                    ("grounding", size, _digest(image)),
+                    partial(encode, image[None], (size,)),
                 )
-                for one, size in zip(grounding_pixels, resized_sizes, strict=True)
+                for image, size in zip(grounding_pixels, resized_sizes, strict=True)
             ]
         )
 
     return forward
 
 
-def _recall(cache: ContentCache, key: Hashable, kind: type[T], look: Callable[[], T]) -> T:
-    value = cache.get(key, kind)
+def _get_or_compute(cache: LRUCache[Hashable, T], key: Hashable, compute: Callable[[], T]) -> T:
+    value = cache.get(key)
     if value is None:
-        value = look()
-        cache.put(key, value)
+        value = compute()
+        with suppress(ValueError):  # larger than the whole cache
+            cache[key] = value
     return value
 
 

@@ -14,7 +14,7 @@ from glamm.models.glamm import GLaMM
 from glamm.models.language.lora import add_lora, is_adapter, name_without_adapter
 from glamm.structures.batch import Batch
 from glamm.training.base_module import Ratio, StageModule
-from glamm.training.frozen_encoder_cache import remember_frozen_encoders
+from glamm.training.frozen_encoder_cache import cache_frozen_encoders
 from glamm.training.optimizer import ENCODERS, build_optimizer
 from glamm.training.strategy import is_sharded, join_unused_parts, shard
 
@@ -42,7 +42,7 @@ class JointModule(StageModule):
             for name in ENCODERS:
                 model.get_submodule(name).requires_grad_(requires_grad=False)
         if config.encoder_cache_mebibytes:
-            remember_frozen_encoders(model, max_bytes=config.encoder_cache_mebibytes << 20)
+            cache_frozen_encoders(model, max_bytes=config.encoder_cache_mebibytes << 20)
         if config.activation_checkpointing:
             model.language_model.activation_checkpointing_enable({"use_reentrant": False})
 

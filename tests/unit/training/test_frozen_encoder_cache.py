@@ -1,4 +1,4 @@
-"""Encoders that stand still run once an image."""
+"""Frozen encoders run once per image."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from glamm.errors import ConfigError
 from glamm.models.glamm import GLaMM
-from glamm.training.frozen_encoder_cache import remember_frozen_encoders
+from glamm.training.frozen_encoder_cache import cache_frozen_encoders
 from glamm.training.joint import JointModule
 from tests.builders.models import CONFIG, SEG, build_batch
 from tests.builders.training import train_config
@@ -20,7 +20,7 @@ def make_module(**values) -> JointModule:
 
 
 def count_runs(module: JointModule) -> dict[str, int]:
-    """How many images each encoder's first layer has seen, kept up to date."""
+    """Number of images that each encoder's first layer has processed so far."""
     runs = {"global": 0, "grounding": 0}
 
     def counter(name):
@@ -35,68 +35,72 @@ def count_runs(module: JointModule) -> dict[str, int]:
     return runs
 
 
-def learn(module: JointModule):
+def compute_loss(module: JointModule):
     batch = build_batch([[7, 8, SEG, 2], [7, 9, SEG, 2]], image_index=[0, 1], num_masks=[1, 1])
     return module.training_step(batch, 0)["loss"]
 
 
-def test_image_that_comes_again_is_not_encoded_again():
+def test_repeated_image_is_not_encoded_again():
     module = make_module(**FROZEN, encoder_cache_mebibytes=64)
     runs = count_runs(module)
 
-    first, second = learn(module), learn(module)
+    first, second = compute_loss(module), compute_loss(module)
 
     assert runs == {"global": 2, "grounding": 2}
     assert torch.equal(first, second)
 
 
-def test_kept_outputs_teach_the_same():
+def test_cached_outputs_give_the_same_gradients():
     gradients = []
     for size in (0, 64):
         module = make_module(**FROZEN, encoder_cache_mebibytes=size)
-        learn(module)
-        learn(module).backward()
+        compute_loss(module)
+        compute_loss(module).backward()
         gradients.append(
-            {name: one.grad for name, one in module.named_parameters() if one.grad is not None}
+            {
+                name: parameter.grad
+                for name, parameter in module.named_parameters()
+                if parameter.grad is not None
+            }
         )
 
-    fresh, kept = gradients
-    assert fresh.keys() == kept.keys()
-    for name, gradient in fresh.items():
-        torch.testing.assert_close(kept[name], gradient, msg=name)
+    without, cached = gradients
+    assert without.keys() == cached.keys()
+    for name, gradient in without.items():
+        torch.testing.assert_close(cached[name], gradient, msg=name)
 
 
-def test_what_a_run_that_goes_on_sees_does_not_depend_on_what_was_kept():
-    going_on = make_module(**FROZEN, encoder_cache_mebibytes=64)
-    learn(going_on)
+def test_outputs_of_a_resumed_run_do_not_depend_on_the_cache():
+    continued = make_module(**FROZEN, encoder_cache_mebibytes=64)
+    compute_loss(continued)
     fresh = make_module(**FROZEN, encoder_cache_mebibytes=64)
 
-    assert torch.equal(learn(going_on), learn(fresh))
+    assert torch.equal(compute_loss(continued), compute_loss(fresh))
 
 
-def test_memory_has_a_bound():
+def test_cache_is_bounded():
     module = make_module(**FROZEN)
-    expected = learn(module)
+    expected = compute_loss(module)
 
-    kept = remember_frozen_encoders(module.model, max_bytes=100_000)
+    cache = cache_frozen_encoders(module.model, max_bytes=100_000)
 
     for _ in range(3):
-        torch.testing.assert_close(learn(module), expected)
-    assert 0 < kept.num_bytes <= 100_000
-    assert len(kept) < 4
+        torch.testing.assert_close(compute_loss(module), expected)
+    assert 0 < cache.currsize <= 100_000
+    assert len(cache) < 4
 
 
-def test_encoders_that_are_trained_keep_nothing():
+def test_trained_encoders_cannot_be_cached():
     with pytest.raises(ConfigError, match=r"encoder_cache_mebibytes: both image encoders"):
         make_module(encoder_cache_mebibytes=64)
 
 
-def test_only_the_encoder_that_stands_still_keeps_something():
+def test_only_the_frozen_encoder_is_cached():
     module = make_module(trainable=["grounding_encoder.*"], encoder_cache_mebibytes=64)
     runs = count_runs(module)
 
-    learn(module)
-    learn(module)
+    compute_loss(module)
+    compute_loss(module)
 
     assert runs == {"global": 2, "grounding": 4}
 
