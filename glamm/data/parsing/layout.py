@@ -68,23 +68,21 @@ def field_path(*parts: int | str | None) -> str:
     return path
 
 
+_REASONS = {
+    "missing": "is missing",
+    "value_error": "{error}",
+    "model_type": "must be an object, is {kind}",
+    "tuple_type": "must be a list, is {kind}",
+    "enum": "must be {expected}",
+    "too_long": "must hold {max_length} items, holds {actual_length}",
+}
+"""Messages by pydantic's type of violation, with the fields of its context and the kind of the value."""
+
+
 def _reason(error: ErrorDetails) -> str:
-    """What is wrong, in the words of `json_fields`."""
-    context = error.get("ctx", {})
+    template = _REASONS.get(error["type"], "{message}")
     kind = json_fields.kind_of(error["input"])
-    match error["type"]:
-        case "missing":
-            return "is missing"
-        case "value_error":
-            return str(context["error"])
-        case "model_type" | "dict_type":
-            return f"must be an object, is {kind}"
-        case "list_type" | "tuple_type":
-            return f"must be a list, is {kind}"
-        case "enum" | "literal_error":
-            return f"must be {context['expected']}"
-        case _:
-            return f"{error['msg'][:1].lower()}{error['msg'][1:]}, is {kind}"
+    return template.format(kind=kind, message=error["msg"], **error.get("ctx", {}))
 
 
 def _checked(check: Callable[[object, str], Any]) -> PlainValidator:
@@ -120,5 +118,11 @@ CocoBox = Annotated[BoxXyxy, _checked(json_fields.xywh)]
 Rle = Annotated[Mask, _checked(json_fields.rle)]
 """A compressed COCO run-length mask whose runs fill its size."""
 
+Point = Annotated[tuple[Number, Number], Strict(strict=False)]
+"""x, y."""
+
 Items = Annotated[tuple[Item, ...], Strict(strict=False)]
 """A JSON list."""
+
+Choice = Annotated[Item, Strict(strict=False)]
+"""A value of a `StrEnum`."""

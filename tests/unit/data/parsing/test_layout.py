@@ -1,10 +1,9 @@
 from enum import StrEnum
-from typing import Annotated
 
 import pytest
-from pydantic import Strict
 
 from glamm.data.parsing.layout import (
+    Choice,
     CocoBox,
     CornerBox,
     Id,
@@ -12,6 +11,7 @@ from glamm.data.parsing.layout import (
     Items,
     Layout,
     Number,
+    Point,
     Rle,
     Text,
     field_path,
@@ -35,9 +35,10 @@ class Thing(Layout):
     number: Integer = 0
     score: Number | None = None
     key: Id = 0
-    color: Annotated[Color, Strict(strict=False)] = Color.RED
+    color: Choice[Color] = Color.RED
     coco_box: CocoBox | None = None
     mask: Rle | None = None
+    points: Items[Point] = ()
     parts: Items[Part] = ()
     owner: Part | None = None
 
@@ -52,6 +53,7 @@ def test_parse_reads_declared_fields_and_ignores_others():
         "color": "blue",
         "coco_box": [1, 2, 3, 4],
         "mask": {"size": list(mask.size), "counts": mask.counts.decode()},
+        "points": [[1, 2]],
         "parts": [{"bbox": [0, 0, 1, 1]}],
         "unknown": object(),
     }
@@ -62,6 +64,7 @@ def test_parse_reads_declared_fields_and_ignores_others():
     assert thing.color is Color.BLUE
     assert thing.coco_box == (1, 2, 4, 6)
     assert thing.mask == mask
+    assert thing.points == ((1.0, 2.0),)
     assert thing.parts == (Part(bbox=[0, 0, 1, 1]),)
 
 
@@ -86,6 +89,9 @@ def test_null_counts_as_a_missing_field():
         ({"color": "green"}, "field color: must be 'red' or 'blue'"),
         ({"coco_box": [1, 2, 3]}, "field coco_box: must be four numbers left, top, width, height"),
         ({"mask": {"size": [2, 2]}}, "field mask: needs counts"),
+        ({"points": [[1, 2], [3]]}, r"field points\[1\]\[1\]: is missing"),
+        ({"points": [[1, 2, 3]]}, r"field points\[0\]: must hold 2 items, holds 3"),
+        ({"points": [[1, None]]}, r"field points\[0\]\[1\]: must hold numbers"),
         ({"parts": {}}, "field parts: must be a list, is an object"),
         ({"parts": [{"bbox": [0, 0, 1, 1]}, 3]}, r"field parts\[1\]: must be an object, is int"),
         ({"parts": [{}]}, r"field parts\[0\]\.bbox: is missing"),
@@ -93,7 +99,7 @@ def test_null_counts_as_a_missing_field():
     ],
     ids=[
         "text", "unicode", "truth value", "float", "large", "number", "nan", "huge", "id", "choice",
-        "coco box", "mask", "list", "object in a list", "missing in a list", "nested",
+        "coco box", "mask", "half a point", "three coordinates", "null", "list", "object in a list", "missing in a list", "nested",
     ],
 )  # fmt: skip
 def test_first_violation_is_named_with_its_path(change, message):
