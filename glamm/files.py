@@ -13,6 +13,8 @@ from typing import Any, cast
 
 from glamm.errors import DataError
 
+_SUFFIX = ".part"
+
 
 @contextmanager
 def replacing(path: Path, *, tag: str = "") -> Iterator[Path]:
@@ -28,7 +30,7 @@ def replacing(path: Path, *, tag: str = "") -> Iterator[Path]:
     Raises:
         OSError: With `filename` set to `path`; the former file is still there.
     """
-    part = path.with_name(f".{path.name}{tag}.part")
+    part = path.with_name(f".{path.name}{tag}{_SUFFIX}")
     try:
         yield part
         part.replace(path)
@@ -37,6 +39,13 @@ def replacing(path: Path, *, tag: str = "") -> Iterator[Path]:
         if isinstance(error, OSError) and error.errno is not None:
             error.filename = str(path)
         raise
+
+
+def final_path(path: Path) -> Path | None:
+    """The file that an unfinished one of `replacing` (without a tag) was to become; None for every other file."""
+    if path.name.startswith(".") and path.name.endswith(_SUFFIX):
+        return path.with_name(path.name[1 : -len(_SUFFIX)])
+    return None
 
 
 def write_bytes(path: Path, content: bytes) -> None:

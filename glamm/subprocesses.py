@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from signal import SIG_IGN, SIGINT, signal
-from typing import IO, Protocol, TypeVar, cast
+from typing import IO, Protocol, TypeVar, cast, runtime_checkable
 
 from glamm import supervisor
 from glamm.errors import HostError, RunInterrupted
@@ -207,6 +207,7 @@ class ProcessGroups:
             return process
 
 
+@runtime_checkable
 class OrderedMap(Protocol):
     """The built-in `map` of one iterable, or one over processes."""
 

@@ -1,4 +1,4 @@
-"""Writes a data set of scenes as the official files: GranD pretraining, GranD-f training, validation, test.
+"""Writes a data set of scenes in the official layouts: GranD pretraining, GranD-f training, validation and test.
 
 Source: the folders are those of the release's documentation (GranD_Data/images, GranDf_HA_images/...).
 """
@@ -15,23 +15,24 @@ import cv2
 import numpy as np
 
 from glamm.config.synthetic import SynthConfig
+from glamm.files import write_bytes
+from glamm.subprocesses import OrderedMap, worker_pool
 from glamm.synthetic import records
 from glamm.synthetic.drawn import draw_scene
-from glamm.synthetic.files import claim, write_json, write_pickle, write_whole
-from glamm.synthetic.image_pool import Library, open_library
-from glamm.synthetic.parallel import Runner, runner
+from glamm.synthetic.files import claim_output_dir, write_json, write_pickle
+from glamm.synthetic.image_pool import ImagePools, open_image_pools
 from glamm.synthetic.pasted import paste_scene
-from glamm.synthetic.records import Record
-from glamm.synthetic.scene import RgbImage, Scene
+from glamm.synthetic.records import JsonObject
+from glamm.synthetic.scene import BgrImage, Scene
 
-DRAWING = 3
-"""Raised when the same seed comes to give other images or words, so that old and new are never mixed."""
+GENERATOR_VERSION = 3
+"""Incremented when a seed gives other images or texts, so that old and new scenes are never mixed in a folder."""
 
-_CHUNK = 16  # scenes handed to a worker at once
+_BATCH = 16  # scenes that a worker makes in one call
 
 
 class Split(StrEnum):
-    """Parts of a data set; no scene is in two of them."""
+    """Splits of a data set; they share no scene."""
 
     GRAND = "grand"
     TRAIN = "train"
@@ -61,21 +62,21 @@ _EVALUATION_ANNOTATIONS = "GranDf/annotations/val_test/{split}_gcg_coco_{kind}_g
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """What a worker needs to make any scene of a data set."""
+class SceneTask:
+    """Everything that a worker needs to make any scene of a data set."""
 
     out: Path
     config: SynthConfig
-    library: Library | None
+    pools: ImagePools | None
 
     def draw(self, rng: np.random.Generator, split: Split) -> Scene:
-        """Make the scene of this stream."""
-        side, most = self.config.image_size, self.config.max_objects
-        if self.library is None or rng.random() < self.config.drawn_share:
-            return draw_scene(rng, side=side, max_objects=most)
-        pools = {Split.VAL: self.library.val, Split.TEST: self.library.test}
-        pool = pools.get(split, self.library.train)
-        return paste_scene(rng, pool, side=side, max_objects=most)
+        """Draw or paste the scene of this random stream."""
+        side, max_objects = self.config.image_size, self.config.max_objects
+        if self.pools is None or rng.random() < self.config.drawn_share:
+            return draw_scene(rng, side=side, max_objects=max_objects)
+        of_split = {Split.VAL: self.pools.val, Split.TEST: self.pools.test}
+        pool = of_split.get(split, self.pools.train)
+        return paste_scene(rng, pool, side=side, max_objects=max_objects)
 
 
 def write_dataset(
@@ -84,38 +85,38 @@ def write_dataset(
     """Write a data set, or finish one that was interrupted.
 
     Args:
-        out: An empty or new folder, or one that the same parameters began.
-        config: What to make.
-        workers: Processes; the bytes do not depend on it.
+        out: A new or empty folder, or one that a run with the same parameters began.
+        config: Number, size and content of the scenes.
+        workers: Number of processes; the bytes do not depend on it.
         advance: Called with the number of scenes that have just been finished.
 
     Raises:
-        DataError: The folder holds something else.
-        OSError: The disk is full; what was finished before stays good and the same command goes on.
+        DataError: The folder contains other files.
+        OSError: The disk is full. Finished scenes stay, and the same command continues.
     """
     expected = _expected(config)
-    with runner(workers) as run:
-        library = _library(config, run=run)
-        claim(out, stamp=_stamp(config, library), expected=expected)
+    with worker_pool(workers, initializer=_use_one_thread) as ordered_map:
+        pools = _open_pools(config, ordered_map=ordered_map)
+        claim_output_dir(out, stamp=_stamp(config, pools), expected=expected)
         for folder in {Path(name).parent for name in expected}:
             (out / folder).mkdir(parents=True, exist_ok=True)
-        job = Job(out, config, library)
+        task = SceneTask(out, config, pools)
         for split in Split:
-            _write_split(job, split, run=run, advance=advance)
+            _write_split(task, split, ordered_map=ordered_map, advance=advance)
 
 
 def count_scenes(config: SynthConfig) -> int:
-    """Scenes in all splits."""
+    """Number of scenes in all splits."""
     return sum(_count(config, split) for split in Split)
 
 
 def scene_rng(config: SynthConfig, split: Split, index: int) -> np.random.Generator:
-    """The stream of one scene: no two splits or scenes share one."""
+    """The random stream of one scene; no other scene of any split shares it."""
     return np.random.default_rng([config.seed, _STREAM[split], index])
 
 
 def stem(split: Split, index: int) -> str:
-    """Name of an image without suffix; names sort as indices do."""
+    """File name of an image without suffix; the names sort in the order of the indices."""
     return f"sa_{_FIRST_NUMBER[split] + index}"
 
 
@@ -129,16 +130,17 @@ def _count(config: SynthConfig, split: Split) -> int:
     return counts[split]
 
 
-def _library(config: SynthConfig, *, run: Runner) -> Library | None:
+def _open_pools(config: SynthConfig, *, ordered_map: OrderedMap) -> ImagePools | None:
     if config.cutouts is None or config.backgrounds is None:
         return None
-    return open_library(config.cutouts, config.backgrounds, run=run)
+    return open_image_pools(config.cutouts, config.backgrounds, ordered_map=ordered_map)
 
 
-def _stamp(config: SynthConfig, library: Library | None) -> dict[str, Any]:
-    # folders may move: what counts is what they hold
+def _stamp(config: SynthConfig, pools: ImagePools | None) -> dict[str, Any]:
+    # folders may move: only their content counts
     values = config.model_dump(mode="json", exclude={"cutouts", "backgrounds"})
-    return {"drawing": DRAWING, **values, "images": library.digest if library else None}
+    # the keys are those of the data sets that exist
+    return {"drawing": GENERATOR_VERSION, **values, "pictures": pools.digest if pools else None}
 
 
 def _annotations(split: Split) -> list[str]:
@@ -168,26 +170,28 @@ def _expected(config: SynthConfig) -> list[str]:
     return names
 
 
-def _write_split(job: Job, split: Split, *, run: Runner, advance: Callable[[int], None]) -> None:
-    count = _count(job.config, split)
-    left = [index for index in range(count) if not _is_done(job.out, split, index)]
-    if split is not Split.GRAND and (left or not count):
-        left = list(range(count))  # one file describes them all: it is made whole or not at all
-    advance(count - len(left))
-    chunks = [left[begin : begin + _CHUNK] for begin in range(0, len(left), _CHUNK)]
-    made: list[Record] = []
-    for chunk in run(partial(_make_chunk, job, split), chunks):
-        advance(len(chunk))
-        made += chunk
-    if split is Split.GRAND or (count and not left):
+def _write_split(
+    task: SceneTask, split: Split, *, ordered_map: OrderedMap, advance: Callable[[int], None]
+) -> None:
+    count = _count(task.config, split)
+    missing = [index for index in range(count) if not _is_done(task.out, split, index)]
+    if split is not Split.GRAND and (missing or not count):
+        missing = list(range(count))  # one file describes all scenes and is written as a whole
+    advance(count - len(missing))
+    batches = [missing[begin : begin + _BATCH] for begin in range(0, len(missing), _BATCH)]
+    scenes: list[JsonObject] = []
+    for batch in ordered_map(partial(_make_scenes, task, split), batches):
+        advance(len(batch))
+        scenes += batch
+    if split is Split.GRAND or (count and not missing):
         return
-    files = [made] if split is Split.TRAIN else records.coco_files(made)
+    files = [scenes] if split is Split.TRAIN else records.coco_files(scenes)
     for name, value in zip(_annotations(split), files, strict=False):
-        write_json(job.out / name, value)
+        write_json(task.out / name, value)
     if split is Split.VAL:
-        instances, refs = records.referring_files(made, split=split)
-        write_json(job.out / _REFERRING_FILES[0], instances)
-        write_pickle(job.out / _REFERRING_FILES[1], refs)
+        instances, refs = records.referring_files(scenes, split=split)
+        write_json(task.out / _REFERRING_FILES[0], instances)
+        write_pickle(task.out / _REFERRING_FILES[1], refs)
 
 
 def _is_done(out: Path, split: Split, index: int) -> bool:
@@ -198,33 +202,37 @@ def _is_done(out: Path, split: Split, index: int) -> bool:
     return all((out / path).exists() for path in [f"{_IMAGES[split]}/{name}.jpg", *annotations])
 
 
-def _make_chunk(job: Job, split: Split, indices: list[int]) -> list[Record]:
-    return [_make(job, split, index) for index in indices]
+def _make_scenes(task: SceneTask, split: Split, indices: list[int]) -> list[JsonObject]:
+    return [_make_scene(task, split, index) for index in indices]
 
 
-def _make(job: Job, split: Split, index: int) -> Record:
-    rng = scene_rng(job.config, split, index)
-    scene = job.draw(rng, split)
+def _make_scene(task: SceneTask, split: Split, index: int) -> JsonObject:
+    rng = scene_rng(task.config, split, index)
+    scene = task.draw(rng, split)
     name = stem(split, index)
-    image = _jpeg(scene.image, job.config.jpeg_quality)
-    write_whole(job.out / _IMAGES[split] / f"{name}.jpg", image)
+    image = _jpeg(scene.image, task.config.jpeg_quality)
+    write_bytes(task.out / _IMAGES[split] / f"{name}.jpg", image)
     if split is Split.VAL:  # RefCOCOg's images have a folder of their own
-        write_whole(job.out / _REFERRING_IMAGES / f"{name}.jpg", image)
+        write_bytes(task.out / _REFERRING_IMAGES / f"{name}.jpg", image)
     if split is Split.TRAIN:
         return records.train_record(scene, f"{name}.jpg", rng=rng)
     if split is Split.GRAND:
         # the annotation comes last: where it exists, the scene is finished
         record = {f"{name}.jpg": records.grand_record(scene, rng=rng)}
-        write_json(job.out / _GRAND_ANNOTATIONS / f"{name}.json", record)
+        write_json(task.out / _GRAND_ANNOTATIONS / f"{name}.json", record)
         return {}
     return records.evaluation_record(scene, name, rng=rng)
 
 
-def _jpeg(image: RgbImage, quality: int) -> bytes:
+def _jpeg(image: BgrImage, quality: int) -> bytes:
     _, code = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return code.tobytes()
 
 
+def _use_one_thread() -> None:
+    cv2.setNumThreads(1)
+
+
 def default_workers() -> int:
-    """Processes for the cores that this process may use."""
+    """Number of cores that this process may use."""
     return len(os.sched_getaffinity(0))

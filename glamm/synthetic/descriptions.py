@@ -1,9 +1,9 @@
-"""From a line of text or a file name to a short noun phrase: "A ripe, red tomato!" becomes "ripe red tomato"."""
+"""Finds a short noun phrase in a line of text or a file name: "ripe red tomato" in "A ripe, red tomato!"."""
 
 import re
 from collections.abc import Callable
 
-from glamm.synthetic.scene import Look
+from glamm.synthetic.scene import NounPhrase
 
 _MOST_WORDS = 8
 _ARTICLES = {"a", "an", "another", "the"}
@@ -25,13 +25,13 @@ _PLURAL_TO_THE_EYE = {
     "tails",
 }
 _NO_PHRASE = {
-    # words of sentences that talk to somebody or about something else than the picture
+    # words of sentences that address somebody or do not describe the image
     "i", "it", "its", "me", "my", "our", "we", "you", "your", "this", "these", "here", "there",
     "boom", "hello", "no", "wow", "yum",
     "do", "dont", "eat", "let", "look", "please", "put", "remember", "say", "see", "try", "what", "who",
 }  # fmt: skip
 _TAIL_BEGINS = {
-    # what follows says something about the thing without naming it
+    # what follows describes the object without naming it
     "ahead", "are", "at", "by", "called", "carries", "carry", "covered", "eating", "for", "from", "giving",
     "has", "hatched", "have", "holding", "in", "inside", "is", "lets", "like", "made", "makes", "making", "means", "on", "onto", "over",
     "resembles", "seen", "showing", "shows", "stands", "that", "to", "under", "until", "used", "was", "were",
@@ -45,14 +45,14 @@ _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
 _OTHER_LANGUAGE = re.compile(r"^[a-z]{2,3}(?:_[A-Z]{2})?(?:@\w+)?\.utf8=")
 
 
-def look_from_text(text: str) -> Look | None:
+def phrase_from_text(text: str) -> NounPhrase | None:
     """Find the noun phrase in a description.
 
     Args:
         text: A whole file: the description on the first line, other languages (as "de.utf8=...") below.
 
     Returns:
-        The name; None for an exclamation, an order or a sentence that names nothing.
+        None for an exclamation, an order or a sentence without a name.
     """
     lines = [line for line in text.splitlines() if line.strip() and not _OTHER_LANGUAGE.match(line)]
     if not lines:
@@ -61,14 +61,14 @@ def look_from_text(text: str) -> Look | None:
     first = first.translate(str.maketrans("", "", '“”"‘'))  # noqa: RUF001 - as it is typed
     sentence = re.split(r"[.!?;:](?:\s|$)", first.strip(), maxsplit=1)[0]
     words = [word.strip("'") for word in _WORD.findall(_without_asides(sentence).lower())]
-    return _look(words)
+    return _noun_phrase(words)
 
 
-def look_from_name(stem: str) -> Look | None:
+def phrase_from_file_name(stem: str) -> NounPhrase | None:
     """Find the noun phrase in a file name such as "red_apple-02" or "RedApple"; None for "IMG_1234"."""
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", stem).replace("_", " ").replace("-", " ")
     words = [word.strip("0123456789").lower() for word in _WORD.findall(apart)]
-    return _look([word for word in words if len(word) > 1 and word not in _CAMERA_WORDS])
+    return _noun_phrase([word for word in words if len(word) > 1 and word not in _CAMERA_WORDS])
 
 
 def _without_asides(sentence: str) -> str:
@@ -86,7 +86,7 @@ def _without_asides(sentence: str) -> str:
     return " ".join(words)
 
 
-def _look(words: list[str]) -> Look | None:
+def _noun_phrase(words: list[str]) -> NounPhrase | None:
     words = _cut(words, at=lambda word, _: word in _TAIL_BEGINS)
     if (
         not words
@@ -104,7 +104,7 @@ def _look(words: list[str]) -> Look | None:
     if not words or len(words) > _MOST_WORDS or not any(word.isalpha() for word in words):
         return None
     head = words.index("of") - 1 if "of" in words[1:] else len(words) - 1
-    return Look(
+    return NounPhrase(
         noun=" ".join(words[head:]),
         adjectives=tuple(words[:head]),
         determiner=_determiner(article, words[head]),
@@ -113,11 +113,11 @@ def _look(words: list[str]) -> Look | None:
 
 
 def _cut(words: list[str], *, at: Callable[[str, str], bool]) -> list[str]:
-    """Keep what comes before the first word, after its beginning, that ends a name."""
+    """Keep the words before the first one, after the beginning, that ends a name."""
     first = 2 if words and words[0] in _ARTICLES else 1
-    for place in range(first, len(words)):
-        if at(words[place], words[place - 1]):
-            return words[:place]
+    for index in range(first, len(words)):
+        if at(words[index], words[index - 1]):
+            return words[:index]
     return words
 
 

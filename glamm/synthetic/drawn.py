@@ -1,4 +1,4 @@
-"""Draws a scene: a place, and one to eight solid things in it."""
+"""Draws a scene: a background, and one to eight solid objects on it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +9,23 @@ from glamm.synthetic import canvas
 from glamm.synthetic.backgrounds import draw_background
 from glamm.synthetic.canvas import Sprite
 from glamm.synthetic.materials import COLORS, MATERIALS, shade
-from glamm.synthetic.placement import Placement, Roof, Spot, back_to_front, depth_at, sample_count
-from glamm.synthetic.scene import Look, Scene
+from glamm.synthetic.placement import (
+    Placement,
+    Position,
+    TopSurface,
+    back_to_front,
+    depth_at,
+    sample_count,
+)
+from glamm.synthetic.scene import NounPhrase, Scene
 from glamm.synthetic.shapes import SHAPES, Shape, Sheet
 
 SIZES = {"small": (0.14, 0.17), "": (0.21, 0.25), "large": (0.31, 0.36)}
-"""Range of the height, in sides of the image, by the word that captions use."""
+"""Range of an object's height, as a fraction of the image's side, by the adjective in captions."""
 
 _SIZE_WEIGHTS = (0.3, 0.45, 0.25)
 _MATERIAL_WEIGHTS = (0.46, 0.18, 0.18, 0.18)
-_TWIN_CHANCE = 0.1  # of a thing that looks like the one before it
+_TWIN_CHANCE = 0.1  # that an object has the design of the one before it
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +36,14 @@ class _Design:
     color: str
 
     @property
-    def look(self) -> Look:
+    def phrase(self) -> NounPhrase:
         """In the order of English: a small striped red ball, a small red metal ball."""
         words = (
             (self.size, self.color, self.material)
             if self.material == "metal"
             else (self.size, self.material, self.color)
         )
-        return Look(
+        return NounPhrase(
             noun=self.shape.noun,
             adjectives=tuple(word for word in words if word),
             plural=self.shape.plural,
@@ -47,29 +54,29 @@ def draw_scene(rng: np.random.Generator, *, side: int, max_objects: int) -> Scen
     """Draw one scene.
 
     Args:
-        rng: Decides everything.
-        side: Of the square image in pixels.
-        max_objects: Most things in it.
+        rng: The only source of randomness.
+        side: Side of the square image in pixels.
+        max_objects: Largest number of objects.
 
     Returns:
-        A scene of 1 to `max_objects` things, each visible.
+        A scene of 1 to `max_objects` visible objects.
     """
-    backdrop = draw_background(rng, side=side)
-    sprites = _draw_things(
+    background = draw_background(rng, side=side)
+    sprites = _draw_sprites(
         rng,
         count=sample_count(rng, max_objects=max_objects),
-        placement=Placement(side, backdrop.horizon * side),
+        placement=Placement(side, background.horizon * side),
     )
     kept, ids, hidden = canvas.drop_hidden(back_to_front(sprites), side=side)
     return Scene(
-        image=canvas.paint(backdrop.image, kept),
-        things=canvas.to_things(kept, ids, hidden),
-        setting=backdrop.setting,
-        decor=backdrop.decor,
+        image=canvas.paint(background.image, kept),
+        objects=canvas.to_scene_objects(kept, ids, hidden),
+        setting=background.setting,
+        floating_objects=background.floating_objects,
     )
 
 
-def _draw_things(rng: np.random.Generator, *, count: int, placement: Placement) -> list[Sprite]:
+def _draw_sprites(rng: np.random.Generator, *, count: int, placement: Placement) -> list[Sprite]:
     light = _light(rng)
     sprites: list[Sprite] = []
     design = _sample_design(rng)
@@ -79,15 +86,19 @@ def _draw_things(rng: np.random.Generator, *, count: int, placement: Placement) 
         shape = design.shape
         height = float(rng.uniform(*SIZES[design.size])) * shape.stretch * placement.side
         width = height * shape.width
-        spot = placement.find(rng, height=height, width=width)
-        if spot is None:
+        position = placement.find(rng, height=height, width=width)
+        if position is None:
             continue
-        if shape.roof is not None and spot.carrier is None:
-            roof = Roof(spot.x, spot.foot - height * shape.roof, width)
-            placement.add_roof(len(sprites), roof)
-        ground = spot.foot if spot.carrier is None else sprites[spot.carrier].foot
+        if shape.top_surface is not None and position.support is None:
+            top_surface = TopSurface(
+                position.x, position.base_y - height * shape.top_surface, width
+            )
+            placement.add_top_surface(len(sprites), top_surface)
+        ground = position.base_y if position.support is None else sprites[position.support].base_y
         depth = depth_at(ground, side=placement.side)
-        sprites.append(_draw_thing(design, rng, light=light, height=height, spot=spot, depth=depth))
+        sprites.append(
+            _draw_sprite(design, rng, light=light, height=height, position=position, depth=depth)
+        )
     return sprites
 
 
@@ -107,38 +118,38 @@ def _sample_design(rng: np.random.Generator) -> _Design:
     )
 
 
-def _pick(rng: np.random.Generator, words: Sequence[str], weights: Sequence[float]) -> str:
-    place = np.searchsorted(np.cumsum(weights), rng.random() * sum(weights), side="right")
-    return words[int(place)]
+def _pick(rng: np.random.Generator, options: Sequence[str], weights: Sequence[float]) -> str:
+    index = np.searchsorted(np.cumsum(weights), rng.random() * sum(weights), side="right")
+    return options[int(index)]
 
 
-def _draw_thing(
+def _draw_sprite(
     design: _Design,
     rng: np.random.Generator,
     *,
     light: tuple[float, float, float],
     height: float,
-    spot: Spot,
+    position: Position,
     depth: float,
 ) -> Sprite:
     shape = design.shape
     sheet = Sheet(height_px=height, width=shape.width, light=light)
     shape.draw(sheet, rng)
-    # a common change of brightness and hardly any of hue: a pinkish white would be no white
+    # brightness changes for all channels alike, hue hardly: a pinkish white would not be white
     tint = np.array(COLORS[design.color]) * rng.uniform(0.9, 1.06) * rng.uniform(0.98, 1.02, 3)
     width = height * shape.width
     return Sprite(
         color=shade(sheet, color=tint, material=design.material, rng=rng),
         alpha=sheet.cover,
-        left=round(spot.x - sheet.axis_x),
-        top=round(spot.foot - sheet.foot_y),
-        foot=spot.foot,
-        look=design.look,
+        left=round(position.x - sheet.axis_x),
+        top=round(position.base_y - sheet.base_y),
+        base_y=position.base_y,
+        phrase=design.phrase,
         depth=depth,
-        carrier=spot.carrier,
+        support=position.support,
         shadow=(
-            spot.x - light[0] * 0.3 * width,
-            spot.foot - 0.02 * height,
+            position.x - light[0] * 0.3 * width,
+            position.base_y - 0.02 * height,
             0.52 * width,
             0.1 * height + 1,
         ),

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, and a folder that holds nothing but one data set."""
+"""Files of a data set, and the output folder that contains nothing else."""
 
 import json
 import pickle  # noqa: TID251 - it is written, never read
@@ -7,75 +7,66 @@ from pathlib import Path
 from typing import Any
 
 from glamm.errors import DataError
+from glamm.files import final_path, write_bytes
 
 STAMP = ".parameters.json"
-_UNFINISHED = ".unfinished"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that a reader sees all of it or none.
-
-    Raises:
-        OSError: The disk is full or the place cannot be written; nothing is left behind.
-    """
-    unfinished = path.with_name(f"{path.name}{_UNFINISHED}")
-    try:
-        unfinished.write_bytes(content)
-        unfinished.replace(path)
-    except BaseException as error:
-        unfinished.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk does not say which file it was
-        raise
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON
-    """Write JSON whole, in one line."""
-    write_whole(path, json.dumps(value, ensure_ascii=False).encode())
+    """Write JSON on one line, whole or not at all."""
+    write_bytes(path, json.dumps(value, ensure_ascii=False).encode())
 
 
 def write_pickle(path: Path, value: Any) -> None:  # noqa: ANN401 - any JSON
-    """Write plain values in the form that RefCOCO's own tools read; equal values give equal bytes."""
-    # a pickle repeats what is the same object: through JSON, equal values become the same objects always
+    """Write plain values as a pickle, which RefCOCO's own tools read; equal values give equal bytes."""
+    # a pickle refers to an object that it has already written: through JSON, equal values are always separate objects
     plain = json.loads(json.dumps(value))
-    write_whole(path, pickle.dumps(plain, protocol=2))
+    write_bytes(path, pickle.dumps(plain, protocol=2))
 
 
-def claim(folder: Path, *, stamp: dict[str, Any], expected: Iterable[str]) -> None:
-    """Make a folder ours, or go on in one that the same parameters began.
+def claim_output_dir(folder: Path, *, stamp: dict[str, Any], expected: Iterable[str]) -> None:
+    """Create the folder of a data set, or accept one that a run with the same parameters began.
 
     Args:
-        folder: Where the data set goes.
-        stamp: Everything that decides its bytes.
+        folder: The output folder.
+        stamp: All values that decide the data set's bytes.
         expected: Paths of all its files, relative to the folder.
 
     Raises:
-        DataError: The folder holds a data set of other parameters, or files that are not of this one.
+        DataError: The folder contains a data set made with other parameters, or files that are not part of this one.
     """
     folder.mkdir(parents=True, exist_ok=True)
     names = set(expected) | {STAMP}
-    known = folder / STAMP
-    if known.exists():
-        _check_stamp(known, stamp)
+    stamp_path = folder / STAMP
+    if stamp_path.exists():
+        _check_stamp(stamp_path, stamp)
     for path in sorted(folder.rglob("*")):
         if path.is_dir():
             continue
-        relative = path.relative_to(folder).as_posix()
-        if relative.endswith(_UNFINISHED) and relative.removesuffix(_UNFINISHED) in names:
+        unfinished = final_path(path.relative_to(folder))
+        if unfinished is not None and unfinished.as_posix() in names:
             path.unlink()  # left by a run that was killed
-        elif relative not in names or not known.exists():
-            reason = f"is not part of the data set that is to be written into {folder}. Name an empty folder, or remove what is in this one."
-            raise DataError(reason, file=path)
-    write_json(known, stamp)
+        elif path.relative_to(folder).as_posix() not in names or not stamp_path.exists():
+            raise DataError(
+                f"is not part of the data set that is to be written into {folder}. Name an empty folder, or remove "
+                "what is in this one.",
+                file=path,
+            )
+    write_json(stamp_path, stamp)
 
 
 def _check_stamp(path: Path, stamp: dict[str, Any]) -> None:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        existing = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
-        found = None
-    if found == stamp:
+        existing = None
+    if existing == stamp:
         return
-    keys = [key for key in stamp if not isinstance(found, dict) or found.get(key) != stamp[key]]
-    reason = f"the folder holds a data set made with another {', '.join(keys) or 'version'}. Name another folder, or remove this one."
-    raise DataError(reason, file=path)
+    keys = [
+        key for key in stamp if not isinstance(existing, dict) or existing.get(key) != stamp[key]
+    ]
+    raise DataError(
+        f"the folder contains a data set made with different parameters ({', '.join(keys) or 'removed ones'}). Name "
+        "another folder, or remove this one.",
+        file=path,
+    )

@@ -1,8 +1,7 @@
-"""Folders of cut-outs and photographs: what is usable, how it is called, and which split it belongs to."""
+"""Folders of cut-outs and photographs: which images are usable, their names, and their splits."""
 
 import hashlib
 import logging
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,184 +10,196 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ImageOps
 
 from glamm.errors import DataError
-from glamm.synthetic.descriptions import look_from_name, look_from_text
-from glamm.synthetic.parallel import Runner
-from glamm.synthetic.scene import Look, RgbImage
+from glamm.geometry.image_files import UNREADABLE, open_image
+from glamm.structures.issue import Issue
+from glamm.subprocesses import OrderedMap
+from glamm.synthetic.descriptions import phrase_from_file_name, phrase_from_text
+from glamm.synthetic.scene import BgrImage, NounPhrase
 
 _log = logging.getLogger(__name__)
 
-PICTURE_SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"}
-MAX_PIXELS = 50_000_000
-"""More is taken for a mistake: it would need gigabytes to decode."""
+IMAGE_SUFFIXES = {".png", ".webp", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".gif"}
 
-_MIN_SOLID_PX = 16  # shortest side of what can be recognised
-_MIN_FILLED = 0.05  # of its box
-_MIN_ASPECT = 0.04  # of its longest side
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    SyntaxError,
-    Image.DecompressionBombError,
-    Image.DecompressionBombWarning,
-)
-_SHARE = 0.15  # of the files, for validation and for test each
+_MIN_SIDE_PX = 16  # of a cut-out's shortest side; a smaller object cannot be recognized
+_MIN_BACKGROUND_SIDE_PX = 64
+_MIN_FILLED = 0.05  # solid fraction of a cut-out's box
+_MIN_ASPECT = 0.04  # shortest side of a cut-out's box by its longest
+_SPLIT_SHARE = 0.15  # of the images, for validation and for test each
 
 Bgra = UInt8[np.ndarray, "height width 4"]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceImage:
     """A usable image.
 
     Args:
-        path: Where it is.
+        path: Its file.
         digest: Of its pixels; a mirror image has the same.
-        look: How the thing in it is called; None for a background.
+        phrase: The name of the object; None for a background.
     """
 
     path: Path
     digest: str
-    look: Look | None = None
+    phrase: NounPhrase | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
-    """An image that is set aside, and why."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pool:
+class ImagePool:
     """The images that one split may use."""
 
-    cutouts: tuple[Source, ...]
-    backgrounds: tuple[Source, ...]
+    cutouts: tuple[SourceImage, ...]
+    backgrounds: tuple[SourceImage, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Library:
-    """Images by split; no file, and no copy of one, is in two of them.
+class ImagePools:
+    """Images by split; splits share no image, also not as a copy or mirrored.
 
     Args:
         train: For training, pretraining included.
         val: For validation.
         test: For the test.
-        digest: Of everything that was used, and of the names that it got.
+        digest: Of all usable images and their names.
     """
 
-    train: Pool
-    val: Pool
-    test: Pool
+    train: ImagePool
+    val: ImagePool
+    test: ImagePool
     digest: str
 
 
-def open_library(cutouts: Path, backgrounds: Path, *, run: Runner = map) -> Library:
-    """Read two folders, name what cannot be used, and deal the rest out to the splits.
+def open_image_pools(
+    cutouts: Path, backgrounds: Path, *, ordered_map: OrderedMap = map
+) -> ImagePools:
+    """Read two folders, log what cannot be used, and split the other images.
 
     Args:
         cutouts: RGBA images, at any depth, each described by a .txt of the same stem beside it or by its name.
         backgrounds: Photographs, at any depth.
-        run: Like the built-in map; a pool's map reads in parallel.
+        ordered_map: The built-in map, or one that reads in parallel.
 
     Raises:
-        DataError: A folder is missing or holds too few usable images; the message counts both kinds.
+        DataError: A folder is missing or has too few usable images; the message gives both numbers.
     """
-    things = _usable(cutouts, "cut-outs", inspect_cutout, run=run)
-    places = _usable(backgrounds, "backgrounds", inspect_background, run=run)
-    dealt_things, dealt_places = _deal(things), _deal(places)
+    objects = _usable(cutouts, "cut-outs", inspect_cutout, ordered_map=ordered_map)
+    photographs = _usable(backgrounds, "backgrounds", inspect_background, ordered_map=ordered_map)
     digest = hashlib.sha256()
-    for source in (*things, *places):
-        digest.update(f"{source.digest} {source.look}\n".encode())
+    for source in (*objects, *photographs):
+        digest.update(f"{source.digest} {_stable_text(source.phrase)}\n".encode())
     train, val, test = (
-        Pool(tuple(own_things), tuple(own_places))
-        for own_things, own_places in zip(dealt_things, dealt_places, strict=True)
+        ImagePool(tuple(of_objects), tuple(of_photographs))
+        for of_objects, of_photographs in zip(
+            _split_pools(objects), _split_pools(photographs), strict=True
+        )
     )
-    return Library(train, val, test, digest.hexdigest())
+    return ImagePools(train, val, test, digest.hexdigest())
 
 
-def inspect_cutout(path: Path) -> Source | Rejected:
+def _stable_text(phrase: NounPhrase | None) -> str:
+    """All fields of a name in a form that never changes: the digests of existing data sets contain it."""
+    if phrase is None:
+        return "None"
+    return (
+        f"Look(noun={phrase.noun!r}, adjectives={phrase.adjectives!r}, determiner={phrase.determiner!r}, "
+        f"plural={phrase.plural!r}, is_compound={phrase.is_compound!r})"
+    )
+
+
+def inspect_cutout(path: Path) -> SourceImage | Issue:
     """Check a cut-out and find its name."""
     text = path.with_suffix(".txt")
     try:
         bgra = read_cutout(path)
-        fault = _fault(bgra)
-        look = look_from_text(text.read_text(encoding="utf-8-sig")) if text.is_file() else None
+        phrase = phrase_from_text(text.read_text(encoding="utf-8-sig")) if text.is_file() else None
     except UnicodeDecodeError:
-        return Rejected(path, f"its description {text.name} is not UTF-8")
-    except _UNREADABLE as error:
-        return Rejected(path, _reason(error))
-    look = look or look_from_name(path.stem)
-    if look is None:
-        fault = fault or f"has no name: write what it shows into {text.name} beside it"
-    return Rejected(path, fault) if fault else Source(path, _digest(bgra), look)
+        return _issue(path, f"its description {text.name} is not UTF-8")
+    except (OSError, ValueError) as error:
+        return _issue(path, str(error))
+    phrase = phrase or phrase_from_file_name(path.stem)
+    defect = _defect(bgra)
+    if defect is None and phrase is None:
+        defect = f"has no name: write what it shows into {text.name} beside it"
+    return SourceImage(path, _digest(bgra), phrase) if defect is None else _issue(path, defect)
 
 
-def _fault(bgra: Bgra) -> str | None:
+def _issue(path: Path, reason: str) -> Issue:
+    return Issue.of_file(str(path), None, reason)
+
+
+def _defect(bgra: Bgra) -> str | None:
     height, width = bgra.shape[:2]
     solid = bgra[..., 3] >= 128
     if solid.all():
         return "has no transparent background: the whole rectangle would be pasted"
     if solid.mean() < _MIN_FILLED or min(height, width) < _MIN_ASPECT * max(height, width):
-        return "is too thin to be seen in an image"
-    if min(height, width) < _MIN_SOLID_PX:
-        return f"shows only {width} x {height} pixels; {_MIN_SOLID_PX} are needed"
+        return "is too thin to be visible in an image"
+    if min(height, width) < _MIN_SIDE_PX:
+        return f"has only {width} x {height} solid pixels; at least {_MIN_SIDE_PX} are needed on each side"
     return None
 
 
-def inspect_background(path: Path) -> Source | Rejected:
+def inspect_background(path: Path) -> SourceImage | Issue:
     """Check a photograph."""
     try:
         image = read_background(path)
-    except _UNREADABLE as error:
-        return Rejected(path, _reason(error))
-    if min(image.shape[:2]) < 64:
-        return Rejected(path, f"is only {image.shape[1]} x {image.shape[0]} pixels; 64 are needed")
-    return Source(path, _digest(image))
+    except (OSError, ValueError) as error:
+        return _issue(path, str(error))
+    height, width = image.shape[:2]
+    if min(height, width) < _MIN_BACKGROUND_SIDE_PX:
+        return _issue(
+            path,
+            f"has only {width} x {height} pixels; at least {_MIN_BACKGROUND_SIDE_PX} are needed on each side",
+        )
+    return SourceImage(path, _digest(image))
 
 
 def read_cutout(path: Path) -> Bgra:
-    """Read an image with transparency, cut to its solid part.
+    """Read an image with transparency and crop it to its solid part.
 
     Raises:
-        ValueError: It has no alpha channel, is empty or too large.
-        OSError: It cannot be decoded.
+        ValueError: It cannot be decoded, is too large, has no alpha channel or no solid pixel.
+        OSError: The file cannot be read.
     """
-    with _opened(path) as image:
-        if (
-            "A" not in image.getbands()
-            and "a" not in image.getbands()
-            and "transparency" not in image.info
-        ):
-            raise ValueError("has no alpha channel")
-        rgba = np.asarray(image.convert("RGBA"))
+    rgba = _read(path, mode="RGBA")
     solid = rgba[..., 3] >= 128
     rows, columns = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
     if not rows.size:
         raise ValueError("is transparent everywhere: no pixel has half of the full alpha")
-    part = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    return cv2.cvtColor(np.ascontiguousarray(part), cv2.COLOR_RGBA2BGRA)
+    crop = rgba[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return cv2.cvtColor(np.ascontiguousarray(crop), cv2.COLOR_RGBA2BGRA)
 
 
-def read_background(path: Path) -> RgbImage:
+def read_background(path: Path) -> BgrImage:
     """Read a photograph, upright.
 
     Raises:
-        ValueError: It is too large.
-        OSError: It cannot be decoded.
+        ValueError: It cannot be decoded or is too large.
+        OSError: The file cannot be read.
     """
-    with _opened(path) as image:
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-    return cv2.cvtColor(np.asarray(upright), cv2.COLOR_RGB2BGR)
+    return cv2.cvtColor(_read(path, mode="RGB"), cv2.COLOR_RGB2BGR)
+
+
+def _read(path: Path, *, mode: str) -> UInt8[np.ndarray, "height width channels"]:
+    """Pixels as RGBA, as they are stored, or as RGB, upright."""
+    with path.open("rb") as file:
+        image = open_image(file)
+        has_alpha = {"A", "a"} & set(image.getbands()) or "transparency" in image.info
+        if mode == "RGBA" and not has_alpha:
+            raise ValueError("has no alpha channel")
+        try:
+            upright = image if mode == "RGBA" else ImageOps.exif_transpose(image)
+            return np.asarray(upright.convert(mode))
+        except UNREADABLE as error:
+            raise ValueError(f"cannot be decoded: {error}") from error
 
 
 @lru_cache(maxsize=1024)
 def small_cutout(path: Path, limit: int) -> Bgra:
-    """A cut-out no longer than `limit` on any side, its colours free of what lies under the transparency."""
+    """A cut-out whose sides are at most `limit`; colors under transparent pixels do not leak into it."""
     bgra = read_cutout(path)
     scale = limit / max(bgra.shape[:2])
     if scale >= 1:
@@ -198,13 +209,13 @@ def small_cutout(path: Path, limit: int) -> Bgra:
     blended = cv2.resize(
         np.concatenate([bgra[..., :3] * alpha, alpha], axis=2), size, interpolation=cv2.INTER_AREA
     )
-    cover = blended[..., 3:]
-    pure = np.where(cover > 0, blended[..., :3] / np.maximum(cover, 1e-6), 0)
-    return np.clip(np.concatenate([pure, cover * 255], axis=2) + 0.5, 0, 255).astype(np.uint8)
+    alpha = blended[..., 3:]
+    pure = np.where(alpha > 0, blended[..., :3] / np.maximum(alpha, 1e-6), 0)
+    return np.clip(np.concatenate([pure, alpha * 255], axis=2) + 0.5, 0, 255).astype(np.uint8)
 
 
 @lru_cache(maxsize=64)
-def small_background(path: Path, limit: int) -> RgbImage:
+def small_background(path: Path, limit: int) -> BgrImage:
     """A photograph whose shorter side is at most `limit`."""
     image = read_background(path)
     scale = limit / min(image.shape[:2])
@@ -214,39 +225,27 @@ def small_background(path: Path, limit: int) -> RgbImage:
     return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
-def _opened(path: Path) -> Image.Image:
-    with warnings.catch_warnings():
-        # Pillow warns of large images before it decodes them; here they are refused
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        image = Image.open(path)
-    if image.width * image.height > MAX_PIXELS:
-        image.close()
-        raise ValueError(
-            f"has {image.width} x {image.height} pixels; at most {MAX_PIXELS} are read"
-        )
-    return image
-
-
 def _usable(
-    folder: Path, kind: str, inspect: Callable[[Path], Source | Rejected], *, run: Runner
-) -> list[Source]:
+    folder: Path,
+    kind: str,
+    inspect: Callable[[Path], SourceImage | Issue],
+    *,
+    ordered_map: OrderedMap,
+) -> list[SourceImage]:
     if not folder.is_dir():
-        raise DataError(f"is no folder; it is where the {kind} should be", file=folder)
+        raise DataError(f"is no folder; it should contain the {kind}", file=folder)
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    images = [path for path in files if path.suffix.lower() in PICTURE_SUFFIXES]
-    usable: dict[str, Source] = {}
-    rejected: list[Rejected] = []
-    for result in run(inspect, images):
-        if isinstance(result, Rejected):
-            rejected.append(result)
+    images = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    usable: dict[str, SourceImage] = {}
+    for result in ordered_map(inspect, images):
+        if isinstance(result, Issue):
+            _log.warning("%s", result)
         elif result.digest in usable:
-            rejected.append(
-                Rejected(result.path, f"shows the same as {usable[result.digest].path}")
+            _log.warning(
+                "%s", _issue(result.path, f"shows the same as {usable[result.digest].path}")
             )
         else:
             usable[result.digest] = result
-    for item in rejected:
-        _log.warning("set aside: %s: %s", item.path, item.reason)
     _log.info("%s: %d of %d images in %s are used", kind, len(usable), len(images), folder)
     if len(usable) < 3:
         reason = (
@@ -257,29 +256,32 @@ def _usable(
     return list(usable.values())
 
 
-def _deal(sources: list[Source]) -> tuple[list[Source], list[Source], list[Source]]:
-    """Deal images out so that several of one name spread over the splits.
+def _split_pools(
+    sources: list[SourceImage],
+) -> tuple[list[SourceImage], list[SourceImage], list[SourceImage]]:
+    """Split images into train, val and test; images of one name are spread over the splits.
 
-    Always in the same way, whatever the seed of the scenes: what a model was pretrained on is never what it is
-    judged by.
+    The split does not depend on the seed of the scenes: a model is never tested on an image of its pretraining.
     """
 
-    def key(source: Source) -> tuple[str, str]:
-        name = source.look.noun if source.look else ""
-        return _hash(name), _hash(source.digest)
+    def key(source: SourceImage) -> tuple[str, str]:
+        noun = source.phrase.noun if source.phrase else ""
+        return _hash(noun), _hash(source.digest)
 
     order = sorted(sources, key=key)
-    share = max(1, round(_SHARE * len(order)))
-    train, val = _every(order, share)
-    train, test = _every(train, share)
+    count = max(1, round(_SPLIT_SHARE * len(order)))
+    train, val = _take_evenly(order, count)
+    train, test = _take_evenly(train, count)
     return train, val, test
 
 
-def _every(sources: list[Source], count: int) -> tuple[list[Source], list[Source]]:
-    """Take `count` evenly spaced ones out."""
-    taken = {(2 * place + 1) * len(sources) // (2 * count) for place in range(count)}
-    left = [source for index, source in enumerate(sources) if index not in taken]
-    return left, [sources[index] for index in sorted(taken)]
+def _take_evenly(
+    sources: list[SourceImage], count: int
+) -> tuple[list[SourceImage], list[SourceImage]]:
+    """Remove `count` evenly spaced images; return the others and the removed ones."""
+    taken = {(2 * index + 1) * len(sources) // (2 * count) for index in range(count)}
+    others = [source for index, source in enumerate(sources) if index not in taken]
+    return others, [sources[index] for index in sorted(taken)]
 
 
 def _hash(text: str) -> str:
@@ -287,14 +289,6 @@ def _hash(text: str) -> str:
 
 
 def _digest(pixels: UInt8[np.ndarray, "height width channels"]) -> str:
-    """The same for copies in another format and for mirror images, which would leak from split to split."""
+    """Equal for copies in another format and for mirror images, which would leak between splits."""
     both = (pixels.tobytes(), pixels[:, ::-1].tobytes())
     return hashlib.sha256(repr(pixels.shape).encode() + min(both)).hexdigest()
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "is no image that can be read"
-    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
-        return f"has more than {MAX_PIXELS} pixels"
-    return str(error) or type(error).__name__

@@ -1,14 +1,12 @@
-"""Colours and surfaces: from brightness to pixels."""
+"""Colors and surfaces: from brightness to pixels."""
 
 from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
 
-from glamm.synthetic.array_types import Gray, Layer, filled, spread
+from glamm.synthetic.array_types import Color, Gray, Layer, constant_layer, repeat_channels
 from glamm.synthetic.shapes import Sheet
-
-Color = tuple[int, int, int]
 
 COLORS: dict[str, Color] = {  # blue, green, red, 0 to 255
     "red": (45, 40, 215),
@@ -30,7 +28,9 @@ def _metal(sheet: Sheet, color: Layer, rng: np.random.Generator) -> Layer:
     # a dark and a bright band, as polished metal mirrors a horizon
     band = np.sin(9.5 * sheet.y + 3.0 * sheet.x + float(rng.uniform(0, 2 * np.pi)))
     dull = color * 0.8 + 0.2 * color[0, 0].mean()
-    return dull * spread(0.78 + 0.2 * band) + spread(120 * np.clip(band, 0, 1) ** 2)
+    return dull * repeat_channels(0.78 + 0.2 * band) + repeat_channels(
+        120 * np.clip(band, 0, 1) ** 2
+    )
 
 
 def _striped(sheet: Sheet, color: Layer, rng: np.random.Generator) -> Layer:
@@ -49,12 +49,12 @@ def _spotted(sheet: Sheet, color: Layer, rng: np.random.Generator) -> Layer:
 
 
 def _contrast(color: Layer) -> Layer:
-    """Light marks on dark things, dark marks on light ones."""
+    """Light marks on dark colors, dark marks on light ones."""
     return color * 0.3 if float(color[0, 0].mean()) > 160 else color * 0.15 + 255 * 0.82
 
 
 def _mix(color: Layer, other: Layer, part: Gray) -> Layer:
-    return color + spread(part) * (other - color)
+    return color + repeat_channels(part) * (other - color)
 
 
 MATERIALS: dict[str, Callable[[Sheet, Layer, np.random.Generator], Layer]] = {
@@ -63,7 +63,7 @@ MATERIALS: dict[str, Callable[[Sheet, Layer, np.random.Generator], Layer]] = {
     "striped": _striped,
     "spotted": _spotted,
 }
-"""By the word that captions use; the plain surface has none."""
+"""By the adjective in captions; the plain surface has none."""
 
 
 def shade(
@@ -73,16 +73,18 @@ def shade(
 
     Args:
         sheet: A finished shape.
-        color: Of the material under white light.
+        color: Blue, green, red of the material under white light, 0 to 255.
         material: A key of MATERIALS.
-        rng: Where the pattern lies.
+        rng: Where the pattern begins.
 
     Returns:
         Blue, green, red, 0 to 255.
     """
-    base = filled(color.astype(np.float32), rows=sheet.cover.shape[0], columns=sheet.cover.shape[1])
+    base = constant_layer(
+        color.astype(np.float32), rows=sheet.cover.shape[0], columns=sheet.cover.shape[1]
+    )
     surface = MATERIALS[material](sheet, base, rng)
-    # what is brighter than the colour itself goes to white, as a highlight does
-    lit = surface * spread(np.minimum(sheet.brightness, 1.0))
-    lit += spread(np.maximum(sheet.brightness - 1.0, 0.0) * 220)
+    # what is brighter than the color itself goes to white, as a highlight does
+    lit = surface * repeat_channels(np.minimum(sheet.brightness, 1.0))
+    lit += repeat_channels(np.maximum(sheet.brightness - 1.0, 0.0) * 220)
     return np.clip(lit, 0, 255)

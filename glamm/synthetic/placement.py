@@ -1,4 +1,4 @@
-"""How many things a scene holds and where they stand."""
+"""Samples how many objects a scene has and where they are."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -10,17 +10,17 @@ from glamm.synthetic.scene import DEPTH_RANGE
 from glamm.typing import Box
 
 COUNT_WEIGHTS = (0.08, 0.2, 0.24, 0.2, 0.12, 0.08, 0.05, 0.03)
-"""How often an image holds 1, 2, ... things."""
+"""Probability of an image with 1, 2, ... objects."""
 
-_STACK_CHANCE = 0.3  # of a thing that can stand on another one doing so
-_MOST_COVERED = 0.4  # of the smaller of two boxes
+_STACK_CHANCE = 0.3  # that an object that fits on another one is put there
+_MAX_COVERED = 0.4  # fraction of the smaller of two boxes
 _LOWEST = 0.975  # of the image's height
 _TRIES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Roof:
-    """A flat top on which one thing can stand: its middle, height in the image and width, in pixels."""
+class TopSurface:
+    """A flat top on which one object fits: its center (x, y) in the image and its width, in pixels."""
 
     x: float
     y: float
@@ -28,92 +28,102 @@ class Roof:
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
-    """Where a thing stands: the middle of its foot, in pixels, and the index of what carries it."""
+class Position:
+    """Where an object is: the center of its base in pixels, and the index of its support."""
 
     x: float
-    foot: float
-    carrier: int | None = None
+    base_y: float
+    support: int | None = None
 
 
 @dataclass(slots=True)
 class Placement:
-    """Finds room for one thing after the other.
+    """Finds positions for one object after another.
 
     Args:
-        side: Of the square image in pixels.
+        side: Side of the square image in pixels.
         horizon: Where the ground begins, in pixels from the top.
     """
 
     side: int
     horizon: float
     _boxes: list[Box] = field(default_factory=list)
-    _roofs: dict[int, Roof] = field(default_factory=dict)
+    _top_surfaces: dict[int, TopSurface] = field(default_factory=dict)
 
-    def find(self, rng: np.random.Generator, *, height: float, width: float) -> Spot | None:
-        """Find a spot where the thing covers no other too much, and take it; None where there is no room."""
-        spot = self._on_roof(rng, height=height, width=width) or self._on_ground(
+    def find(self, rng: np.random.Generator, *, height: float, width: float) -> Position | None:
+        """Take a position where the object covers no other one too much; None if none is found.
+
+        Args:
+            rng: Source of randomness.
+            height: Height of the object in pixels.
+            width: Width of the object in pixels.
+        """
+        position = self._on_top_surface(rng, height=height, width=width) or self._on_ground(
             rng, height=height, width=width
         )
-        if spot is not None:
-            self._boxes.append(_box(spot, height=height, width=width))
-        return spot
+        if position is not None:
+            self._boxes.append(_box(position, height=height, width=width))
+        return position
 
-    def add_roof(self, index: int, roof: Roof) -> None:
-        """Let a later thing stand on the thing of this index."""
-        self._roofs[index] = roof
+    def add_top_surface(self, index: int, top_surface: TopSurface) -> None:
+        """Allow a later object on top of the object with this index."""
+        self._top_surfaces[index] = top_surface
 
-    def _on_roof(self, rng: np.random.Generator, *, height: float, width: float) -> Spot | None:
-        for carrier, roof in self._roofs.items():
-            fits = width < 0.85 * roof.width and roof.y - height > 2
+    def _on_top_surface(
+        self, rng: np.random.Generator, *, height: float, width: float
+    ) -> Position | None:
+        for support, top_surface in self._top_surfaces.items():
+            fits = width < 0.85 * top_surface.width and top_surface.y - height > 2
             if fits and rng.random() < _STACK_CHANCE:
-                del self._roofs[carrier]
-                return Spot(roof.x, roof.y, carrier)
+                del self._top_surfaces[support]
+                return Position(top_surface.x, top_surface.y, support)
         return None
 
-    def _on_ground(self, rng: np.random.Generator, *, height: float, width: float) -> Spot | None:
+    def _on_ground(
+        self, rng: np.random.Generator, *, height: float, width: float
+    ) -> Position | None:
         lowest = _LOWEST * self.side
         highest = min(max(self.horizon + 0.06 * self.side, height + 2), lowest)
         margin = min(width / 2, self.side / 2)
         for _ in range(_TRIES):
-            spot = Spot(
+            position = Position(
                 float(rng.uniform(margin, self.side - margin)), float(rng.uniform(highest, lowest))
             )
-            box = _box(spot, height=height, width=width)
-            if all(_covered(box, other) < _MOST_COVERED for other in self._boxes):
-                return spot
+            box = _box(position, height=height, width=width)
+            if all(_covered(box, other) < _MAX_COVERED for other in self._boxes):
+                return position
         return None
 
 
 def sample_count(rng: np.random.Generator, *, max_objects: int) -> int:
-    """How many things an image is to hold."""
+    """Sample the number of objects of an image."""
     weights = np.array(COUNT_WEIGHTS[:max_objects])
     return 1 + int(np.searchsorted(np.cumsum(weights) / weights.sum(), rng.random(), side="right"))
 
 
 def back_to_front(sprites: Sequence[Sprite]) -> list[Sprite]:
-    """Sort by distance; what is carried comes right after its carrier, as far away as it."""
+    """Sort by distance; an object on a support has the distance of its support and follows it."""
 
     def key(index: int) -> tuple[float, int]:
-        carrier = sprites[index].carrier
-        return (sprites[index].foot, 0) if carrier is None else (sprites[carrier].foot, 1)
+        support = sprites[index].support
+        return (sprites[index].base_y, 0) if support is None else (sprites[support].base_y, 1)
 
     order = sorted(range(len(sprites)), key=key)
     new_index = {old: new for new, old in enumerate(order)}
     moved = [sprites[old] for old in order]
     return [
-        sprite if sprite.carrier is None else replace(sprite, carrier=new_index[sprite.carrier])
+        sprite if sprite.support is None else replace(sprite, support=new_index[sprite.support])
         for sprite in moved
     ]
 
 
-def depth_at(foot: float, *, side: int) -> float:
-    """Inverse relative depth of what stands at this height of the image; larger is closer."""
-    return round(1000 + DEPTH_RANGE * foot / side, 2)
+def depth_at(base_y: float, *, side: int) -> float:
+    """Inverse relative depth of an object whose base is at this row of the image; larger is closer."""
+    return round(1000 + DEPTH_RANGE * base_y / side, 2)
 
 
-def _box(spot: Spot, *, height: float, width: float) -> Box:
-    return spot.x - width / 2, spot.foot - height, spot.x + width / 2, spot.foot
+def _box(position: Position, *, height: float, width: float) -> Box:
+    return position.x - width / 2, position.base_y - height, position.x + width / 2, position.base_y
 
 
 def _covered(first: Box, second: Box) -> float:

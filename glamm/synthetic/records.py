@@ -1,6 +1,6 @@
-"""Scenes as records of the official files: GranD per-image JSON and GranD-f grounded captions.
+"""Scenes as records of the official files: GranD's JSON per image and GranD-f's grounded captions.
 
-Source: spec of GranD's final JSON and of the GranD-f files; field names are the release's.
+Source: the release's specification of GranD's final JSON and of the GranD-f files, with its field names.
 """
 
 from typing import Any
@@ -10,42 +10,44 @@ import numpy as np
 from glamm.geometry import masks
 from glamm.structures.sample import Mask
 from glamm.synthetic.captions import dense_caption, grounded_caption, short_captions
-from glamm.synthetic.referring_expressions import references
-from glamm.synthetic.scene import Scene, Thing
+from glamm.synthetic.referring_expressions import referring_expressions
+from glamm.synthetic.scene import Scene, SceneObject
 from glamm.synthetic.shapes import SHAPES
 from glamm.synthetic.text import GroundedText
 
-Record = dict[str, Any]
+JsonObject = dict[str, Any]
 _AFFORDANCES = {shape.noun: shape.affordance for shape in SHAPES if shape.affordance}
 
 
-def grand_record(scene: Scene, *, rng: np.random.Generator) -> Record:
-    """Everything GranD knows about an image, without the wrapping file name."""
+def grand_record(scene: Scene, *, rng: np.random.Generator) -> JsonObject:
+    """GranD's record of an image, without the file name that is its key."""
     side = scene.image.shape[0]
     shorts = short_captions(scene, rng=rng)
     dense = dense_caption(scene, rng=rng)
-    count = len(scene.things)
+    count = len(scene.objects)
     return {
         "objects": [
-            _object(thing, index, references(scene.things, index, rng=rng, side=side))
-            for index, thing in enumerate(scene.things)
+            _object_record(
+                obj, index, referring_expressions(scene.objects, index, rng=rng, side=side)
+            )
+            for index, obj in enumerate(scene.objects)
         ],
         "floating_objects": [
             {
                 "id": count + index,
-                "bbox": list(decor.box),
-                "labels": [decor.label],
+                "bbox": list(obj.box),
+                "labels": [obj.label],
                 "score": 0.5,
                 "attributes": None,
             }
-            for index, decor in enumerate(scene.decor)
+            for index, obj in enumerate(scene.floating_objects)
         ],
         "floating_attributes": [],
         "landmark": _landmark(scene),
         "affordances": _affordances(scene),
-        "id_counter": count + len(scene.decor),
+        "id_counter": count + len(scene.floating_objects),
         "relationships": _relationships(shorts),
-        "short_captions": [_short(scene, caption) for caption in shorts],
+        "short_captions": [_short_caption(scene, caption) for caption in shorts],
         "dense_caption": {
             "caption": dense.text,
             "details": [
@@ -53,7 +55,7 @@ def grand_record(scene: Scene, *, rng: np.random.Generator) -> Record:
                     "phrase": grounding.phrase,
                     "tokens_positive": [grounding.start, grounding.end],
                     "ids": list(grounding.ids),
-                    "bbox": [list(scene.things[index].box) for index in grounding.ids],
+                    "bbox": [list(scene.objects[index].box) for index in grounding.ids],
                 }
                 for grounding in dense.groundings
             ],
@@ -62,7 +64,7 @@ def grand_record(scene: Scene, *, rng: np.random.Generator) -> Record:
     }
 
 
-def train_record(scene: Scene, file_name: str, *, rng: np.random.Generator) -> Record:
+def train_record(scene: Scene, file_name: str, *, rng: np.random.Generator) -> JsonObject:
     """One entry of GranDf_HA_GCG_train.json."""
     caption = grounded_caption(scene, rng=rng)
     return {
@@ -71,39 +73,40 @@ def train_record(scene: Scene, file_name: str, *, rng: np.random.Generator) -> R
         "groundings": {
             grounding.phrase: {
                 "token_positives": [grounding.start, grounding.end],
-                "rle_masks": [_rle(scene.things[index].mask) for index in grounding.ids],
+                "rle_masks": [_rle(scene.objects[index].mask) for index in grounding.ids],
             }
             for grounding in caption.groundings
         },
     }
 
 
-def evaluation_record(scene: Scene, stem: str, *, rng: np.random.Generator) -> Record:
-    """What `coco_files` and `referring_files` need of one image: caption, labels, one mask a label, expressions."""
+def evaluation_record(scene: Scene, stem: str, *, rng: np.random.Generator) -> JsonObject:
+    """The input of `coco_files` and `referring_files` for one image: caption, labels, a mask for each, expressions."""
     caption = grounded_caption(scene, rng=rng)
-    groups = [[scene.things[index] for index in grounding.ids] for grounding in caption.groundings]
+    groups = [[scene.objects[index] for index in grounding.ids] for grounding in caption.groundings]
     height, width = scene.image.shape[:2]
     expressions = [
-        references(scene.things, index, rng=rng, side=height) for index in range(len(scene.things))
+        referring_expressions(scene.objects, index, rng=rng, side=height)
+        for index in range(len(scene.objects))
     ]
     return {
         "referred": [
-            {"expressions": texts, "mask": _united([thing])}
-            for thing, texts in zip(scene.things, expressions, strict=True)
+            {"expressions": texts, "mask": _union_annotation([obj])}
+            for obj, texts in zip(scene.objects, expressions, strict=True)
             if texts
         ],
         "image": {"id": stem, "file_name": f"{stem}.jpg", "height": height, "width": width},
         "caption": caption.text,
         "labels": [grounding.phrase for grounding in caption.groundings],
-        "masks": [_united(group) for group in groups],
+        "masks": [_union_annotation(group) for group in groups],
     }
 
 
-def coco_files(records: list[Record]) -> tuple[Record, Record]:
-    """The caption file and the mask file of a split; the i-th label of an image belongs to its i-th mask."""
+def coco_files(records: list[JsonObject]) -> tuple[JsonObject, JsonObject]:
+    """The caption file and the mask file of a split; the i-th label of an image describes its i-th mask."""
     images = [record["image"] for record in records]
-    captions: list[Record] = []
-    annotations: list[Record] = []
+    captions: list[JsonObject] = []
+    annotations: list[JsonObject] = []
     for number, record in enumerate(records, start=1):
         image_id = record["image"]["id"]
         captions.append(
@@ -136,12 +139,14 @@ def coco_files(records: list[Record]) -> tuple[Record, Record]:
     )
 
 
-def referring_files(records: list[Record], *, split: str) -> tuple[Record, list[Record]]:
-    """The instances and the references of RefCOCOg's layout: expressions that fit one thing of an image each."""
-    images: list[Record] = []
-    annotations: list[Record] = []
-    refs: list[Record] = []
-    sentences = 0
+def referring_files(
+    records: list[JsonObject], *, split: str
+) -> tuple[JsonObject, list[JsonObject]]:
+    """The instances and the references in RefCOCOg's layout; each expression refers to one object of an image."""
+    images: list[JsonObject] = []
+    annotations: list[JsonObject] = []
+    refs: list[JsonObject] = []
+    num_sentences = 0
     for number, record in enumerate(records, start=1):
         images.append({**record["image"], "id": number})
         for referred in record["referred"]:
@@ -150,8 +155,8 @@ def referring_files(records: list[Record], *, split: str) -> tuple[Record, list[
                 {"id": ann_id, "image_id": number, "category_id": 1, "iscrowd": 0}
                 | referred["mask"]
             )
-            sent_ids = [sentences + index for index in range(len(referred["expressions"]))]
-            sentences += len(sent_ids)
+            sent_ids = [num_sentences + index for index in range(len(referred["expressions"]))]
+            num_sentences += len(sent_ids)
             refs.append(
                 {
                     "ref_id": len(refs),
@@ -172,41 +177,43 @@ def referring_files(records: list[Record], *, split: str) -> tuple[Record, list[
     return instances, refs
 
 
-def _object(thing: Thing, index: int, expressions: list[str]) -> Record:
-    noun = thing.look.noun.replace(" ", "_")
+def _object_record(obj: SceneObject, index: int, expressions: list[str]) -> JsonObject:
+    noun = obj.phrase.noun.replace(" ", "_")
     return {
         "id": index,
-        "bbox": list(thing.box),
-        "labels": list(dict.fromkeys([noun, thing.look.name.replace(" ", "_")])),
+        "bbox": list(obj.box),
+        "labels": list(dict.fromkeys([noun, obj.phrase.text.replace(" ", "_")])),
         "label": noun,
-        "score": round(1.0 - 0.5 * thing.hidden, 3),
+        "score": round(1.0 - 0.5 * obj.hidden, 3),
         "attributes": expressions or None,
-        "depth": thing.depth,
-        "segmentation": _rle(thing.mask),
+        "depth": obj.depth,
+        "segmentation": _rle(obj.mask),
         "segmentation_source": "SAM",
     }
 
 
-def _landmark(scene: Scene) -> Record | str:
+def _landmark(scene: Scene) -> JsonObject | str:
     if scene.setting is None:
         return ""
     return {"category": scene.setting.category, "fine_category": scene.setting.fine_category}
 
 
-def _affordances(scene: Scene) -> Record:
-    found: Record = {}
-    for index, thing in enumerate(scene.things):
-        affordance = _AFFORDANCES.get(thing.look.noun)
+def _affordances(scene: Scene) -> JsonObject:
+    affordances: JsonObject = {}
+    for index, obj in enumerate(scene.objects):
+        affordance = _AFFORDANCES.get(obj.phrase.noun)
         if affordance is None:
             continue
         name, description = affordance
-        entry = found.setdefault(name, {"description": description, "object_ids": [], "labels": []})
+        entry = affordances.setdefault(
+            name, {"description": description, "object_ids": [], "labels": []}
+        )
         entry["object_ids"].append(index)
-        entry["labels"].append(thing.look.noun)
-    return found
+        entry["labels"].append(obj.phrase.noun)
+    return affordances
 
 
-def _relationships(captions: tuple[GroundedText, GroundedText]) -> Record:
+def _relationships(captions: tuple[GroundedText, GroundedText]) -> JsonObject:
     phrases: dict[str, list[int]] = {}
     for caption in captions:
         for grounding in caption.groundings:
@@ -221,7 +228,7 @@ def _relationships(captions: tuple[GroundedText, GroundedText]) -> Record:
     }
 
 
-def _short(scene: Scene, caption: GroundedText) -> Record:
+def _short_caption(scene: Scene, caption: GroundedText) -> JsonObject:
     return {
         "caption": caption.text,
         "details": [
@@ -229,22 +236,22 @@ def _short(scene: Scene, caption: GroundedText) -> Record:
                 "phrase": grounding.phrase,
                 "tokens_positive": [grounding.start, grounding.end],
                 "id": grounding.ids[0],
-                "bbox": list(scene.things[grounding.ids[0]].box),
+                "bbox": list(scene.objects[grounding.ids[0]].box),
             }
             for grounding in caption.groundings
         ],
     }
 
 
-def _rle(mask: Mask) -> Record:
+def _rle(mask: Mask) -> JsonObject:
     return {"size": list(mask.size), "counts": mask.counts.decode("ascii")}
 
 
-def _united(things: list[Thing]) -> Record:
-    mask = masks.union([thing.mask for thing in things])
-    corners = [thing.box for thing in things]
-    left, top = min(box[0] for box in corners), min(box[1] for box in corners)
-    right, bottom = max(box[2] for box in corners), max(box[3] for box in corners)
+def _union_annotation(objects: list[SceneObject]) -> JsonObject:
+    mask = masks.union([obj.mask for obj in objects])
+    boxes = [obj.box for obj in objects]
+    left, top = min(box[0] for box in boxes), min(box[1] for box in boxes)
+    right, bottom = max(box[2] for box in boxes), max(box[3] for box in boxes)
     return {
         "segmentation": _rle(mask),
         "area": masks.area(mask),

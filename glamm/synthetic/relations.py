@@ -1,16 +1,16 @@
-"""How two things of a scene stand to each other."""
+"""Spatial relations between two objects of a scene."""
 
 from collections.abc import Sequence
 from enum import StrEnum
 
-from glamm.synthetic.scene import DEPTH_RANGE, Thing
+from glamm.synthetic.scene import DEPTH_RANGE, SceneObject
 
-_CLEAR_DISTANCE = 0.05  # of the image: nearer than that, the eye decides for neither
-_SHARED_WIDTH = 0.35  # of the narrower thing
+_CLEAR_DISTANCE = 0.05  # of the image; at a smaller distance neither side is clear
+_SHARED_WIDTH = 0.35  # of the narrower object
 
 
 class Relation(StrEnum):
-    """Where the first thing is, seen from the second."""
+    """Where the first object is relative to the second."""
 
     ON_TOP_OF = "on top of"
     UNDER = "under"
@@ -28,50 +28,54 @@ WORDINGS: dict[Relation, tuple[str, ...]] = {
     Relation.LEFT_OF: ("to the left of", "left of"),
     Relation.RIGHT_OF: ("to the right of", "right of"),
 }
-"""How captions put them; the first is the plainest."""
+"""How captions word a relation; the first is the standard wording."""
 
 
-def may_be(
-    things: Sequence[Thing], first: int, second: int, relation: Relation, *, side: int
+def could_hold(
+    objects: Sequence[SceneObject], first: int, second: int, relation: Relation, *, side: int
 ) -> bool:
-    """Whether somebody might say that the relation holds, even where it is not the plainest one."""
-    one, two = things[first], things[second]
+    """Whether the relation may be said to hold, although another one describes the pair better."""
+    first_object, second_object = objects[first], objects[second]
     match relation:
         case Relation.ON_TOP_OF:
-            return one.carrier == second
+            return first_object.support == second
         case Relation.UNDER:
-            return two.carrier == first
+            return second_object.support == first
         case Relation.IN_FRONT_OF:
-            return one.depth >= two.depth
+            return first_object.depth >= second_object.depth
         case Relation.BEHIND:
-            return one.depth <= two.depth
+            return first_object.depth <= second_object.depth
         case Relation.LEFT_OF:
-            return one.center_x <= two.center_x + _CLEAR_DISTANCE * side
+            return first_object.center_x <= second_object.center_x + _CLEAR_DISTANCE * side
         case Relation.RIGHT_OF:
-            return one.center_x >= two.center_x - _CLEAR_DISTANCE * side
+            return first_object.center_x >= second_object.center_x - _CLEAR_DISTANCE * side
 
 
 def relation_between(
-    things: Sequence[Thing], first: int, second: int, *, side: int
+    objects: Sequence[SceneObject], first: int, second: int, *, side: int
 ) -> Relation | None:
-    """The plainest true relation of two things; None where the eye could not decide."""
-    one, two = things[first], things[second]
-    if one.carrier == second:
+    """The relation that describes two objects best; None where none is clear."""
+    first_object, second_object = objects[first], objects[second]
+    if first_object.support == second:
         return Relation.ON_TOP_OF
-    if two.carrier == first:
+    if second_object.support == first:
         return Relation.UNDER
-    shared = min(one.box[2], two.box[2]) - max(one.box[0], two.box[0])
-    narrower = min(one.box[2] - one.box[0], two.box[2] - two.box[0])
+    shared = min(first_object.box[2], second_object.box[2]) - max(
+        first_object.box[0], second_object.box[0]
+    )
+    narrower = min(
+        first_object.box[2] - first_object.box[0], second_object.box[2] - second_object.box[0]
+    )
     if shared > _SHARED_WIDTH * narrower:
-        return _in_depth(one, two)
-    distance = two.center_x - one.center_x
+        return _in_depth(first_object, second_object)
+    distance = second_object.center_x - first_object.center_x
     if abs(distance) < _CLEAR_DISTANCE * side:
         return None
     return Relation.LEFT_OF if distance > 0 else Relation.RIGHT_OF
 
 
-def _in_depth(one: Thing, two: Thing) -> Relation | None:
-    difference = one.depth - two.depth
+def _in_depth(first_object: SceneObject, second_object: SceneObject) -> Relation | None:
+    difference = first_object.depth - second_object.depth
     if abs(difference) < _CLEAR_DISTANCE * DEPTH_RANGE:
         return None
     return Relation.IN_FRONT_OF if difference > 0 else Relation.BEHIND

@@ -1,4 +1,4 @@
-"""What a scene is, before it becomes words and files."""
+"""A scene: an image, its objects, and what is known about them."""
 
 from dataclasses import dataclass
 
@@ -8,24 +8,24 @@ from jaxtyping import UInt8
 from glamm.structures.sample import Mask
 from glamm.typing import Box
 
-RgbImage = UInt8[np.ndarray, "height width 3"]
-"""Blue, green, red, as OpenCV has it."""
-
+BgrImage = UInt8[np.ndarray, "height width 3"]
+"""Blue, green, red: OpenCV's order."""
 
 DEPTH_RANGE = 3000
-"""Inverse depth from the bottom of an image to its top, in units like those of a depth estimator."""
+"""Range of the inverse relative depth from the top of an image to its bottom, in a depth estimator's units."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """How a thing is called.
+class NounPhrase:
+    """An object's name.
 
     Args:
-        noun: The head of its name: "ball".
-        adjectives: In the order in which they are said: ("small", "striped", "red").
+        noun: The head: "ball".
+        adjectives: In the order of English: ("small", "striped", "red").
         determiner: "two", "some"; empty for a or an.
-        plural: The noun for several; None where it is not known, and then several are told apart by place.
-        is_compound: The words depend on each other, as in "hot air balloon": they are left out from the front only.
+        plural: The noun for several; None where it is not known.
+        is_compound: Whether the words depend on each other, as in "hot air balloon". Only leading words may be left out
+            then.
     """
 
     noun: str
@@ -35,31 +35,31 @@ class Look:
     is_compound: bool = False
 
     @property
-    def name(self) -> str:
-        """The whole name without an article."""
+    def text(self) -> str:
+        """The whole phrase without an article."""
         return " ".join((*self.adjectives, self.noun))
 
 
 @dataclass(frozen=True, slots=True)
-class Thing:
-    """A visible thing of a finished image.
+class SceneObject:
+    """A visible object of a finished image.
 
     Args:
-        look: How it is called.
-        box: Tight around its visible pixels, edges exclusive.
+        phrase: Its name.
+        box: Tight around its visible pixels, right and bottom edge exclusive.
         mask: Its visible pixels.
-        foot: Height in the image, in pixels from the top, at which it touches the ground or what carries it.
+        base_y: Where it touches the ground or its support, in pixels from the top of the image.
         depth: Inverse relative depth; larger is closer.
-        carrier: Index of the thing it stands on.
-        hidden: Part of its pixels that other things cover, 0 to 1.
+        support: Index of the object on which it is; None on the ground.
+        hidden: Fraction of its pixels that other objects cover, 0 to 1.
     """
 
-    look: Look
+    phrase: NounPhrase
     box: Box
     mask: Mask
-    foot: float
+    base_y: float
     depth: float
-    carrier: int | None = None
+    support: int | None = None
     hidden: float = 0.0
 
     @property
@@ -75,24 +75,24 @@ class Thing:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """Where a scene plays.
+    """The location of a scene.
 
     Args:
         category: Main class of GranD's landmark taxonomy.
         fine_category: Fine class.
-        place: Words for it with a preposition: "in a living room".
-        use: A sentence on what such places are used for.
+        location: With a preposition: "in a living room".
+        use: Sentences about what such locations are used for.
     """
 
     category: str
     fine_category: str
-    place: str
+    location: str
     use: str
 
 
 @dataclass(frozen=True, slots=True)
-class Decor:
-    """Something of the background that a detector would find: a window, the sun."""
+class FloatingObject:
+    """An object of the background that a detector would find, such as a window; GranD's name for it."""
 
     label: str
     box: Box
@@ -104,12 +104,12 @@ class Scene:
 
     Args:
         image: The pixels.
-        things: In no particular order; captions and records point to them by index.
-        setting: None where the place is not known.
-        decor: Things of the background, without masks.
+        objects: In any order; captions and records refer to them by index.
+        setting: None where the location is not known.
+        floating_objects: Objects of the background, without masks.
     """
 
-    image: RgbImage
-    things: tuple[Thing, ...]
+    image: BgrImage
+    objects: tuple[SceneObject, ...]
     setting: Setting | None = None
-    decor: tuple[Decor, ...] = ()
+    floating_objects: tuple[FloatingObject, ...] = ()

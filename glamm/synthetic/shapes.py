@@ -1,6 +1,6 @@
 """Solid shapes, lit from one side: coverage and brightness on a small sheet.
 
-Units: the height of the shape is 1, x runs from -0.5 to 0.5 around its axis, y upwards from its foot.
+Units: the height of the shape is 1, x is -0.5 to 0.5 around its axis, y goes up from its base.
 """
 
 from collections.abc import Callable, Sequence
@@ -44,11 +44,11 @@ class Sheet:
             int(np.ceil(height_px * width)) + 2 * _MARGIN_PX,
         )
         self.axis_x = columns / 2 - 0.5 + shift[0]
-        self.foot_y = rows - _MARGIN_PX - 0.5 + shift[1]
+        self.base_y = rows - _MARGIN_PX - 0.5 + shift[1]
         self.x = ((np.arange(columns, dtype=np.float32) - self.axis_x) / height_px)[None, :].repeat(
             rows, 0
         )
-        self.y = ((self.foot_y - np.arange(rows, dtype=np.float32)) / height_px)[:, None].repeat(
+        self.y = ((self.base_y - np.arange(rows, dtype=np.float32)) / height_px)[:, None].repeat(
             columns, 1
         )
         self.cover = np.zeros((rows, columns), dtype=np.float32)
@@ -58,7 +58,7 @@ class Sheet:
         """How much of each pixel an outline covers, 0 to 1."""
         corners = np.asarray(outline, dtype=np.float64)
         pixels = np.stack(
-            [self.axis_x + corners[:, 0] * self._scale, self.foot_y - corners[:, 1] * self._scale],
+            [self.axis_x + corners[:, 0] * self._scale, self.base_y - corners[:, 1] * self._scale],
             axis=1,
         )
         rows, columns = self.cover.shape
@@ -72,11 +72,11 @@ class Sheet:
         )
 
     def fill(self, outline: Outline, brightness: Gray | float) -> None:
-        """Lay a face over what is there."""
+        """Paint a face over the faces before it."""
         self.lay(self.area(outline), brightness)
 
     def lay(self, cover: Gray, brightness: Gray | float) -> None:
-        """Lay a face of known coverage over what is there."""
+        """Paint a face of known coverage over the faces before it."""
         self.brightness += cover * (brightness - self.brightness)
         # faces that share an edge each cover part of its pixels: together they cover them
         self.cover = np.minimum(self.cover + cover, 1.0)
@@ -99,7 +99,7 @@ class Sheet:
         return (_AMBIENT - 0.08 + 0.72 * facing + 0.55 * facing**24).astype(np.float32)
 
     def round(self, half_width: Gray | float) -> Gray:
-        """Brightness of something turned on a lathe, of this radius at each height."""
+        """Brightness of a solid of revolution with this radius at each height."""
         return self.curved(np.clip(self.x / np.maximum(half_width, 1e-3), -1, 1), 0.15)
 
 
@@ -117,7 +117,7 @@ def ellipse(
     return np.stack([x + radius_x * np.cos(angles), y + radius_y * np.sin(angles)], axis=1)
 
 
-def ball(sheet: Sheet, rng: np.random.Generator) -> None:  # noqa: ARG001 - a ball has one look
+def ball(sheet: Sheet, rng: np.random.Generator) -> None:  # noqa: ARG001 - all balls are alike
     """A sphere."""
     sheet.fill(ellipse(0.0, 0.5, 0.5, 0.5), sheet.curved(sheet.x / 0.5, (sheet.y - 0.5) / 0.5))
 
@@ -242,16 +242,16 @@ def _cushion(sheet: Sheet, cover: Gray) -> Gray:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """A kind of thing that can be drawn.
+    """A kind of object that can be drawn.
 
     Args:
         noun: Its name.
         plural: Its name for several.
-        draw: Builds it on a sheet.
-        width: In heights, of the sheet that holds it.
-        stretch: Height in units of the size that all shapes share, so that kinds weigh alike.
-        roof: Where things can stand on it, in heights; None where they cannot.
-        affordance: GranD's class of use, with what it means; None for none.
+        draw: Paints it on a sheet.
+        width: Width of its sheet, as a multiple of its height.
+        stretch: Factor of the height, so that all kinds have about the same area at one size.
+        top_surface: Height of a flat top on which another object fits, as a fraction of its height; None without one.
+        affordance: GranD's affordance class and a description of it; None for none.
     """
 
     noun: str
@@ -259,7 +259,7 @@ class Shape:
     draw: Callable[[Sheet, np.random.Generator], None]
     width: float
     stretch: float = 1.0
-    roof: float | None = None
+    top_surface: float | None = None
     affordance: tuple[str, str] | None = None
 
 

@@ -1,4 +1,4 @@
-"""Texts whose phrases know their place and their things."""
+"""Texts whose phrases are linked to objects."""
 
 import re
 from collections.abc import Sequence
@@ -8,31 +8,31 @@ _VOWEL = re.compile(
     r"(?!eu|ewe|one\b|once|usb|u[bfkst][aeiou]|uni(?!n|m))[aeiou]|(?:hour|honest|heir)",
     re.IGNORECASE,
 )
-"""How names begin that want "an"."""
+"""The beginning of a name that takes "an"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """Words that name things.
+    """A phrase that names objects, before its position in a text is known.
 
     Args:
-        words: "a red ball".
-        ids: Indices of the things.
+        text: "a red ball".
+        ids: Indices of the objects.
     """
 
-    words: str
+    text: str
     ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Grounding:
-    """A piece of a text and the things it names.
+    """A phrase of a text and the objects it names.
 
     Args:
         phrase: Equals `text[start:end]`.
-        start: First code point.
-        end: One past the last.
-        ids: Indices of the things.
+        start: Index of the first code point.
+        end: Index after the last code point.
+        ids: Indices of the objects.
     """
 
     phrase: str
@@ -53,21 +53,21 @@ Piece = str | Mention
 
 
 def assemble(pieces: Sequence[Piece]) -> GroundedText:
-    """Join pieces, with a capital at the beginning of each sentence, and note where each mention ends up."""
+    """Join pieces, capitalize each sentence, and record where each mention is."""
     text, groundings, begins = "", [], True
     for piece in pieces:
-        words = piece if isinstance(piece, str) else piece.words
-        if begins and words.strip():
-            words = words[:1].upper() + words[1:]
+        part = piece if isinstance(piece, str) else piece.text
+        if begins and part.strip():
+            part = part[:1].upper() + part[1:]
             begins = False
         if isinstance(piece, Mention):
-            groundings.append(Grounding(words, len(text), len(text) + len(words), piece.ids))
-        text += words
-        begins = begins or words.endswith(".")
+            groundings.append(Grounding(part, len(text), len(text) + len(part), piece.ids))
+        text += part
+        begins = begins or part.endswith(".")
     return GroundedText(text, tuple(groundings))
 
 
-def lowered(text: GroundedText) -> GroundedText:
+def lower_case(text: GroundedText) -> GroundedText:
     """The same text in lower case, as GranD's short captions are written."""
     return GroundedText(
         text.text.lower(),
@@ -76,11 +76,11 @@ def lowered(text: GroundedText) -> GroundedText:
 
 
 def with_article(name: str) -> str:
-    """Put a or an before a name, by its sound: an apple, a European bear, an hour glass."""
+    """Put a or an before a name, by its pronunciation: an apple, a European bear, an hour glass."""
     return f"{'an' if _VOWEL.match(name) else 'a'} {name}"
 
 
-def listing(pieces: Sequence[Piece]) -> list[Piece]:
+def join_list(pieces: Sequence[Piece]) -> list[Piece]:
     """Join with commas and a final "and"."""
     joined: list[Piece] = []
     for index, piece in enumerate(pieces):

@@ -65,16 +65,16 @@ def test_ctrl_c_ends_with_one_line(tmp_path: Path) -> None:
         assert process.poll() is None
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, output = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert "Traceback" not in said
-    assert "interrupted" in said
+    assert "Traceback" not in output
+    assert "interrupted" in output
 
 
 def test_faults_are_one_line_and_an_exit_code(tmp_path: Path) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full/letter.txt").write_text("mine")
-    for arguments, code, words in (
+    for arguments, code, message in (
         (["full"], 1, "letter.txt: is not part of the data set"),
         (["out", "--set", "synth.image_sise=64"], 2, "image_sise"),
         (["out", "--workers", "0"], 2, "workers"),
@@ -83,7 +83,7 @@ def test_faults_are_one_line_and_an_exit_code(tmp_path: Path) -> None:
     ):
         result = run(*arguments, cwd=tmp_path)
         assert result.returncode == code, result.stderr
-        assert words in result.stderr.replace("\n", " ")
+        assert message in result.stderr.replace("\n", " ")
         assert "Traceback" not in result.stderr
     assert (tmp_path / "full/letter.txt").read_text() == "mine"
 

@@ -18,7 +18,7 @@ NAMES = [
 
 
 def disc(color: tuple[int, int, int], *, side: int = 80) -> np.ndarray:
-    """A round cut-out in blue, green, red, alpha; every colour gives another image."""
+    """A round cut-out in blue, green, red, alpha; every color gives another image."""
     image = np.zeros((side, side, 4), dtype=np.uint8)
     cv2.circle(image, (side // 2, side // 2), side // 2 - 6, (*color, 255), -1, cv2.LINE_AA)
     return image
@@ -29,9 +29,9 @@ def cutouts(tmp_path: Path) -> Path:
     folder = tmp_path / "cutouts"
     (folder / "deeper").mkdir(parents=True)
     for index, name in enumerate(NAMES):
-        place = folder / "deeper" if index % 2 else folder
-        cv2.imwrite(str(place / f"{index}.png"), disc((10 * index, 20, 250)))
-        (place / f"{index}.txt").write_text(f"{name}.\nde.utf8=Etwas.\n", encoding="utf-8")
+        subfolder = folder / "deeper" if index % 2 else folder
+        cv2.imwrite(str(subfolder / f"{index}.png"), disc((10 * index, 20, 250)))
+        (subfolder / f"{index}.txt").write_text(f"{name}.\nde.utf8=Etwas.\n", encoding="utf-8")
     return folder
 
 

@@ -6,58 +6,58 @@ import pytest
 from glamm.geometry import masks
 from glamm.synthetic import canvas
 from glamm.synthetic.canvas import Sprite
-from glamm.synthetic.scene import Look
+from glamm.synthetic.scene import NounPhrase
 
 
-def sprite(color: int, left: int, top: int, side: int, *, carrier: int | None = None) -> Sprite:
+def sprite(color: int, left: int, top: int, side: int, *, support: int | None = None) -> Sprite:
     return Sprite(
         color=np.full((side, side, 3), color, dtype=np.float32),
         alpha=np.ones((side, side), dtype=np.float32),
         left=left,
         top=top,
-        foot=float(top + side),
-        look=Look("box"),
+        base_y=float(top + side),
+        phrase=NounPhrase("box"),
         depth=1.0,
-        carrier=carrier,
+        support=support,
     )
 
 
 def paint(sprites: list[Sprite]) -> tuple[np.ndarray, list[Sprite], tuple]:
     kept, ids, hidden = canvas.drop_hidden(sprites, side=64)
     image = canvas.paint(np.zeros((64, 64, 3), dtype=np.uint8), kept)
-    return image, kept, canvas.to_things(kept, ids, hidden)
+    return image, kept, canvas.to_scene_objects(kept, ids, hidden)
 
 
 def test_masks_are_exactly_the_visible_pixels() -> None:
-    image, _, things = paint(
+    image, _, objects = paint(
         [sprite(100, 5, 5, 20), sprite(200, 15, 12, 20), sprite(50, 50, 50, 18)]
     )
-    for color, thing in zip((100, 200, 50), things, strict=True):
-        assert np.array_equal(masks.decode(thing.mask), image[..., 0] == color)
-    assert things[0].hidden == pytest.approx(10 * 13 / 400)
-    assert things[2].box == (50.0, 50.0, 64.0, 64.0)
+    for color, obj in zip((100, 200, 50), objects, strict=True):
+        assert np.array_equal(masks.decode(obj.mask), image[..., 0] == color)
+    assert objects[0].hidden == pytest.approx(10 * 13 / 400)
+    assert objects[2].box == (50.0, 50.0, 64.0, 64.0)
 
 
 def test_what_others_hide_is_neither_drawn_nor_annotated() -> None:
-    image, kept, things = paint([sprite(100, 10, 10, 20), sprite(200, 12, 12, 20)])
-    assert len(kept) == len(things) == 1
+    image, kept, objects = paint([sprite(100, 10, 10, 20), sprite(200, 12, 12, 20)])
+    assert len(kept) == len(objects) == 1
     assert set(np.unique(image)) == {0, 200}
 
 
 def test_what_stood_on_a_hidden_thing_goes_with_it() -> None:
     _, kept, _ = paint(
-        [sprite(100, 10, 20, 20), sprite(90, 14, 4, 12, carrier=0), sprite(200, 8, 22, 24)]
+        [sprite(100, 10, 20, 20), sprite(90, 14, 4, 12, support=0), sprite(200, 8, 22, 24)]
     )
     assert [float(item.color[0, 0, 0]) for item in kept] == [200.0]
 
 
 def test_carriers_keep_their_number_when_others_go() -> None:
     hidden, cover = sprite(100, 10, 10, 12), sprite(110, 8, 8, 16)
-    _, kept, things = paint(
-        [hidden, cover, sprite(120, 40, 40, 20), sprite(130, 44, 26, 12, carrier=2)]
+    _, kept, objects = paint(
+        [hidden, cover, sprite(120, 40, 40, 20), sprite(130, 44, 26, 12, support=2)]
     )
     assert len(kept) == 3
-    assert things[2].carrier == 1
+    assert objects[2].support == 1
 
 
 def test_a_sprite_outside_the_image_is_dropped() -> None:

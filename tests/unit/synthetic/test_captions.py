@@ -1,36 +1,36 @@
-"""Phrases of a caption differ, whatever the scene holds."""
+"""Phrases of a caption differ, whatever objects the scene has."""
 
 import numpy as np
 import pytest
 
 from glamm.geometry import masks
 from glamm.synthetic.captions import grounded_caption
-from glamm.synthetic.referring_expressions import mentions
-from glamm.synthetic.scene import Look, Scene, Thing
+from glamm.synthetic.referring_expressions import name_objects
+from glamm.synthetic.scene import NounPhrase, Scene, SceneObject
 from glamm.synthetic.text import Mention, assemble, with_article
 
-BALL = Look("ball", ("red",), plural="balls")
-APPLE = Look("apple", ("red",))
+BALL = NounPhrase("ball", ("red",), plural="balls")
+APPLE = NounPhrase("apple", ("red",))
 
 
-def thing(look: Look, x: int) -> Thing:
+def scene_object(phrase: NounPhrase, x: int) -> SceneObject:
     pixels = np.zeros((64, 64), dtype=bool)
     pixels[30:36, x : x + 5] = True
-    return Thing(
-        look=look,
+    return SceneObject(
+        phrase=phrase,
         box=(float(x), 30.0, x + 5.0, 36.0),
         mask=masks.encode(pixels),
-        foot=36.0,
+        base_y=36.0,
         depth=2000.0,
     )
 
 
-def phrases(looks: list[Look], *, groups: bool) -> list[str]:
-    things = [thing(look, 7 * index) for index, look in enumerate(looks)]
-    return [mention.words for mention in mentions(things, groups=groups)]
+def phrases(names: list[NounPhrase], *, groups: bool) -> list[str]:
+    objects = [scene_object(phrase, 7 * index) for index, phrase in enumerate(names)]
+    return [mention.text for mention in name_objects(objects, groups=groups)]
 
 
-def test_alike_things_become_a_group_or_are_told_apart() -> None:
+def test_equal_objects_become_a_group_or_get_different_names() -> None:
     assert phrases([BALL, BALL], groups=True) == ["two red balls"]
     assert phrases([BALL, BALL], groups=False) == [
         "the red ball on the left",
@@ -40,12 +40,14 @@ def test_alike_things_become_a_group_or_are_told_apart() -> None:
     assert phrases([APPLE] * 4, groups=True)[3] == "the fourth red apple from the left"
 
 
-@pytest.mark.parametrize("looks", [[BALL], [BALL, APPLE, BALL], [APPLE] * 8, [BALL, APPLE] * 4])
-def test_a_caption_grounds_every_thing_with_phrases_of_their_own(looks: list[Look]) -> None:
-    things = tuple(thing(look, 7 * index) for index, look in enumerate(looks))
-    scene = Scene(image=np.zeros((64, 64, 3), dtype=np.uint8), things=things)
+@pytest.mark.parametrize(
+    "names", [[BALL], [BALL, APPLE, BALL], [APPLE] * 8, [BALL, APPLE] * 4], ids=len
+)
+def test_caption_names_every_object_with_a_phrase_of_its_own(names: list[NounPhrase]) -> None:
+    objects = tuple(scene_object(phrase, 7 * index) for index, phrase in enumerate(names))
+    scene = Scene(image=np.zeros((64, 64, 3), dtype=np.uint8), objects=objects)
     caption = grounded_caption(scene, rng=np.random.default_rng(0))
-    assert sorted(index for g in caption.groundings for index in g.ids) == list(range(len(looks)))
+    assert sorted(index for g in caption.groundings for index in g.ids) == list(range(len(names)))
     assert len({g.phrase for g in caption.groundings}) == len(caption.groundings)
     assert all(caption.text[g.start : g.end] == g.phrase for g in caption.groundings)
     assert caption.text.endswith(".")

@@ -12,8 +12,8 @@ from pycocotools import mask as coco
 
 from glamm.config.synthetic import SynthConfig
 from glamm.data.readers import grand, granddf_ha_gcg, grandf_eval, refcocog
-from glamm.data.record import Rejection
 from glamm.errors import DataError
+from glamm.structures.issue import Issue
 from glamm.synthetic.dataset import write_dataset
 
 CONFIG = SynthConfig(image_size=96, num_grand=40, num_train=40, num_val=6, num_test=6)
@@ -65,7 +65,7 @@ def test_referring_expressions_are_about_the_images_of_val(root: Path) -> None:
     for path in (root / "coco_2014/train2014").iterdir():
         assert (root / "GranDf_HA_images/val_test" / path.name).read_bytes() == path.read_bytes()
     found = list(refcocog.read(root, "val"))
-    assert not [item for item in found if isinstance(item, Rejection)]
+    assert not [item for item in found if isinstance(item, Issue)]
     assert len(found) == 6
     for record in found:
         (sample,) = record.samples
@@ -78,17 +78,17 @@ def test_the_readers_take_everything(root: Path) -> None:
         (grand, "train", 40), (granddf_ha_gcg, "train", 40), (grandf_eval, "val", 6), (grandf_eval, "test", 6),
     ):  # fmt: skip
         found = list(source.read(root, split))
-        assert not [item for item in found if isinstance(item, Rejection)]
+        assert not [item for item in found if isinstance(item, Issue)]
         assert len(found) == count
 
 
 def test_masks_of_an_image_are_disjoint_and_boxes_are_tight(images) -> None:
     for image in images.values():
-        masks = np.stack([decode(thing["segmentation"]) for thing in image["objects"]])
+        masks = np.stack([decode(obj["segmentation"]) for obj in image["objects"]])
         assert masks.sum(axis=0).max() <= 1
-        for mask, thing in zip(masks, image["objects"], strict=True):
+        for mask, obj in zip(masks, image["objects"], strict=True):
             rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-            assert thing["bbox"] == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
+            assert obj["bbox"] == [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
             assert mask.sum() >= 5
 
 
@@ -99,7 +99,7 @@ def test_grand_record_has_every_field_of_the_release(images) -> None:
             "relationships", "short_captions", "dense_caption", "additional_context",
         }  # fmt: skip
         assert len(image["short_captions"]) == 2
-        assert [thing["id"] for thing in image["objects"]] == list(range(len(image["objects"])))
+        assert [obj["id"] for obj in image["objects"]] == list(range(len(image["objects"])))
         assert image["landmark"]["category"].endswith(" scene")
         for use in image["affordances"].values():
             assert [image["objects"][index]["label"] for index in use["object_ids"]] == use[
@@ -135,8 +135,12 @@ def test_dense_captions_name_every_object_once_in_any_order(images) -> None:
 
 def test_grounded_captions_go_from_left_to_right(train) -> None:
     for record in train:
-        groundings = sorted(record["groundings"].values(), key=lambda one: one["token_positives"])
-        columns = [np.flatnonzero(decode(one["rle_masks"][0]).any(0)) for one in groundings]
+        groundings = sorted(
+            record["groundings"].values(), key=lambda grounding: grounding["token_positives"]
+        )
+        columns = [
+            np.flatnonzero(decode(grounding["rle_masks"][0]).any(0)) for grounding in groundings
+        ]
         middles = [first_and_last[[0, -1]].mean() for first_and_last in columns]
         assert middles == sorted(middles)
 
@@ -156,10 +160,12 @@ def test_labels_and_masks_of_the_evaluation_files_pair_up(root: Path) -> None:
         masks = json.loads((folder / f"{split}_gcg_coco_mask_gt.json").read_text())
         assert len(captions["annotations"]) == len(captions["images"]) == 6
         for entry in captions["annotations"]:
-            own = [item for item in masks["annotations"] if item["image_id"] == entry["image_id"]]
-            assert len(own) == len(entry["labels"]) > 0
+            entry_masks = [
+                item for item in masks["annotations"] if item["image_id"] == entry["image_id"]
+            ]
+            assert len(entry_masks) == len(entry["labels"]) > 0
             position = 0
-            for label, item in zip(entry["labels"], own, strict=True):
+            for label, item in zip(entry["labels"], entry_masks, strict=True):
                 position = entry["caption"].index(label, position) + len(label)
                 mask = decode(item["segmentation"])
                 rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
@@ -194,7 +200,7 @@ def test_an_interrupted_run_is_finished_to_the_same_bytes(tmp_path: Path, digest
     (out / "GranD_Data/images" / f"{lost.stem}.jpg").write_bytes(b"half")
     sorted((out / "GranDf_HA_images/train").iterdir())[4].unlink()
     (out / "GranDf/annotations/val_test/val_gcg_coco_mask_gt.json").unlink()
-    lost.with_name(f"{lost.name}.unfinished").write_bytes(b"{")
+    lost.with_name(f".{lost.name}.part").write_bytes(b"{")
     write_dataset(out, config, workers=1)
     assert digest(out) == whole
 
@@ -219,5 +225,5 @@ def test_foreign_files_are_never_mixed_in(tmp_path: Path) -> None:
 def test_other_parameters_need_another_folder(tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"num_grand": 1, "num_train": 1, "num_val": 1, "num_test": 1})
     write_dataset(tmp_path, config, workers=1)
-    with pytest.raises(DataError, match="made with another seed"):
+    with pytest.raises(DataError, match=r"different parameters \(seed\)"):
         write_dataset(tmp_path, config.model_copy(update={"seed": 5}), workers=1)

@@ -1,8 +1,8 @@
-"""Names from descriptions as people write them."""
+"""Names are found in descriptions as people write them."""
 
 import pytest
 
-from glamm.synthetic.descriptions import look_from_name, look_from_text
+from glamm.synthetic.descriptions import phrase_from_file_name, phrase_from_text
 
 
 @pytest.mark.parametrize(
@@ -27,16 +27,18 @@ from glamm.synthetic.descriptions import look_from_name, look_from_text
     ],
 )
 def test_noun_phrases(text: str, name: str) -> None:
-    look = look_from_text(text)
-    assert look is not None
-    assert look.name == name
+    phrase = phrase_from_text(text)
+    assert phrase is not None
+    assert phrase.text == name
 
 
 @pytest.mark.parametrize(
-    "text", ["", " \n", "...", "Eat your bread!", "It's a cep, or not?", "A", "12 34", "Boom!!!"]
+    "text",
+    ["", " \n", "...", "Eat your bread!", "It's a cep, or not?", "A", "12 34", "Boom!!!"],
+    ids=["empty", "blank", "dots", "order", "question", "article", "digits", "exclamation"],
 )
-def test_what_names_nothing(text: str) -> None:
-    assert look_from_text(text) is None
+def test_text_without_a_name(text: str) -> None:
+    assert phrase_from_text(text) is None
 
 
 @pytest.mark.parametrize(
@@ -50,9 +52,9 @@ def test_what_names_nothing(text: str) -> None:
     ],
 )
 def test_determiners(text: str, determiner: str) -> None:
-    look = look_from_text(text)
-    assert look is not None
-    assert look.determiner == determiner
+    phrase = phrase_from_text(text)
+    assert phrase is not None
+    assert phrase.determiner == determiner
 
 
 @pytest.mark.parametrize(
@@ -66,11 +68,11 @@ def test_determiners(text: str, determiner: str) -> None:
     ],
 )
 def test_file_names(stem: str, name: str | None) -> None:
-    look = look_from_name(stem)
-    assert (look and look.name) == name
+    phrase = phrase_from_file_name(stem)
+    assert (phrase and phrase.text) == name
 
 
 def test_the_head_of_a_compound_is_its_last_word() -> None:
-    look = look_from_text("A hot air balloon.")
-    assert look is not None
-    assert (look.adjectives, look.noun) == (("hot", "air"), "balloon")
+    phrase = phrase_from_text("A hot air balloon.")
+    assert phrase is not None
+    assert (phrase.adjectives, phrase.noun) == (("hot", "air"), "balloon")

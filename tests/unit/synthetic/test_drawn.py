@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from glamm.synthetic.backgrounds import PLACES, draw_background
+from glamm.synthetic.backgrounds import SETTINGS, draw_background
 from glamm.synthetic.drawn import draw_scene
 from glamm.synthetic.materials import COLORS, MATERIALS, shade
 from glamm.synthetic.shapes import SHAPES, Shape, Sheet
@@ -11,23 +11,23 @@ from glamm.synthetic.shapes import SHAPES, Shape, Sheet
 LIGHT = (0.5, 0.6, 0.62)
 
 
-@pytest.mark.parametrize("side", [64, 101, 384])
+@pytest.mark.parametrize("side", [64, 101, 384], ids="side-{}".format)
 def test_scenes_of_any_size(side: int) -> None:
     for seed in range(12):
         scene = draw_scene(np.random.default_rng(seed), side=side, max_objects=8)
         assert scene.image.shape == (side, side, 3)
-        assert 1 <= len(scene.things) <= 8
+        assert 1 <= len(scene.objects) <= 8
 
 
 def test_the_same_stream_gives_the_same_scene() -> None:
     first, second = (draw_scene(np.random.default_rng(3), side=96, max_objects=8) for _ in range(2))
     assert np.array_equal(first.image, second.image)
-    assert first.things == second.things
+    assert first.objects == second.objects
 
 
-def test_at_most_as_many_things_as_asked_for() -> None:
+def test_number_of_objects_is_at_most_the_maximum() -> None:
     counts = [
-        len(draw_scene(np.random.default_rng(seed), side=64, max_objects=2).things)
+        len(draw_scene(np.random.default_rng(seed), side=64, max_objects=2).objects)
         for seed in range(30)
     ]
     assert set(counts) == {1, 2}
@@ -48,7 +48,7 @@ def test_a_shape_fills_its_sheet(shape: Shape) -> None:
 
 @pytest.mark.parametrize("material", MATERIALS)
 @pytest.mark.parametrize("color", COLORS)
-def test_colors_stay_recognisable(color: str, material: str) -> None:
+def test_colors_stay_recognizable(color: str, material: str) -> None:
     sheet = Sheet(height_px=60.0, width=1.0, light=LIGHT)
     SHAPES[0].draw(sheet, np.random.default_rng(0))
     pixels = shade(
@@ -58,7 +58,7 @@ def test_colors_stay_recognisable(color: str, material: str) -> None:
         rng=np.random.default_rng(1),
     )
     mean = pixels[sheet.cover > 0.9].mean(axis=0)
-    # marks and highlights pull to grey: compare hues
+    # marks and highlights pull to gray: compare hues
     distance = {
         name: np.linalg.norm((mean - mean.mean()) / 255 - (np.array(other) - np.mean(other)) / 255)
         for name, other in COLORS.items()
@@ -67,8 +67,9 @@ def test_colors_stay_recognisable(color: str, material: str) -> None:
         assert sorted(distance, key=lambda name: distance[name]).index(color) <= 3
 
 
-def test_all_places_are_drawn() -> None:
-    seen = {
-        draw_background(np.random.default_rng(seed), side=64).setting.place for seed in range(120)
+def test_all_settings_are_drawn() -> None:
+    drawn = {
+        draw_background(np.random.default_rng(seed), side=64).setting.location
+        for seed in range(120)
     }
-    assert seen == {place.setting.place for place in PLACES}
+    assert drawn == {setting.setting.location for setting in SETTINGS}
