@@ -1,4 +1,4 @@
-"""An answer together with the image that it is about, so that it can be drawn."""
+"""An answer together with its image, so that it can be drawn."""
 
 from dataclasses import dataclass, field
 
@@ -15,18 +15,19 @@ from glamm.structures.sample import Mask
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer(GroundedAnswer):
-    """A grounded answer that knows its image.
+    """A grounded answer with its image.
 
     Args:
         image: RGB, upright; masks and boxes are in its pixels.
-        mask_logits: What the mask decoder gave, on the padded square at a quarter of a patch a pixel.
+        mask_logits: Output of the mask decoder before the sigmoid, on the padded square, with four times the side of
+            the grounding embedding.
     """
 
     image: Pixels = field(kw_only=True, repr=False)
     mask_logits: Float32[np.ndarray, "masks low low"] = field(kw_only=True, repr=False)
 
     def rles(self) -> list[Mask]:
-        """The masks in COCO's compressed run-length code."""
+        """The masks in COCO's compressed run-length encoding."""
         return [encode(mask) for mask in self.masks]
 
     def overlay(self) -> Image.Image:

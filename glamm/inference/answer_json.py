@@ -9,15 +9,15 @@ from glamm.typing import Box, Size
 
 
 class PhraseJson(Config):
-    """Words that are tied to a mask.
+    """A phrase of the answer and its mask.
 
     Args:
         start: First code point in the answer's text.
         end: One past the last.
-        text: The words.
+        text: The phrase itself.
         score: Mean foreground probability of the mask, 0 to 1; 0 for an empty mask.
         box: Tight x1, y1, x2, y2 around the mask in pixels; null for an empty mask.
-        mask_index: Which of the answer's masks.
+        mask_index: Index of its mask in the answer.
     """
 
     start: int
@@ -29,11 +29,11 @@ class PhraseJson(Config):
 
 
 class MaskJson(Config):
-    """A COCO compressed run-length mask, as `pycocotools.mask.decode` takes it.
+    """A mask in COCO's compressed run-length encoding, the input of `pycocotools.mask.decode`.
 
     Args:
         size: (height, width) of the image.
-        counts: The runs, column by column, starting with background.
+        counts: Encoded run lengths, column by column, starting with background.
     """
 
     size: Size
@@ -41,14 +41,14 @@ class MaskJson(Config):
 
 
 class AnswerJson(Config):
-    """Words, and a mask for each grounded phrase.
+    """Text, and a mask for each grounded phrase.
 
     Args:
-        text: Plain words.
-        phrases: In the order of the words; none when nothing was grounded.
-        masks: One a phrase.
+        text: Plain text, without special tokens.
+        phrases: In the order of the text; empty if nothing was grounded.
+        masks: One per phrase.
         image_size: (height, width) of the upright image; masks and boxes are in its pixels.
-        finish_reason: "stop" when the model ended by itself, "length" when the token limit did.
+        finish_reason: "stop" if the model ended the answer, "length" if the token limit did.
     """
 
     text: str
@@ -59,7 +59,7 @@ class AnswerJson(Config):
 
 
 def answer_to_json(answer: GroundedAnswer) -> AnswerJson:
-    """Write an answer without arrays."""
+    """Convert an answer to JSON values; masks are run-length encoded."""
     codes = [encode(mask) for mask in answer.masks]
     phrases = [
         PhraseJson(

@@ -10,7 +10,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from glamm.errors import BusyError, RequestError
+from glamm.inference.engine_options import EngineOptions
 from glamm.inference.image_embeddings import Encoded, ImageEmbeddingCache
 from glamm.inference.kv_cache import BatchedKVCache, PrefixKV
 from glamm.inference.onednn_linear import OneDnnLinear
@@ -36,30 +37,6 @@ from glamm.models.clip.encoder import ImageFeatures
 from glamm.models.glamm import GLaMM
 from glamm.structures.answer import WorkCounters
 from glamm.structures.batch import tensor_bytes
-
-
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
-    """Limits and optional features of an engine.
-
-    Args:
-        max_batch_size: Requests that run together.
-        max_waiting: Requests that may wait in the queue; further ones are refused.
-        max_prefills_per_step: Requests that may join between two decode steps. More fill the batch sooner, fewer delay
-            running requests less.
-        cache_bytes: Memory for image embeddings and prompt prefixes together.
-        prefetch_grounding: Run the grounding encoder with the prefill instead of after the first [SEG]; on a GPU it
-            then runs beside the language model.
-        compile_decode: Compile the decode step, with the same shapes for every batch; pays on a GPU, after a slow
-            start.
-    """
-
-    max_batch_size: int = 16
-    max_waiting: int = 64
-    max_prefills_per_step: int = 4
-    cache_bytes: int = 1 << 30
-    prefetch_grounding: bool = False
-    compile_decode: bool = False
 
 
 class Engine:

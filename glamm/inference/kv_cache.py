@@ -1,6 +1,6 @@
-"""Keys and values of a running batch: one slot a row, rows come and go.
+"""The KV cache of a running batch: every running request has a slot; slots are taken and freed between decode steps.
 
-Axis names: ``rows`` running answers, ``capacity`` positions that a slot has room for, ``length`` positions in use.
+Axis names: ``slots`` in use, ``capacity`` positions allocated per slot, ``length`` positions in use.
 """
 
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import DynamicCache
 
-_ROOM = 256
-"""Slots grow in steps of so many positions."""
+_CAPACITY_STEP = 256
+"""The capacity grows by multiples of this number of positions."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixKV:
-    """Keys and values of one row.
+    """Keys and values of one sequence, from its first position on.
 
     Args:
-        keys: One tensor a layer.
-        values: Likewise.
+        keys: One tensor per layer.
+        values: One tensor per layer.
     """
 
     keys: tuple[Float[Tensor, "1 heads length width"], ...]
@@ -29,145 +29,152 @@ class PrefixKV:
 
     @property
     def length(self) -> int:
-        """Positions."""
+        """Number of positions."""
         return self.keys[0].shape[2]
 
     @classmethod
-    def of(cls, cache: DynamicCache) -> "PrefixKV":
-        """What a prefill left."""
-        layers: list[Any] = list(cache.layers)  # their common class promises no keys
+    def from_cache(cls, cache: DynamicCache) -> "PrefixKV":
+        """Keys and values of a cache that a prefill has filled."""
+        layers: list[Any] = list(cache.layers)  # the common class of layers does not declare keys
         return cls(tuple(layer.keys for layer in layers), tuple(layer.values for layer in layers))
 
-    def first(self, length: int) -> "PrefixKV":
-        """A copy of the first positions."""
+    def prefix(self, length: int) -> "PrefixKV":
+        """A copy of the first `length` positions."""
         return PrefixKV(
-            tuple(one[:, :, :length].clone() for one in self.keys),
-            tuple(one[:, :, :length].clone() for one in self.values),
+            tuple(keys[:, :, :length].clone() for keys in self.keys),
+            tuple(values[:, :, :length].clone() for values in self.values),
         )
 
     def to_cache(self) -> DynamicCache:
-        """As a prefill that goes on from here wants it."""
+        """A cache with which a prefill continues after these positions."""
         cache = DynamicCache()
         for index, (keys, values) in enumerate(zip(self.keys, self.values, strict=True)):
             cache.update(keys, values, index)
         return cache
 
 
-class BatchedKVCache:
-    """Keys and values of all running rows; a language model takes it as its cache, one new token a row.
-
-    Every row writes at its own position, so rows of different lengths run together without padding in between.
+@dataclass(frozen=True, slots=True)
+class StepInputs:
+    """Inputs of the language model that depend on the lengths of the running sequences.
 
     Args:
-        max_batch_size: Slots.
-        max_length: Most positions of a row.
-        is_static: Always show all slots and all positions, so that every step has the same shapes and can be
-            compiled once.
+        position_ids: Position of each slot's next token.
+        attention_mask: True at positions that the slot attends to.
+    """
+
+    position_ids: Int[Tensor, "slots 1"]
+    attention_mask: Bool[Tensor, "slots 1 1 length"]
+
+
+class BatchedKVCache:
+    """Keys and values of all running sequences; passed to the language model as its cache, one new token per slot.
+
+    Every slot writes at its own position: sequences of different lengths run together without padding between them.
+
+    Args:
+        max_batch_size: Most slots.
+        max_length: Most positions of a sequence.
+        is_static: Always use all slots and all positions, so that every step has the same shapes and can be compiled
+            once.
     """
 
     def __init__(self, *, max_batch_size: int, max_length: int, is_static: bool = False) -> None:
-        self._max_rows, self._max_length, self._is_static = max_batch_size, max_length, is_static
+        self._max_batch_size, self._max_length = max_batch_size, max_length
+        self._is_static = is_static
         self._keys: list[Tensor] = []
         self._values: list[Tensor] = []
         self.lengths: list[int] = []
-        self._step = _Step.nothing()
+        self._step = _WriteIndex.empty()
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def append(self, row: PrefixKV) -> None:
-        """Take a prefilled row in; it becomes the last."""
+    def append(self, sequence: PrefixKV) -> None:
+        """Copy a prefilled sequence into a new slot, the last one."""
         slot = len(self.lengths)
-        self._make_room(row, slot + 1, row.length + 1)
-        for slots, parts in ((self._keys, row.keys), (self._values, row.values)):
-            for one, part in zip(slots, parts, strict=True):
-                one[slot, :, : row.length] = part[0]
-        self.lengths.append(row.length)
+        self._reserve(sequence, slot + 1, sequence.length + 1)
+        for buffers, layers in ((self._keys, sequence.keys), (self._values, sequence.values)):
+            for buffer, layer in zip(buffers, layers, strict=True):
+                buffer[slot, :, : sequence.length] = layer[0]
+        self.lengths.append(sequence.length)
 
     def remove(self, slot: int) -> None:
-        """Let a row go; the last one takes its slot."""
+        """Free a slot; the sequence of the last slot moves into it."""
         last = len(self.lengths) - 1
         if slot != last:
             length = self.lengths[last]
-            for one in (*self._keys, *self._values):
-                one[slot, :, :length] = one[last, :, :length]
+            for buffer in (*self._keys, *self._values):
+                buffer[slot, :, :length] = buffer[last, :, :length]
         self.lengths[slot] = self.lengths[last]
         self.lengths.pop()
 
-    def begin_step(self) -> "StepShape":
-        """Say where the next token of every row goes; each row is one longer afterwards."""
-        num_rows = self._max_rows if self._is_static else len(self.lengths)
-        places = self.lengths + [0] * (num_rows - len(self.lengths))
+    def begin_step(self) -> StepInputs:
+        """Reserve one position in every slot for its next token."""
+        num_slots = self._max_batch_size if self._is_static else len(self.lengths)
+        next_positions = self.lengths + [0] * (num_slots - len(self.lengths))
         device = self._keys[0].device
-        end = self._max_length if self._is_static else max(places) + 1
+        end = self._max_length if self._is_static else max(next_positions) + 1
         if end > self._capacity:
             self._grow(len(self._keys[0]), end)
-        positions = torch.tensor(places, device=device)
+        positions = torch.tensor(next_positions, device=device)
         mask = torch.arange(end, device=device) <= positions[:, None]
-        self._step = _Step(torch.arange(num_rows, device=device), positions, end)
+        self._step = _WriteIndex(torch.arange(num_slots, device=device), positions, end)
         self.lengths = [length + 1 for length in self.lengths]
-        return StepShape(positions[:, None], mask[:, None, None])
+        return StepInputs(positions[:, None], mask[:, None, None])
 
     def update(
         self,
-        keys: Float[Tensor, "rows heads 1 width"],
-        values: Float[Tensor, "rows heads 1 width"],
+        keys: Float[Tensor, "slots heads 1 width"],
+        values: Float[Tensor, "slots heads 1 width"],
         layer: int,
         *_: object,
         **__: object,
-    ) -> tuple[Float[Tensor, "rows heads length width"], Float[Tensor, "rows heads length width"]]:
-        """What a layer calls: take its new keys and values, give all so far."""
+    ) -> tuple[
+        Float[Tensor, "slots heads length width"], Float[Tensor, "slots heads length width"]
+    ]:
+        """Store the new keys and values of a layer and return all of them; the layer calls this."""
         step = self._step
-        shown: list[Tensor] = []
-        for slots, new in ((self._keys[layer], keys), (self._values[layer], values)):
-            slots[step.rows, :, step.positions] = new[:, :, 0]
-            shown.append(slots[: len(step.rows), :, : step.end])
-        return shown[0], shown[1]
+        stored: list[Tensor] = []
+        for buffer, new in ((self._keys[layer], keys), (self._values[layer], values)):
+            buffer[step.slots, :, step.positions] = new[:, :, 0]
+            stored.append(buffer[: len(step.slots), :, : step.end])
+        return stored[0], stored[1]
 
     @property
     def _capacity(self) -> int:
         return self._keys[0].shape[2] if self._keys else 0
 
-    def _make_room(self, row: PrefixKV, num_rows: int, length: int) -> None:
+    def _reserve(self, sequence: PrefixKV, num_slots: int, length: int) -> None:
         if not self._keys:
-            self._keys = [part.new_zeros((0, part.shape[1], 0, part.shape[3])) for part in row.keys]
+            self._keys = [
+                layer.new_zeros((0, layer.shape[1], 0, layer.shape[3])) for layer in sequence.keys
+            ]
             self._values = [
-                part.new_zeros((0, part.shape[1], 0, part.shape[3])) for part in row.values
+                layer.new_zeros((0, layer.shape[1], 0, layer.shape[3])) for layer in sequence.values
             ]
         if self._is_static:
-            num_rows, length = self._max_rows, self._max_length
-        if num_rows > len(self._keys[0]) or length > self._capacity:
-            self._grow(max(num_rows, len(self._keys[0])), max(length, self._capacity))
+            num_slots, length = self._max_batch_size, self._max_length
+        if num_slots > len(self._keys[0]) or length > self._capacity:
+            self._grow(max(num_slots, len(self._keys[0])), max(length, self._capacity))
 
-    def _grow(self, num_rows: int, length: int) -> None:
-        doubled = min(self._max_rows, 1 << (num_rows - 1).bit_length())
-        rounded = min(self._max_length, -(-length // _ROOM) * _ROOM)
-        for slots in (self._keys, self._values):
-            for index, old in enumerate(slots):
+    def _grow(self, num_slots: int, length: int) -> None:
+        doubled = min(self._max_batch_size, 1 << (num_slots - 1).bit_length())
+        rounded = min(self._max_length, -(-length // _CAPACITY_STEP) * _CAPACITY_STEP)
+        for buffers in (self._keys, self._values):
+            for index, old in enumerate(buffers):
                 new = old.new_zeros((doubled, old.shape[1], rounded, old.shape[3]))
                 new[: old.shape[0], :, : old.shape[2]] = old
-                slots[index] = new
+                buffers[index] = new
 
 
 @dataclass(frozen=True, slots=True)
-class StepShape:
-    """Where the next token of every row stands, and what it sees.
+class _WriteIndex:
+    """Where the current step writes: one position in each slot, all of them before `end`."""
 
-    Args:
-        positions: One a row.
-        mask: True where a row may look.
-    """
-
-    positions: Int[Tensor, "rows 1"]
-    mask: Bool[Tensor, "rows 1 1 length"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Step:
-    rows: Tensor
+    slots: Tensor
     positions: Tensor
     end: int
 
     @classmethod
-    def nothing(cls) -> "_Step":
+    def empty(cls) -> "_WriteIndex":
         return cls(torch.empty(0, dtype=torch.long), torch.empty(0, dtype=torch.long), 0)

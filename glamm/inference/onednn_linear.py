@@ -1,4 +1,4 @@
-"""Linear layers of a few rows at a time, as a decode step of several answers has them."""
+"""Linear layers on small batches through oneDNN, as in a decode step of several answers on a CPU."""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,21 +8,26 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-_MAX_ROWS = 64
-"""With more, the usual matrix product is as fast."""
-_MAX_PACKED_BYTES = 1 << 30
+MAX_ROWS = 64
+"""With more input vectors, torch's default matrix product is as fast."""
+
+DEFAULT_MAX_PACKED_BYTES = 1 << 30
 
 
 class OneDnnLinear(TorchFunctionMode):
-    """While entered, products of 2 to 64 rows with a weight in single precision on a CPU go through oneDNN.
+    """While entered, float32 linear layers on a CPU run through oneDNN for 2 to 64 input vectors.
 
-    The usual product takes twice as long for sixteen rows as for one, although the work is to read the weights, and
-    that once. oneDNN's takes a third of the time with weights in its own order; that copy is made when a weight is first
-    met and kept, up to 1 GiB in all. The weights must not change afterwards. One row is left to the usual product.
+    Torch's default product takes twice as long for sixteen vectors as for one, although reading the weights, which
+    happens once, dominates. oneDNN's product takes a third of that time with reordered weights. A weight is reordered when
+    it is first used, and the copy is kept; the weights must not change afterwards. A single vector uses the default.
+
+    Args:
+        max_packed_bytes: Size of all copies; weights beyond it are used as they are.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, max_packed_bytes: int = DEFAULT_MAX_PACKED_BYTES) -> None:
         super().__init__()
+        self._max_packed_bytes = max_packed_bytes
         self._packed: dict[int, tuple[Tensor, Tensor]] = {}
         self.packed_bytes = 0
 
@@ -33,31 +38,32 @@ class OneDnnLinear(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> object:
-        """What torch calls instead of each of its functions."""
+        """Called by torch in place of each of its functions."""
         del types
-        if func is functional.linear and not kwargs and _has_few_rows(args[0], args[1]):
-            return self._product(*args)
+        if func is functional.linear and not kwargs and _is_supported(args[0], args[1]):
+            return self._linear(*args)
         return func(*args, **(kwargs or {}))
 
-    def _product(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    def _linear(self, inputs: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         weight = self._pack(weight)
         return torch.ops.mkldnn._linear_pointwise(inputs, weight, bias, "none", [], "")  # noqa: SLF001 - no public name
 
     def _pack(self, weight: Tensor) -> Tensor:
         if id(weight) not in self._packed:
-            if self.packed_bytes + weight.nbytes > _MAX_PACKED_BYTES:
+            if self.packed_bytes + weight.nbytes > self._max_packed_bytes:
                 return weight
             self.packed_bytes += weight.nbytes
-            packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _MAX_ROWS // 4)  # noqa: SLF001 - likewise
-            self._packed[id(weight)] = packed, weight  # which keeps its id its own
+            packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), MAX_ROWS // 4)  # noqa: SLF001 - likewise
+            # the reference to the weight keeps its id from being used again
+            self._packed[id(weight)] = packed, weight
         return self._packed[id(weight)][0]
 
 
-def _has_few_rows(inputs: Tensor, weight: Tensor) -> bool:
+def _is_supported(inputs: Tensor, weight: Tensor) -> bool:
     return (
         torch.backends.mkldnn.is_available()
         and type(weight) in (Tensor, torch.nn.Parameter)
         and inputs.device.type == "cpu"
         and inputs.dtype == weight.dtype == torch.float32
-        and 2 <= inputs.numel() // inputs.shape[-1] <= _MAX_ROWS
+        and 2 <= inputs.numel() // inputs.shape[-1] <= MAX_ROWS
     )

@@ -1,4 +1,4 @@
-"""Ask a trained model about an image: the front door of the library."""
+"""The public entry point of the library: load a model and ask questions about images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,8 @@ from glamm.checkpoints import load_model
 from glamm.config.model import ModelConfig
 from glamm.errors import CheckpointError
 from glamm.inference.answer import Answer
-from glamm.inference.engine import Engine, EngineOptions
+from glamm.inference.engine import Engine
+from glamm.inference.engine_options import EngineOptions
 from glamm.inference.image_io import ImageSource
 from glamm.inference.session import DEFAULT_MAX_NEW_TOKENS, Session
 from glamm.models.glamm import GLaMM
@@ -17,14 +18,14 @@ from glamm.text.tokenizer import Tokenizer
 
 
 class GroundedPredictor:
-    """Answers questions about images in words and masks.
+    """Answers questions about images with text and masks.
 
-    May be asked from many threads; their questions are answered together.
+    It may be used from many threads; their questions are answered together.
 
     Args:
         model: In evaluation mode.
-        tokenizer: The one that it was trained with.
-        options: How much is done at once, and how much is kept about images.
+        tokenizer: The one that the model was trained with.
+        options: Batch size, queue and memory limits of the engine.
 
     Raises:
         CheckpointError: Model and tokenizer have different vocabularies.
@@ -50,7 +51,7 @@ class GroundedPredictor:
         device: torch.device | str = "cpu",
         options: EngineOptions | None = None,
     ) -> "GroundedPredictor":
-        """Load a model folder that `glamm train` or `glamm convert` wrote.
+        """Load a model folder written by `glamm train` or `glamm convert`.
 
         Raises:
             CheckpointError: A file is missing or damaged; the message names it.
@@ -61,11 +62,11 @@ class GroundedPredictor:
 
     @property
     def config(self) -> ModelConfig:
-        """Sizes and switches of the model."""
+        """The model's configuration."""
         return self.model.config
 
     def open(self, image: ImageSource) -> Session:
-        """Begin to ask about an image.
+        """Open a session for several questions about one image.
 
         Args:
             image: A path, the bytes of a file, a PIL image, or RGB as uint8 (height, width, 3).
@@ -83,11 +84,20 @@ class GroundedPredictor:
         boxes: Sequence[Sequence[float | int]] = (),
         max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
     ) -> Answer:
-        """Ask one question about an image; `open` and `Session.ask` tell more.
+        """Answer one question about an image.
+
+        Args:
+            image: As in `open`.
+            question: As in `Session.answer`.
+            boxes: As in `Session.answer`.
+            max_new_tokens: As in `Session.answer`.
+
+        Returns:
+            Text, phrases and one mask per phrase; without phrases nothing was grounded.
 
         Raises:
             RequestError: The image cannot be read, a box lies outside it, the question is empty or too long, or
-                the masks would not fit in the memory.
-            BusyError: Too many questions wait.
+                the masks would need too much memory.
+            BusyError: Too many questions are waiting.
         """
-        return self.open(image).ask(question, boxes=boxes, max_new_tokens=max_new_tokens)
+        return self.open(image).answer(question, boxes=boxes, max_new_tokens=max_new_tokens)

@@ -1,4 +1,4 @@
-"""A request as the language model reads it."""
+"""The prompt of a request, as input of the language model."""
 
 from collections.abc import Hashable
 
@@ -16,7 +16,13 @@ from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
 def embed_prompt(
     model: GLaMM, request: GenerationRequest, features: ImageFeatures
 ) -> Float[Tensor, "1 positions hidden"]:
-    """Put the image and the regions into the prompt."""
+    """Embed a request's text and insert its image and regions.
+
+    Args:
+        model: Provides the embeddings and the encoder of regions.
+        request: One question about one image.
+        features: Output of the global encoder for that image.
+    """
     ids = request.input_ids[None]
     batch = Batch(
         global_pixels=request.global_pixels[None],
@@ -34,6 +40,11 @@ def embed_prompt(
     return model.build_inputs(batch, features).embeddings
 
 
+def num_positions(model: GLaMM, request: GenerationRequest) -> int:
+    """Positions of the prompt in the language model, image tokens included."""
+    return len(request.input_ids) - 1 + model.config.global_encoder.num_tokens
+
+
 def prefix_length(model: GLaMM, request: GenerationRequest) -> int:
     """Positions up to and including the image."""
     placeholder = int((request.input_ids == IMAGE_PLACEHOLDER_ID).nonzero()[0])
@@ -41,7 +52,7 @@ def prefix_length(model: GLaMM, request: GenerationRequest) -> int:
 
 
 def prefix_key(model: GLaMM, request: GenerationRequest) -> tuple[Hashable, ...] | None:
-    """What the prompt up to and including the image depends on; None when it must not be used again."""
+    """Cache key of the prompt up to and including the image; None if it must not be cached."""
     ids = request.input_ids.tolist()
     before = tuple(ids[: ids.index(IMAGE_PLACEHOLDER_ID)])
     if request.image_key is None or model.config.special_tokens.bbox in before:

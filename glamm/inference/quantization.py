@@ -1,4 +1,4 @@
-"""Smaller weights for the language model; what they do to the answers is for `glamm evaluate` to say."""
+"""Quantization of the language model's weights; measure its effect with `glamm evaluate`."""
 
 import importlib
 
@@ -12,11 +12,11 @@ _GROUP_SIZE = 32
 
 
 def quantize_language_model(model: GLaMM, kind: WeightsKind) -> None:
-    """Round the weights of the language model's layers, in place; all other parts and the head stay as they are.
+    """Quantize the weights of the language model's layers, in place; the head and all other parts are unchanged.
 
     Args:
         model: In evaluation mode.
-        kind: "int8" rounds each row, "int4" each group of 32 weights; "full" does nothing.
+        kind: "int8" scales each output channel, "int4" each group of 32 weights; "full" changes nothing.
 
     Raises:
         HostError: torchao is not installed.

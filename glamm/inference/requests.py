@@ -1,4 +1,4 @@
-"""What the engine is asked, and what it says."""
+"""What the engine receives, and what it returns."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,20 @@ from glamm.typing import Size
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One question about one image, preprocessed.
+    """One question about one image, preprocessed and validated: the engine does not check its boxes again.
 
     Args:
-        global_pixels: For the global encoder, RGB, before normalisation.
-        grounding_pixels: For the grounding encoder, RGB, before normalisation, top left in its square.
+        global_pixels: Input of the global encoder, RGB, before normalization.
+        grounding_pixels: Input of the grounding encoder, RGB, before normalization, at the top left of its square.
         resized_size: (height, width) of the image inside that square.
-        original_size: (height, width) of the image as the user has it.
+        original_size: (height, width) of the original image.
         input_ids: The prompt, with one IMAGE_PLACEHOLDER_ID.
-        boxes_xyxy_unit: One box a `<bbox>` token, in order, xyxy in [0, 1].
-        image_key: Hash of all pixels: what was computed about an image is used again for the same key. None keeps
-            nothing.
+        boxes_xyxy_unit: One box per `<bbox>` token, in order: 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1.
+        image_key: Hash of all pixels. Requests with the same key share what was computed about the image; nothing is
+            cached for None.
+
+    Raises:
+        RequestError: A box is out of its range.
     """
 
     global_pixels: UInt8[Tensor, "3 global_height global_width"]
@@ -34,20 +37,29 @@ class GenerationRequest:
     boxes_xyxy_unit: Float[Tensor, "boxes 4"]
     image_key: bytes | None = None
 
+    def __post_init__(self) -> None:
+        boxes = self.boxes_xyxy_unit
+        is_valid = (boxes[:, :2] < boxes[:, 2:]).all(1) & ((boxes >= 0) & (boxes <= 1)).all(1)
+        if not is_valid.all():
+            index = int((~is_valid).nonzero()[0])
+            raise RequestError(
+                f"box {index + 1} is {boxes[index].tolist()}: it must have 0 <= x1 < x2 <= 1 and 0 <= y1 < y2 <= 1"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class GenerationOptions:
-    """How an answer is chosen, and when it ends.
+    """How tokens are chosen, and when an answer ends.
 
     Args:
         max_new_tokens: At least 1.
-        eos_token_id: Ends the answer and stays in it; None takes the model's own.
-        stop_token_ids: Further ones that do.
-        should_stop: Is shown all new ids after each token; True ends the answer.
+        eos_token_id: Ends the answer and is part of it; None takes the model's own.
+        stop_token_ids: Further tokens that end the answer.
+        should_stop: Called with all new ids after each token; True ends the answer.
         temperature: 0 is greedy.
-        top_p: Draw from the most probable tokens that together reach this probability, above 0 and up to 1.
-        seed: Of the draws; the same request with the same seed gives the same answer.
-        stream_masks: Decode each mask as soon as its [SEG] came; False decodes all at the end, in one run.
+        top_p: Sample from the most probable tokens whose probabilities add up to this value; above 0, at most 1.
+        seed: Of the sampling; the same request with the same seed gives the same answer.
+        stream_masks: Decode each mask as soon as its [SEG] is generated; False decodes all masks together at the end.
 
     Raises:
         RequestError: A value is out of its range.
@@ -75,10 +87,10 @@ class GenerationOptions:
 
 @dataclass(frozen=True, slots=True)
 class NewToken:
-    """A token came.
+    """A token was generated.
 
     Args:
-        token_id: Its id.
+        token_id: In the model's vocabulary.
     """
 
     token_id: int
@@ -89,8 +101,8 @@ class NewMask:
     """A mask was decoded.
 
     Args:
-        index: Its place among the answer's masks.
-        logits: On the padded square, at four times the grounding encoder's grid.
+        index: Index of the mask in the answer.
+        logits: Before the sigmoid, on the padded square, with four times the side of the grounding embedding.
     """
 
     index: int
@@ -102,14 +114,14 @@ Event = NewToken | NewMask
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What the model answered.
+    """The output of the model for one request.
 
     Args:
-        token_ids: The new ids; the end token stays among them if it came.
-        mask_logits: One image a [SEG] among `token_ids`, on the padded square at four times the grounding encoder's
-            grid, as the mask decoder gave it; `GLaMM.restore_masks` brings it to the image's size.
-        finish_reason: "stop" when the end token or a stop condition came, "length" when the limit did, "cancelled".
-        counters: What it cost.
+        token_ids: The new ids, including the end token if it was generated.
+        mask_logits: One map per [SEG] among `token_ids`, as `NewMask.logits`; `GLaMM.restore_masks` resizes it to the
+            original image.
+        finish_reason: "stop" at the end token or a stop condition, "length" at the token limit, "cancelled".
+        counters: The work that the request caused.
     """
 
     token_ids: tuple[int, ...]

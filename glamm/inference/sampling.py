@@ -1,4 +1,4 @@
-"""Choose the next token. Pure, apart from the generator that is given."""
+"""Choose the next token. Pure, apart from the state of the random generator."""
 
 import torch
 from jaxtyping import Float
@@ -12,16 +12,16 @@ def choose_token(
     top_p: float,
     generator: torch.Generator | None,
 ) -> int:
-    """Choose greedily, or draw from the most probable tokens.
+    """Choose greedily, or sample from the most probable tokens.
 
     Args:
-        logits: Of the next token.
-        temperature: 0 takes the most probable token; lower than 1 sharpens, higher than 1 flattens.
-        top_p: Only the most probable tokens that together reach this probability are drawn from; 1 is all.
-        generator: On the CPU, one a request, so that a draw does not depend on who else is answered.
+        logits: Scores of the next token.
+        temperature: Divides the logits; 0 takes the most probable token.
+        top_p: Sample only from the most probable tokens whose probabilities add up to this value; 1 samples from all.
+        generator: On the CPU, one per request, so that a sample does not depend on other requests.
 
     Returns:
-        The id.
+        The id of the token.
     """
     if temperature == 0:
         return int(logits.argmax())

@@ -1,4 +1,4 @@
-"""Questions about one image, answered whole or as the words come."""
+"""A session: questions about one image, answered at once or as a stream."""
 
 import hashlib
 import math
@@ -18,8 +18,13 @@ from glamm.geometry.preprocess import global_pixels, grounding_pixels
 from glamm.inference.answer import Answer
 from glamm.inference.engine import Engine
 from glamm.inference.image_io import ImageSource, Pixels, read_image
-from glamm.inference.request_state import RequestState
-from glamm.inference.requests import GenerationOptions, GenerationRequest, NewMask
+from glamm.inference.request_state import GenerationHandle
+from glamm.inference.requests import (
+    Generation,
+    GenerationOptions,
+    GenerationRequest,
+    NewMask,
+)
 from glamm.structures.answer import Phrase
 from glamm.text.conversation import PROMPT_STYLES, build_prompt, prepare_question
 from glamm.text.grounded import parse_grounded
@@ -27,18 +32,18 @@ from glamm.text.tokenizer import Tokenizer
 from glamm.typing import Box, Size
 
 DEFAULT_MAX_NEW_TOKENS = 256
-"""A described scene takes about 80 tokens; a model that goes on for this long is repeating itself."""
+"""The description of a scene takes about 80 tokens; a model that continues for this long is repeating itself."""
 
 MAX_MASK_PIXELS = 1_000_000_000
-"""Masks of one answer, all pixels together: one byte each is what an answer may take of the memory."""
+"""Pixels of all masks of one answer together; each takes one byte of memory."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """More words of a streamed answer.
+    """More text of a streamed answer.
 
     Args:
-        text: To be put behind what came before.
+        text: To be appended to the text before it.
     """
 
     text: str
@@ -49,9 +54,9 @@ class GroundedPhrase:
     """A phrase of a streamed answer, with its mask.
 
     Args:
-        index: Its place among the answer's phrases.
-        phrase: Where it stands in the words.
-        mask: At the image's size.
+        index: Index among the answer's phrases.
+        phrase: Its range in the answer's text, and a summary of its mask.
+        mask: True inside the phrase's object, at the size of the image.
     """
 
     index: int
@@ -60,12 +65,12 @@ class GroundedPhrase:
 
 
 class Session:
-    """Questions about one image: what was computed for one is used again for the next.
+    """Answers questions about one image; later questions reuse what was computed for earlier ones.
 
     Args:
-        engine: Answers.
-        tokenizer: The model's.
-        image: The image.
+        engine: Runs the model.
+        tokenizer: The one that the model was trained with.
+        image: A path, the bytes of a file, a PIL image, or RGB as uint8 (height, width, 3).
 
     Raises:
         RequestError: The image cannot be read.
@@ -75,27 +80,27 @@ class Session:
         self._engine, self._tokenizer = engine, tokenizer
         self.image: Pixels = read_image(image)
         config = engine.model.config
-        square, self._resized_size = grounding_pixels(
+        grounding, self._resized_size = grounding_pixels(
             self.image, side=config.grounding_encoder.image_size
         )
-        overview = global_pixels(
+        global_input = global_pixels(
             self.image,
             side=config.global_encoder.image_size,
             is_cropped=config.compat.crops_global_image,
         )
-        digest = hashlib.sha256(overview.tobytes())
-        digest.update(square.tobytes())
+        digest = hashlib.sha256(global_input.tobytes())
+        digest.update(grounding.tobytes())
         digest.update(repr(self._resized_size).encode())
-        self._key = digest.digest()
-        self._overview = torch.from_numpy(overview).to(engine.device)
-        self._square = torch.from_numpy(square).to(engine.device)
+        self._image_key = digest.digest()
+        self._global_pixels = torch.from_numpy(global_input).to(engine.device)
+        self._grounding_pixels = torch.from_numpy(grounding).to(engine.device)
 
     @property
     def image_size(self) -> Size:
         """(height, width) of the upright image."""
         return self.image.shape[0], self.image.shape[1]
 
-    def ask(
+    def answer(
         self,
         question: str,
         *,
@@ -106,24 +111,24 @@ class Session:
         top_p: float = 1.0,
         seed: int = 0,
     ) -> Answer:
-        """Ask about the image.
+        """Answer a question about the image.
 
         Args:
-            question: Plain words; `<bbox>` may stand where each box is meant.
+            question: Plain text; `<bbox>` marks where each box is mentioned.
             boxes: Regions that the question is about: x1, y1, x2, y2 in pixels of the upright image.
-            max_new_tokens: When to stop a model that does not stop by itself; at least 1.
-            stop: The answer ends where one of these comes up in its words, and keeps it.
-            temperature: 0 takes the most probable words; higher draws from all.
-            top_p: Draw only from the most probable tokens that together reach this probability.
-            seed: Of the draws.
+            max_new_tokens: Limit of the answer's length, at least 1.
+            stop: The answer ends as soon as its text contains one of these, and includes it.
+            temperature: 0 always takes the most probable token; higher values sample.
+            top_p: Sample only from the most probable tokens whose probabilities add up to this value.
+            seed: Of the sampling.
 
         Returns:
-            Words, phrases and one mask a phrase. No phrase at all means that nothing was grounded.
+            Text, phrases and one mask per phrase; without phrases nothing was grounded.
 
         Raises:
             RequestError: A box lies outside the image, the question is empty or too long, a number is out of range,
-                or the masks would not fit in the memory.
-            BusyError: Too many questions wait.
+                or the masks would need too much memory.
+            BusyError: Too many questions are waiting.
         """
         options = GenerationOptions(
             max_new_tokens=max_new_tokens,
@@ -132,9 +137,8 @@ class Session:
             top_p=top_p,
             seed=seed,
         )
-        job = self._engine.submit(self._request(question, boxes), options)
-        self._engine.wait(job)
-        return self._answer(job)
+        handle = self._engine.submit(self._request(question, boxes), options)
+        return self._to_answer(handle.result())
 
     def stream(
         self,
@@ -147,23 +151,23 @@ class Session:
         top_p: float = 1.0,
         seed: int = 0,
     ) -> Iterator[TextDelta | GroundedPhrase | Answer]:
-        """Ask, and see the answer as it comes; whoever stops listening ends it.
+        """Answer a question step by step; closing the iterator cancels the answer.
 
         Args:
-            question: As in `ask`, like all others.
-            boxes: Regions.
-            max_new_tokens: Limit.
-            stop: Words that end the answer.
-            temperature: 0 is greedy.
-            top_p: Probability to draw from.
-            seed: Of the draws.
+            question: This argument and all others are those of `answer`.
+            boxes: As `answer`.
+            max_new_tokens: As `answer`.
+            stop: As `answer`.
+            temperature: As `answer`.
+            top_p: As `answer`.
+            seed: As `answer`.
 
         Yields:
-            Words as they come, each phrase with its mask as soon as it is decoded, and the whole answer at the end.
+            Text as it is generated, each phrase as soon as its mask is decoded, and the complete answer at the end.
 
         Raises:
-            RequestError: As `ask`.
-            BusyError: As `ask`.
+            RequestError: As `answer`.
+            BusyError: As `answer`.
         """
         options = GenerationOptions(
             max_new_tokens=max_new_tokens,
@@ -175,80 +179,65 @@ class Session:
         )
         return self._events(self._engine.submit(self._request(question, boxes), options))
 
-    def _events(self, job: RequestState) -> Iterator[TextDelta | GroundedPhrase | Answer]:
+    def _events(self, handle: GenerationHandle) -> Iterator[TextDelta | GroundedPhrase | Answer]:
         token_ids: list[int] = []
-        said = ""
+        streamed = ""
         try:
-            for event in self._engine.events(job):
+            for event in handle.events():
                 if isinstance(event, NewMask):
-                    words = parse_grounded(self._tokenizer.decode(token_ids))
-                    phrase, mask = self._phrase(words.text, words.ranges[event.index], event.logits)
+                    parsed = parse_grounded(self._tokenizer.decode(token_ids))
+                    phrase, mask = self._phrase(
+                        parsed.text, parsed.ranges[event.index], event.logits
+                    )
                     yield GroundedPhrase(event.index, phrase, mask)
                     continue
                 token_ids.append(event.token_id)
-                # the last piece may still be half a character, or a blank that the end takes away
+                # the end may be half a character, or a blank that is removed before punctuation
                 text = parse_grounded(self._tokenizer.decode(token_ids)).text.rstrip(" \ufffd")
-                if len(text) > len(said) and text.startswith(said):
-                    yield TextDelta(text[len(said) :])
-                    said = text
+                if len(text) > len(streamed) and text.startswith(streamed):
+                    yield TextDelta(text[len(streamed) :])
+                    streamed = text
         finally:
-            self._engine.cancel(job)  # does nothing when it is done
-        answer = self._answer(job)
-        if len(answer.text) > len(said):
-            yield TextDelta(answer.text[len(said) :])
+            handle.cancel()  # has no effect on a finished answer
+        answer = self._to_answer(handle.result())
+        if len(answer.text) > len(streamed):
+            yield TextDelta(answer.text[len(streamed) :])
         yield answer
 
     def _request(self, question: str, boxes: Sequence[Sequence[float | int]]) -> GenerationRequest:
         size, device = self.image_size, self._engine.device
         regions = [_checked_box(box, index, size=size) for index, box in enumerate(boxes, start=1)]
-        ids = self._encode(prepare_question(_checked_text(question), num_boxes=len(regions)))
+        prepared = prepare_question(_checked_text(question), num_boxes=len(regions))
+        style = PROMPT_STYLES[self._engine.model.config.prompt_style]
+        ids = self._tokenizer.encode(build_prompt(prepared, style=style)).ids
         units = [to_unit(box, size=size) for box in regions]
         return GenerationRequest(
-            global_pixels=self._overview,
-            grounding_pixels=self._square,
+            global_pixels=self._global_pixels,
+            grounding_pixels=self._grounding_pixels,
             resized_size=self._resized_size,
             original_size=size,
             input_ids=torch.tensor(ids, device=device),
             boxes_xyxy_unit=torch.tensor(units, dtype=torch.float32, device=device).reshape(-1, 4),
-            image_key=self._key,
+            image_key=self._image_key,
         )
 
-    def _encode(self, question: str) -> tuple[int, ...]:
-        """Tokens of the prompt.
-
-        Raises:
-            RequestError: They leave no room for an answer.
-        """
-        config = self._engine.model.config
-        prompt = build_prompt(question, style=PROMPT_STYLES[config.prompt_style])
-        ids = self._tokenizer.encode(prompt).ids
-        num_positions = len(ids) - 1 + config.global_encoder.num_tokens
-        limit = config.language_model.max_positions
-        if num_positions >= limit:
-            raise RequestError(
-                f"the question takes {num_positions} of the model's {limit} positions, image included, and leaves no "
-                "room for an answer: shorten it"
-            )
-        return ids
-
-    def _answer(self, job: RequestState) -> Answer:
-        generation = job.generation()
+    def _to_answer(self, generation: Generation) -> Answer:
         size, count = self.image_size, len(generation.mask_logits)
         if count * size[0] * size[1] > MAX_MASK_PIXELS:
             raise RequestError(
                 f"the answer has {count} masks of {size[1]} x {size[0]} pixels, together more than {MAX_MASK_PIXELS:,}: "
                 "send a smaller image"
             )
-        words = parse_grounded(self._tokenizer.decode(generation.token_ids))
+        parsed = parse_grounded(self._tokenizer.decode(generation.token_ids))
         masks = np.zeros((count, *size), dtype=bool)
         phrases: list[Phrase] = []
-        for index, (place, logits) in enumerate(
-            zip(words.ranges, generation.mask_logits, strict=True)
+        for index, (span, logits) in enumerate(
+            zip(parsed.ranges, generation.mask_logits, strict=True)
         ):
-            phrase, masks[index] = self._phrase(words.text, place, logits)
+            phrase, masks[index] = self._phrase(parsed.text, span, logits)
             phrases.append(phrase)
         return Answer(
-            text=words.text,
+            text=parsed.text,
             phrases=tuple(phrases),
             masks=masks,
             mask_logits=generation.mask_logits.float().cpu().numpy(),
@@ -260,47 +249,48 @@ class Session:
         )
 
     def _phrase(
-        self, text: str, place: tuple[int, int], logits: Tensor
+        self, text: str, span: tuple[int, int], logits: Tensor
     ) -> tuple[Phrase, Bool[np.ndarray, "height width"]]:
-        """Bring one mask to the image's size.
+        """Resize one mask to the image.
 
-        In two steps as `restore_masks`, but logits of 50 million pixels are held for one mask and not for all.
+        The two steps of `restore_masks`, but for one mask at a time: the logits of an image of 50 million pixels are
+        large.
         """
         resized = self._engine.model.restore_masks(
             logits[None], resized_size=self._resized_size, original_size=self._resized_size
         )
         full = functional.interpolate(resized[None], self.image_size, mode="bilinear")[0, 0]
         mask = (full > 0).cpu().numpy()
-        start, end = place
+        start, end = span
         return Phrase(start, end, text[start:end], mask_score(full), to_box(mask)), mask
 
 
 @dataclass(frozen=True, slots=True)
-class StopWords:
-    """Whether one of some words came up in an answer.
+class StopStrings:
+    """A stop condition: whether an answer's text contains one of some strings.
 
     Args:
-        tokenizer: Of the model.
-        words: Any of them ends the answer.
+        tokenizer: The one that the model was trained with.
+        strings: Any of them ends the answer.
     """
 
     tokenizer: Tokenizer
-    words: tuple[str, ...]
+    strings: tuple[str, ...]
 
     def __call__(self, token_ids: Sequence[int]) -> bool:
-        """True when one did."""
+        """Whether the text of these tokens contains one."""
         text = parse_grounded(self.tokenizer.decode(list(token_ids))).text
-        return any(word in text for word in self.words)
+        return any(string in text for string in self.strings)
 
 
-def _stop_condition(tokenizer: Tokenizer, stop: Sequence[str]) -> StopWords | None:
+def _stop_condition(tokenizer: Tokenizer, stop: Sequence[str]) -> StopStrings | None:
     if "" in stop:
-        raise RequestError("an empty stop word would end every answer before it begins")
-    return StopWords(tokenizer, tuple(stop)) if stop else None
+        raise RequestError("an empty stop string would end every answer before it begins")
+    return StopStrings(tokenizer, tuple(stop)) if stop else None
 
 
 def mask_score(mask_logits: Tensor) -> float:
-    """Mean probability of a mask's foreground, 0 when it is empty."""
+    """Mean probability of a mask's foreground; 0 for an empty mask."""
     foreground = mask_logits[mask_logits > 0]
     return float(foreground.sigmoid().mean()) if len(foreground) else 0.0
 
@@ -309,28 +299,28 @@ def _checked_text(question: str) -> str:
     try:
         question.encode()
     except UnicodeEncodeError as error:
-        raise RequestError("the question holds bytes that are not UTF-8 text") from error
+        raise RequestError("the question contains bytes that are not UTF-8 text") from error
     return question
 
 
 def _checked_box(box: Sequence[float | int], number: int, *, size: Size) -> Box:
-    """Make sure that a region is one.
+    """Check a box of the user.
 
     Raises:
-        RequestError: Not four finite numbers, no area, or outside the image.
+        RequestError: It is not four finite numbers, has no area, or reaches outside the image.
     """
     if len(box) != 4:
         raise RequestError(f"box {number} has {len(box)} numbers, it needs 4: x1, y1, x2, y2")
     x1, y1, x2, y2 = (float(value) for value in box)
-    shown = ", ".join(f"{value:g}" for value in (x1, y1, x2, y2))
+    text = ", ".join(f"{value:g}" for value in (x1, y1, x2, y2))
     if not all(map(math.isfinite, (x1, y1, x2, y2))):
-        raise RequestError(f"box {number} ({shown}) has a value that is no number")
+        raise RequestError(f"box {number} ({text}) has a value that is not a finite number")
     if x1 >= x2 or y1 >= y2:
         raise RequestError(
-            f"box {number} ({shown}) has no area: x1 < x2 and y1 < y2 are needed, in pixels"
+            f"box {number} ({text}) has no area: x1 < x2 and y1 < y2 are needed, in pixels"
         )
     if not is_inside((x1, y1, x2, y2), size=size):
         raise RequestError(
-            f"box {number} ({shown}) reaches outside the image, which is {size[1]} x {size[0]} pixels"
+            f"box {number} ({text}) reaches outside the image, which is {size[1]} x {size[0]} pixels"
         )
     return x1, y1, x2, y2

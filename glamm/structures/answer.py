@@ -1,6 +1,6 @@
-"""What the model says about an image: words, phrases and their masks."""
+"""The answer of the model about an image: text, phrases and their masks."""
 
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 from jaxtyping import Bool
@@ -10,12 +10,12 @@ from glamm.typing import Box, Size
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Words of an answer that are tied to a mask.
+    """A phrase of an answer, grounded by a mask.
 
     Args:
-        start: First code point in `GroundedAnswer.text`.
-        end: One past the last.
-        text: The words themselves.
+        start: Index of its first code point in `GroundedAnswer.text`.
+        end: Index after its last code point; equals `start` for a mask without a phrase.
+        text: `GroundedAnswer.text[start:end]`.
         score: Mean foreground probability of the mask, 0 to 1; 0 for an empty mask.
         box: Tight x1, y1, x2, y2 around the mask in pixels; None for an empty mask.
     """
@@ -29,13 +29,13 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class WorkCounters:
-    """What an answer cost, so that tests can assert it.
+    """How often each part of the model ran for an answer.
 
     Args:
         global_encoder_calls: Runs of the global image encoder.
         grounding_encoder_calls: Runs of the grounding encoder.
         mask_decoder_calls: Runs of the mask decoder.
-        prefill_tokens: Positions run through the language model before the first new token.
+        prefill_tokens: Positions that the language model processed before the first new token.
         decode_steps: Single-token runs of the language model.
     """
 
@@ -45,19 +45,23 @@ class WorkCounters:
     prefill_tokens: int = 0
     decode_steps: int = 0
 
+    def __add__(self, other: "WorkCounters") -> "WorkCounters":
+        """The work of both."""
+        return WorkCounters(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
 
 @dataclass(frozen=True, slots=True)
 class GroundedAnswer:
     """An answer about one image.
 
     Args:
-        text: Plain words, without special tokens.
-        phrases: One a mask, in the order of the words. A [SEG] without words has an empty range.
-        masks: One boolean image a phrase, at the size of the image that was sent.
-        image_size: (height, width) of that image.
-        token_ids: The generated ids, the end token included if it came.
-        finish_reason: "stop" when the model ended by itself, "length" when the token limit did.
-        counters: What it cost.
+        text: Without special tokens.
+        phrases: One for each mask, in the order of the text. A [SEG] token without a phrase has an empty range.
+        masks: One for each phrase, at `image_size`.
+        image_size: (height, width) of the image in the request.
+        token_ids: The generated ids, with the end token if the model generated it.
+        finish_reason: "stop" if the model generated the end token, "length" if the token limit ended the answer.
+        counters: Cost of the answer.
     """
 
     text: str

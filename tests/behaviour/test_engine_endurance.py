@@ -1,4 +1,4 @@
-"""The engine over thousands of requests, and compiled."""
+"""The engine over thousands of requests, and with compiled decode steps."""
 
 import gc
 from dataclasses import replace
@@ -7,7 +7,8 @@ import psutil
 import pytest
 import torch
 
-from glamm.inference.engine import Engine, EngineOptions, generate
+from glamm.inference.engine import Engine, generate
+from glamm.inference.engine_options import EngineOptions
 from glamm.inference.requests import GenerationOptions
 from tests.builders.models import build_model, build_request
 
@@ -24,28 +25,28 @@ def test_two_thousand_requests_need_no_more_memory_than_two_hundred():
 
     for number in range(2000):
         pixels = request.global_pixels.roll(number % 97, -1)
-        one = replace(request, global_pixels=pixels, image_key=str(number).encode())
-        job = engine.submit(one, options)
+        current = replace(request, global_pixels=pixels, image_key=str(number).encode())
+        handle = engine.submit(current, options)
         if number % 16 == 15:
-            engine.wait(job)
+            handle.result()
         if number % 200 == 199:
             gc.collect()
             resident.append(process.memory_info().rss)
 
     assert max(resident[1:]) - resident[0] < 40_000_000
-    assert not engine._running
-    assert len(engine._waiting) < 16
+    assert engine.num_running == 0
+    assert engine.num_waiting < 16
 
 
 @pytest.mark.timeout(600)
-def test_compiled_steps_say_the_same():
+def test_compiled_steps_generate_the_same_tokens():
     model = build_model(seed=3)
     engine = Engine(model, EngineOptions(max_batch_size=4, compile_decode=True))
     options = GenerationOptions(max_new_tokens=6, eos_token_id=-1)
     requests = [build_request(tokens) for tokens in ([7], [8, 9, 10], [3, 4])]
 
-    jobs = [engine.submit(request, options) for request in requests]
-    answers = [engine.wait(job) for job in jobs]
+    handles = [engine.submit(request, options) for request in requests]
+    answers = [handle.result() for handle in handles]
 
     for request, answer in zip(requests, answers, strict=True):
         alone = generate(model, request, max_new_tokens=6, eos_token_id=-1)
@@ -53,10 +54,10 @@ def test_compiled_steps_say_the_same():
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("compiles", [False, True])
-@pytest.mark.parametrize("early", [False, True])
-def test_gpu_answers_together_as_alone(dtype, compiles, early):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+@pytest.mark.parametrize("compiles", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("prefetches", [False, True], ids=["on demand", "prefetched"])
+def test_gpu_answers_together_as_alone(dtype, compiles, prefetches):
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     model = build_model(seed=3).to("cuda", dtype)
@@ -72,10 +73,13 @@ def test_gpu_answers_together_as_alone(dtype, compiles, early):
         )
         for request in (build_request(tokens) for tokens in ([7], [8, 9, 10], [3, 4]))
     ]
-    engine = Engine(model, EngineOptions(max_batch_size=4, compile_decode=compiles, prefetch_grounding=early))
+    engine = Engine(
+        model,
+        EngineOptions(max_batch_size=4, compile_decode=compiles, prefetch_grounding=prefetches),
+    )
 
-    jobs = [engine.submit(request, options) for request in requests]
-    answers = [engine.wait(job) for job in jobs]
+    handles = [engine.submit(request, options) for request in requests]
+    answers = [handle.result() for handle in handles]
 
     assert all(answer.finish_reason == "length" for answer in answers)
     if dtype is torch.float32:

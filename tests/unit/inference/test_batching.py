@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glamm.errors import BusyError, DataError, RequestError
-from glamm.inference.engine import Engine, EngineOptions, generate
+from glamm.inference.engine import Engine, generate
+from glamm.inference.engine_options import EngineOptions
 from glamm.inference.requests import GenerationOptions, NewMask, NewToken
 from glamm.structures.ids import IMAGE_PLACEHOLDER_ID
 from tests.builders.models import BBOX, CONFIG, SEG, build_model, build_request

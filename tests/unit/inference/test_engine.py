@@ -20,8 +20,8 @@ from tests.builders.models import (
 BOX = [[0.1, 0.2, 0.7, 0.9]]
 
 
-def _seg_sayer(model: GLaMM) -> GLaMM:
-    """The head prefers [SEG] whatever the state."""
+def _always_seg(model: GLaMM) -> GLaMM:
+    """The head prefers [SEG] in every state."""
     head = model.language_model.lm_head
 
     def prefer_seg(_: object, __: object, logits: torch.Tensor) -> torch.Tensor:
@@ -34,17 +34,17 @@ def _seg_sayer(model: GLaMM) -> GLaMM:
 
 
 def _without_cache(model: GLaMM, request: GenerationRequest, count: int) -> list[int]:
-    """Read everything again for every token, as the release does."""
+    """Compute all positions again for every token, as the release does."""
     tokens = request.input_ids.tolist()[2:]
     for _ in range(count):
         batch = build_batch([tokens], image_index=[0], boxes={0: request.boxes_xyxy_unit.tolist()})
-        prompt = model.build_inputs(batch, model.encode_image(batch.global_pixels))
-        logits = model.language_model.lm_head(model.run_language_model(prompt)[0, -1])
+        inputs = model.build_inputs(batch, model.encode_image(batch.global_pixels))
+        logits = model.language_model.lm_head(model.run_language_model(inputs)[0, -1])
         tokens.append(int(logits.argmax()))
     return tokens[-count:]
 
 
-@pytest.mark.parametrize("seed", [0, 1, 3])
+@pytest.mark.parametrize("seed", [0, 1, 3], ids=["seed 0", "seed 1", "seed 3"])
 def test_answer_is_the_same_without_a_cache(seed: int) -> None:
     model = build_model(seed=seed)
     request = build_request([BBOX, 7, 8], boxes=BOX)
@@ -55,16 +55,16 @@ def test_answer_is_the_same_without_a_cache(seed: int) -> None:
         assert list(answer.token_ids) == _without_cache(model, request, 8)
 
 
-def test_masks_are_those_of_the_whole_text_read_at_once() -> None:
+def test_masks_equal_those_of_one_forward_pass() -> None:
     model = build_model()
-    sure = _seg_sayer(model)
+    _always_seg(model)
 
-    answer = generate(sure, build_request([7]), max_new_tokens=3, eos_token_id=-1)
+    answer = generate(model, build_request([7]), max_new_tokens=3, eos_token_id=-1)
 
     assert answer.token_ids == (SEG, SEG, SEG)
     batch = build_batch([[7, SEG, SEG, SEG]], image_index=[0], num_masks=[3])
     with torch.no_grad():
-        expected = sure(batch).mask_logits[0]
+        expected = model(batch).mask_logits[0]
     restored = model.restore_masks(
         answer.mask_logits, resized_size=RESIZED_SIZES[0], original_size=IMAGE_SIZES[0]
     )
@@ -75,7 +75,7 @@ def _answer(model: GLaMM, tokens: list[int], **options: int) -> Generation:
     return generate(model, build_request(tokens), **options)
 
 
-def test_grounding_parts_rest_when_no_mask_is_asked_for() -> None:
+def test_grounding_encoder_does_not_run_without_a_seg_token() -> None:
     model = build_model()
     answer = _answer(model, [7], max_new_tokens=1, eos_token_id=-1)
 
@@ -85,8 +85,8 @@ def test_grounding_parts_rest_when_no_mask_is_asked_for() -> None:
     assert len(answer.mask_logits) == 0
 
 
-def test_every_encoder_runs_once_whatever_the_length() -> None:
-    model = _seg_sayer(build_model())
+def test_every_encoder_runs_once_for_an_answer_of_any_length() -> None:
+    model = _always_seg(build_model())
     calls = {"global_encoder": 0, "grounding_encoder": 0, "mask_decoder": 0}
     for name in calls:
 
@@ -103,8 +103,8 @@ def test_every_encoder_runs_once_whatever_the_length() -> None:
     assert answer.counters.decode_steps == 4
 
 
-def test_end_token_stops_and_stays() -> None:
-    answer = _answer(_seg_sayer(build_model()), [7], max_new_tokens=5, eos_token_id=SEG)
+def test_end_token_ends_the_answer_and_is_part_of_it() -> None:
+    answer = _answer(_always_seg(build_model()), [7], max_new_tokens=5, eos_token_id=SEG)
 
     assert answer.token_ids == (SEG,)
     assert answer.finish_reason == "stop"
@@ -118,7 +118,7 @@ def test_limit_ends_the_answer() -> None:
     assert answer.finish_reason == "length"
 
 
-def test_prompt_without_room_for_an_answer_is_refused() -> None:
+def test_prompt_that_leaves_no_position_for_an_answer_is_refused() -> None:
     limit = CONFIG.language_model.max_positions
 
     with pytest.raises(RequestError, match=f"of the model's {limit} positions"):

@@ -1,4 +1,4 @@
-"""Products of a few rows: another way to the same numbers."""
+"""Linear layers on small batches through oneDNN compute the same numbers."""
 
 import pytest
 import torch
@@ -6,53 +6,54 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from glamm.inference import onednn_linear
 from glamm.inference.onednn_linear import OneDnnLinear
 
 
 @given(rows=st.integers(1, 70), has_bias=st.booleans(), seed=st.integers(0, 99))
-def test_same_numbers(rows, has_bias, seed):
+def test_product_equals_the_default_one(rows, has_bias, seed):
     torch.manual_seed(seed)
     weight, inputs = torch.randn(24, 16), torch.randn(rows, 1, 16)
     bias = torch.randn(24) if has_bias else None
 
     with OneDnnLinear():
-        found = functional.linear(inputs, weight, bias)
+        product = functional.linear(inputs, weight, bias)
 
-    torch.testing.assert_close(found, functional.linear(inputs, weight, bias), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        product, functional.linear(inputs, weight, bias), rtol=1e-4, atol=1e-4
+    )
 
 
-def test_one_copy_a_weight_however_often_it_is_met():
-    weight, few = torch.randn(24, 16), OneDnnLinear()
+def test_weight_is_copied_once():
+    weight, onednn = torch.randn(24, 16), OneDnnLinear()
 
-    with few:
+    with onednn:
         for rows in (16, 2, 7):
             functional.linear(torch.randn(rows, 16), weight)
 
-    assert few.packed_bytes == weight.nbytes
+    assert onednn.packed_bytes == weight.nbytes
 
 
-def test_without_room_for_a_copy_the_numbers_stay(monkeypatch):
-    monkeypatch.setattr(onednn_linear, "_MAX_PACKED_BYTES", 100)
-    weight, inputs, few = torch.randn(24, 16), torch.randn(4, 16), OneDnnLinear()
+def test_weight_beyond_the_memory_limit_is_not_copied():
+    weight, inputs = torch.randn(24, 16), torch.randn(4, 16)
+    onednn = OneDnnLinear(max_packed_bytes=100)
 
-    with few:
-        found = functional.linear(inputs, weight)
+    with onednn:
+        product = functional.linear(inputs, weight)
 
-    assert few.packed_bytes == 0
-    torch.testing.assert_close(found, functional.linear(inputs, weight), rtol=1e-4, atol=1e-4)
+    assert onednn.packed_bytes == 0
+    torch.testing.assert_close(product, functional.linear(inputs, weight), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_other_numbers_go_the_usual_way(dtype):
-    weight, inputs, few = (
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=["float64", "bfloat16"])
+def test_other_types_use_the_default_product(dtype):
+    weight, inputs, onednn = (
         torch.randn(24, 16).to(dtype),
         torch.randn(4, 16).to(dtype),
         OneDnnLinear(),
     )
 
-    with few:
-        found = functional.linear(inputs, weight)
+    with onednn:
+        product = functional.linear(inputs, weight)
 
-    assert few.packed_bytes == 0
-    assert torch.equal(found, functional.linear(inputs, weight))
+    assert onednn.packed_bytes == 0
+    assert torch.equal(product, functional.linear(inputs, weight))

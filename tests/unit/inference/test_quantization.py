@@ -16,7 +16,7 @@ def states(model):
         return model.language_model.model(inputs_embeds=embeddings).last_hidden_state
 
 
-def test_full_weights_stay():
+def test_full_weights_are_unchanged():
     model = build_model()
     before = states(model)
 
@@ -27,10 +27,12 @@ def test_full_weights_stay():
 
 @pytest.mark.skipif(
     importlib.util.find_spec("torchao") is None,
-    reason="torchao slows every start down: make test runs this file again with it",
+    reason="importing torchao slows down every start: make test runs this file again with it",
 )
-@pytest.mark.parametrize(("kind", "tolerance"), [("int8", 0.02), ("int4", 0.25)])
-def test_rounded_weights_are_near(kind, tolerance):
+@pytest.mark.parametrize(
+    ("kind", "tolerance"), [("int8", 0.02), ("int4", 0.25)], ids=["int8", "int4"]
+)
+def test_quantized_weights_give_similar_states(kind, tolerance):
     model = build_model()
     before = states(model)
 
@@ -40,7 +42,7 @@ def test_rounded_weights_are_near(kind, tolerance):
     assert 0 < difference < tolerance
 
 
-def test_missing_torchao_is_told_with_the_way_out(monkeypatch):
+def test_missing_torchao_is_an_error_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchao.quantization", None)  # as if it were not installed
 
     with pytest.raises(HostError, match=r"pip install 'glamm\[quantize\]'"):

@@ -1,4 +1,4 @@
-"""Several questions about one image, answers as they come, and words that end them."""
+"""Several questions about one image, streamed answers, and stop strings."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -22,11 +22,11 @@ def predictor(folder):
     return GroundedPredictor.from_checkpoint(folder)
 
 
-def test_second_question_reads_only_itself(predictor):
+def test_second_question_reuses_the_image(predictor):
     session = predictor.open(draw_image())
-    first = session.ask(QUESTION)
+    first = session.answer(QUESTION)
 
-    second = session.ask("What is it?")
+    second = session.answer("What is it?")
 
     assert first.counters.global_encoder_calls == 1
     assert second.counters.global_encoder_calls == second.counters.grounding_encoder_calls == 0
@@ -34,16 +34,16 @@ def test_second_question_reads_only_itself(predictor):
     assert 0 < second.counters.prefill_tokens < first.counters.prefill_tokens - num_tokens
 
 
-def test_sessions_on_the_same_image_share_what_was_seen(predictor):
+def test_sessions_about_the_same_image_share_its_embeddings(predictor):
     predictor.ground(draw_image(), QUESTION)
 
-    answer = predictor.open(np.asarray(draw_image())).ask(QUESTION)
+    answer = predictor.open(np.asarray(draw_image())).answer(QUESTION)
 
     assert answer.counters.global_encoder_calls == answer.counters.grounding_encoder_calls == 0
     assert answer.text == WORDS
 
 
-def test_another_image_is_seen_anew(predictor):
+def test_another_image_is_encoded_again(predictor):
     predictor.ground(draw_image(), QUESTION)
     pixels = np.asarray(draw_image()).copy()
     pixels[:40] = 255 - pixels[:40]
@@ -55,43 +55,44 @@ def test_another_image_is_seen_anew(predictor):
 
 def test_cached_answer_is_the_fresh_one(predictor, folder):
     session = predictor.open(draw_image())
-    session.ask("What is it?")
-    warm = session.ask(QUESTION)
+    session.answer("What is it?")
+    warm = session.answer(QUESTION)
     cold = GroundedPredictor.from_checkpoint(folder).ground(draw_image(), QUESTION)
 
     assert warm.token_ids == cold.token_ids
     assert np.array_equal(warm.masks, cold.masks)
 
 
-def test_stream_says_the_same_in_pieces(predictor):
+def test_stream_yields_the_whole_answer_in_pieces(predictor):
     session = predictor.open(draw_image())
-    whole = session.ask(QUESTION)
+    whole = session.answer(QUESTION)
 
     events = list(session.stream(QUESTION))
 
     *pieces, answer = events
     assert isinstance(answer, Answer)
-    assert "".join(one.text for one in pieces if isinstance(one, TextDelta)) == whole.text
+    assert "".join(piece.text for piece in pieces if isinstance(piece, TextDelta)) == whole.text
     assert answer.text == whole.text
-    phrases = [one for one in pieces if isinstance(one, GroundedPhrase)]
-    assert [one.phrase.text for one in phrases] == ["a red ball", "a green box"]
-    for one, mask in zip(phrases, whole.masks, strict=True):
-        assert np.array_equal(one.mask, mask)
+    phrases = [piece for piece in pieces if isinstance(piece, GroundedPhrase)]
+    assert [item.phrase.text for item in phrases] == ["a red ball", "a green box"]
+    for item, mask in zip(phrases, whole.masks, strict=True):
+        assert np.array_equal(item.mask, mask)
     first = events.index(phrases[0])
-    assert "".join(one.text for one in events[:first] if isinstance(one, TextDelta)) == "a red ball"
+    deltas = [event.text for event in events[:first] if isinstance(event, TextDelta)]
+    assert "".join(deltas) == "a red ball"
 
 
-def test_whoever_stops_listening_ends_the_answer(predictor):
+def test_closing_a_stream_cancels_the_answer(predictor):
     stream = predictor.open(draw_image()).stream(QUESTION)
     next(stream)
     stream.close()
 
-    assert not predictor.engine._running
+    assert predictor.engine.num_running == 0
     assert predictor.ground(draw_image(), QUESTION).text == WORDS
 
 
-def test_stop_words_end_an_answer(predictor):
-    answer = predictor.open(draw_image()).ask(QUESTION, stop=["and"])
+def test_stop_string_ends_an_answer(predictor):
+    answer = predictor.open(draw_image()).answer(QUESTION, stop=["and"])
 
     assert answer.text == "a red ball and"
     assert answer.finish_reason == "stop"
@@ -109,12 +110,14 @@ def test_questions_from_many_threads(predictor):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"stop": [""]}, "an empty stop word"),
-        ({"temperature": -1.0}, "temperature is -1.0"),
-        ({"max_new_tokens": 0}, "max_new_tokens is 0"),
-        ({"boxes": [(0, 0, 1, float("nan"))]}, "a value that is no number"),
-        ({"boxes": [(0, 0, 1, 5000)]}, "reaches outside the image"),
-        ({"boxes": [(0, 0, 5, 5)] * 20}, "20"),
+        pytest.param({"stop": [""]}, "an empty stop string", id="empty stop string"),
+        pytest.param({"temperature": -1.0}, "temperature is -1.0", id="temperature"),
+        pytest.param({"max_new_tokens": 0}, "max_new_tokens is 0", id="no tokens"),
+        pytest.param(
+            {"boxes": [(0, 0, 1, float("nan"))]}, "not a finite number", id="nan in a box"
+        ),
+        pytest.param({"boxes": [(0, 0, 1, 5000)]}, "reaches outside the image", id="box outside"),
+        pytest.param({"boxes": [(0, 0, 5, 5)] * 20}, "20 boxes", id="surplus boxes"),
     ],
 )
 def test_bad_questions_are_refused_and_the_session_goes_on(predictor, change, reason):
@@ -124,6 +127,6 @@ def test_bad_questions_are_refused_and_the_session_goes_on(predictor, change, re
     if change.get("boxes") and len(change["boxes"]) == 1:
         question = QUESTION
     with pytest.raises(RequestError, match=reason):
-        session.ask(question, **change)
+        session.answer(question, **change)
 
-    assert session.ask(QUESTION).text == WORDS
+    assert session.answer(QUESTION).text == WORDS
