@@ -39,6 +39,9 @@ class VersionedFile(FileSection):
     remedy: ClassVar[str] = "write it again"
     """What a person can do about a file that cannot be read."""
 
+    indent: ClassVar[int | None] = 1
+    """Spaces of indentation in the file; None writes one line."""
+
     schema_version: int = 1
 
     @classmethod
@@ -49,7 +52,10 @@ class VersionedFile(FileSection):
             DataError: It is missing, is not JSON, has another schema version, or a key is missing, unknown or of a
                 wrong type.
         """
-        content = read_json_object(path)
+        try:
+            content = read_json_object(path)
+        except DataError as error:
+            raise DataError(f"{error.reason}: {cls.remedy}", file=path) from error
         version = content.get("schema_version", 1)
         if version != cls.current_version:
             raise DataError(
@@ -60,9 +66,7 @@ class VersionedFile(FileSection):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            fault = error.errors()[0]
-            field = ".".join(str(key) for key in fault["loc"])
-            raise DataError(f"{fault['msg']}: {cls.remedy}", file=path, field=field) from error
+            raise violation(error, path, remedy=cls.remedy) from error
 
     def save(self, path: Path) -> None:
         """Write the file whole or not at all; its folder is made if it is missing.
@@ -71,7 +75,9 @@ class VersionedFile(FileSection):
             DataError: A number is infinite or not a number, which JSON cannot hold.
         """
         try:
-            text = json.dumps(self.as_json(), ensure_ascii=False, indent=1, allow_nan=False)
+            text = json.dumps(
+                self.as_json(), ensure_ascii=False, indent=self.indent, allow_nan=False
+            )
         except ValueError as error:
             raise DataError(f"holds a number that is not finite ({error})", file=path) from error
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,3 +86,17 @@ class VersionedFile(FileSection):
     def as_json(self) -> dict[str, Any]:
         """The keys and values of the file."""
         return self.model_dump(mode="json")
+
+
+def violation(error: ValidationError, path: Path, *, remedy: str = "") -> DataError:
+    """The first violation of a file's model as an error that names the file and the field.
+
+    Args:
+        error: From pydantic.
+        path: The file.
+        remedy: What to do about it.
+    """
+    first = error.errors()[0]
+    field = ".".join(str(key) for key in first["loc"])
+    reason = f"{first['msg']}: {remedy}" if remedy else first["msg"]
+    return DataError(reason, file=path, field=field)

@@ -1,4 +1,4 @@
-"""The release's numbers, case by case, and how sensitive they are to typical mistakes."""
+"""The model against the release, case by case, and whether typical mistakes would be detected."""
 
 import functools
 from collections.abc import Callable
@@ -31,10 +31,10 @@ def test_model_matches_the_release(name: str, case: str) -> None:
     result = run_case(model, conformance, case)
 
     assert result.comparisons
-    assert [line for line in result.comparisons if not line.is_ok] == []
+    assert [comparison for comparison in result.comparisons if not comparison.is_ok] == []
 
 
-def test_every_kind_of_case_is_there() -> None:
+def test_sets_have_every_kind_of_case() -> None:
     kinds = {case for _, case in CASES}
 
     assert kinds >= {
@@ -52,9 +52,9 @@ def test_every_kind_of_case_is_there() -> None:
     }
 
 
-def _changed(config: ModelConfig, part: str, **changes: object) -> ModelConfig:
-    section = getattr(config, part).model_copy(update=changes)
-    return config.model_copy(update={part: section})
+def _changed(config: ModelConfig, section: str, **changes: object) -> ModelConfig:
+    changed = getattr(config, section).model_copy(update=changes)
+    return config.model_copy(update={section: changed})
 
 
 def _without_exact_gelu(model: GLaMM) -> None:
@@ -62,12 +62,12 @@ def _without_exact_gelu(model: GLaMM) -> None:
 
 
 def _with_state_at_seg(model: GLaMM) -> None:
-    original = model.read
+    original = model.run_language_model
 
     def shifted(prompt: object) -> torch.Tensor:
         return original(prompt).roll(-1, dims=1)  # type: ignore[arg-type]
 
-    model.read = shifted  # type: ignore[method-assign]
+    model.run_language_model = shifted  # type: ignore[method-assign]
 
 
 def _with_swapped_coordinates(model: GLaMM) -> None:
@@ -109,7 +109,7 @@ CONFIG_MISTAKES: dict[str, tuple[str, Callable[[ModelConfig], ModelConfig]]] = {
 
 
 @pytest.mark.parametrize("mistake", CONFIG_MISTAKES)
-def test_a_wrong_constant_is_noticed(mistake: str) -> None:
+def test_wrong_constant_is_detected(mistake: str) -> None:
     case, change = CONFIG_MISTAKES[mistake]
     model, conformance = _opened("dev")
     wrong = GLaMM.from_config(change(conformance.config)).eval()
@@ -117,11 +117,11 @@ def test_a_wrong_constant_is_noticed(mistake: str) -> None:
 
     result = run_case(wrong, conformance, case)
 
-    assert [line for line in result.comparisons if not line.is_ok]
+    assert [comparison for comparison in result.comparisons if not comparison.is_ok]
 
 
 @pytest.mark.parametrize(
-    ("case", "spoil"),
+    ("case", "break_model"),
     [
         ("train_gcg", _without_exact_gelu),
         ("train_gcg", _with_state_at_seg),
@@ -129,11 +129,11 @@ def test_a_wrong_constant_is_noticed(mistake: str) -> None:
     ],
     ids=["tanh gelu", "state at the token", "y before x"],
 )
-def test_a_wrong_part_is_noticed(case: str, spoil: Callable[[GLaMM], None]) -> None:
+def test_wrong_module_is_detected(case: str, break_model: Callable[[GLaMM], None]) -> None:
     _, conformance = _opened("dev")
     wrong = build_model(conformance)
-    spoil(wrong)
+    break_model(wrong)
 
     result = run_case(wrong, conformance, case)
 
-    assert [line for line in result.comparisons if not line.is_ok]
+    assert [comparison for comparison in result.comparisons if not comparison.is_ok]

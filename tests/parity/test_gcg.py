@@ -72,7 +72,7 @@ def _assert_equal(
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("name", OK)
+@pytest.mark.parametrize("name", OK, ids=OK)
 def test_compat_matches_the_release(name: str, captions: CaptionScorer) -> None:
     expected, scores, _ = _evaluate(name, captions)
     computed = scores.compat.model_dump(mode="json")
@@ -90,7 +90,7 @@ def test_compat_matches_the_release(name: str, captions: CaptionScorer) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("name", CRASHES)
+@pytest.mark.parametrize("name", CRASHES, ids=CRASHES)
 def test_fault_at_which_the_release_stops_is_reported_and_counted(
     name: str, captions: CaptionScorer
 ) -> None:
@@ -132,7 +132,7 @@ def test_fixed_counts_matches_after_a_pair_whose_phrases_differ(captions: Captio
 REFERRING = sorted(path.name for path in (GOLDENS / "refseg_eval").iterdir())
 
 
-@pytest.mark.parametrize("name", REFERRING)
+@pytest.mark.parametrize("name", REFERRING, ids=REFERRING)
 def test_referring_scores_match_the_release(name: str) -> None:
     folder = GOLDENS / "refseg_eval" / name
     expected = json.loads((folder / "expected.json").read_text())

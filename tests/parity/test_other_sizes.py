@@ -1,4 +1,4 @@
-"""Sets of other sizes than the known ones: made by this model itself, so that only the machinery is under test."""
+"""Conformance sets of other sizes: this model computes their references, so only the conformance code is tested."""
 
 import json
 import shutil
@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from glamm.checkpoints.name_maps.official import into_official
 from glamm.evaluation.conformance import read_set, run_case, run_conformance
-from glamm.evaluation.conformance.layout import read_json
 from glamm.evaluation.conformance.pixels import compute_pixels
 from glamm.evaluation.conformance.run import build_model
+from glamm.files import read_json_object
 from glamm.geometry.preprocess import longest_side_size
 from glamm.models.glamm import GLaMM
 from tests.builders.models import GOLDENS
@@ -50,11 +50,11 @@ VARIATIONS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def _make_set(folder: Path, changes: dict[str, dict[str, Any]]) -> None:
-    """The known cases on a model of another size: their inputs, with this model's images and weights."""
+    """Write the cases of the dev set for a model of another size: their inputs, with new images and weights."""
     folder.mkdir()
-    sizes = read_json(DEV / "config.json")
-    for part, values in changes.items():
-        sizes[part] |= values
+    sizes = read_json_object(DEV / "config.json")
+    for section, values in changes.items():
+        sizes[section] |= values
     (folder / "config.json").write_text(json.dumps(sizes))
     for image in DEV.glob("*.png"):
         shutil.copy(image, folder)
@@ -62,21 +62,21 @@ def _make_set(folder: Path, changes: dict[str, dict[str, Any]]) -> None:
     save_file({}, folder / "weights.safetensors")
     names = load_file(DEV / "pixels.safetensors")
     save_file({name: torch.zeros(1) for name in names}, folder / "pixels.safetensors")
-    drafted = read_set(folder)
+    draft = read_set(folder)
     torch.manual_seed(0)
-    weights = into_official(GLaMM.from_config(drafted.config).state_dict(), drafted.config)
+    weights = into_official(GLaMM.from_config(draft.config).state_dict(), draft.config)
     save_file(
         {name: value.contiguous().clone() for name, value in weights.items()},
         folder / "weights.safetensors",
     )
-    save_file(compute_pixels(drafted), folder / "pixels.safetensors")
+    save_file(compute_pixels(draft), folder / "pixels.safetensors")
     for name in CASES:
         _write_case(folder, name, side=sizes["sam"]["image_size"])
 
 
 def _write_case(folder: Path, name: str, *, side: int) -> None:
-    """Write a case with its known inputs, then let this model say what comes out."""
-    description = read_json(DEV / f"{name}.json")
+    """Write a case with its inputs from the dev set, and with outputs computed by this model."""
+    description = read_json_object(DEV / f"{name}.json")
     description.pop("grad_norms", None)
     description.pop("losses", None)
     originals = description.get("label_sizes") or description.get("orig_sizes")
@@ -87,22 +87,22 @@ def _write_case(folder: Path, name: str, *, side: int) -> None:
     (folder / f"{name}.json").write_text(json.dumps(description))
     reference = load_file(DEV / f"{name}.safetensors")
     path = folder / f"{name}.safetensors"
-    computable = {key: value for key, value in reference.items() if key.startswith("in.")}
-    wanted = {
+    inputs = {key: value for key, value in reference.items() if key.startswith("in.")}
+    outputs = {
         key: value
         for key, value in reference.items()
         if key.startswith("out.") and "logits_sample" not in key
     }
-    save_file(computable | wanted, path)
+    save_file(inputs | outputs, path)
     conformance = read_set(folder)
     result = run_case(build_model(conformance), conformance, name)
-    assert wanted.keys() <= result.computed.tensors.keys()
+    assert outputs.keys() <= result.computed.tensors.keys()
     save_file({key: value.contiguous() for key, value in result.computed.tensors.items()}, path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("changes", VARIATIONS.values(), ids=VARIATIONS)
-def test_nothing_is_made_for_the_known_sizes_alone(
+def test_conformance_runs_on_models_of_other_sizes(
     changes: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     _make_set(tmp_path / "set", changes)
@@ -112,4 +112,4 @@ def test_nothing_is_made_for_the_known_sizes_alone(
     assert results.keys() == {*CASES, "pixels"}
     for result in results.values():
         assert result.comparisons
-        assert [line for line in result.comparisons if not line.is_ok] == []
+        assert [comparison for comparison in result.comparisons if not comparison.is_ok] == []

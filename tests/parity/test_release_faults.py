@@ -1,4 +1,4 @@
-"""Where the release loses or mixes up what it is given: here it counts, or is refused with both numbers."""
+"""Inputs that the release loses or mixes up: here they are used, or refused with the numbers that differ."""
 
 from dataclasses import replace
 
@@ -18,32 +18,34 @@ UNKNOWN = CONFIG.special_tokens.pad
 
 @torch.no_grad()
 def _states(model: GLaMM, batch: Batch) -> torch.Tensor:
-    return model.run_language_model(model.build_inputs(batch, model.encode_image(batch.global_pixels)))
+    return model.run_language_model(
+        model.build_inputs(batch, model.encode_image(batch.global_pixels))
+    )
 
 
 def test_two_conversations_about_one_image_have_their_own_boxes() -> None:
     model = build_model()
-    rows = [[7, BBOX, 8, BBOX, 2], [9, BBOX, 10, 11, 2]]
+    conversations = [[7, BBOX, 8, BBOX, 2], [9, BBOX, 10, 11, 2]]
     boxes = {0: [FIRST, SECOND], 1: [SECOND]}
 
-    together = _states(model, build_batch(rows, image_index=[0, 0], boxes=boxes))
+    together = _states(model, build_batch(conversations, image_index=[0, 0], boxes=boxes))
 
-    for row, words in enumerate(rows):
-        alone = build_batch([words], image_index=[0], boxes={0: boxes[row]})
-        assert torch.allclose(together[row], _states(model, alone)[0], atol=1e-5)
+    for index, ids in enumerate(conversations):
+        separate = build_batch([ids], image_index=[0], boxes={0: boxes[index]})
+        assert torch.allclose(together[index], _states(model, separate)[0], atol=1e-5)
 
 
-def test_boxes_fill_their_places_in_order() -> None:
+def test_boxes_are_assigned_to_their_tokens_in_order() -> None:
     model = build_model()
-    one, other = (
+    states, swapped = (
         _states(model, build_batch([[BBOX, 7, BBOX, 2]], image_index=[0], boxes={0: boxes}))
         for boxes in ([FIRST, SECOND], [SECOND, FIRST])
     )
 
-    assert not torch.allclose(one[0, -4], other[0, -4], atol=1e-4)
+    assert not torch.allclose(states[0, -4], swapped[0, -4], atol=1e-4)
 
 
-def test_boxes_of_one_conversation_do_not_serve_another() -> None:
+def test_boxes_of_one_conversation_are_not_used_for_another() -> None:
     batch = build_batch(
         [[BBOX, 7, 2], [BBOX, 8, 2]], image_index=[0, 0], boxes={0: [FIRST, SECOND]}
     )
@@ -59,26 +61,26 @@ def test_a_second_image_in_a_conversation_is_refused() -> None:
         build_model()(batch)
 
 
-def test_an_unknown_word_in_a_text_is_read_although_its_token_pads_rows() -> None:
+def test_unknown_token_in_a_text_is_read_although_it_is_the_padding_token() -> None:
     model = build_model()
     batch = build_batch([[7, UNKNOWN, 8, 2], [7, 8, 2]], image_index=[0, 0])
     position = batch.input_ids[0].tolist().index(UNKNOWN)
-    hidden = batch.attention_mask.clone()
-    hidden[0, position] = False
+    attention_mask = batch.attention_mask.clone()
+    attention_mask[0, position] = False
 
     read = _states(model, batch)
-    masked = _states(model, replace(batch, attention_mask=hidden))
+    masked = _states(model, replace(batch, attention_mask=attention_mask))
 
     assert batch.attention_mask[0].all()
     assert batch.attention_mask[1].sum() == 5
     assert not torch.allclose(read[0, -1], masked[0, -1], atol=1e-4)
 
 
-def test_masks_of_every_conversation_about_a_image_are_kept() -> None:
+def test_masks_of_every_conversation_about_an_image_are_kept() -> None:
     batch = build_batch([[7, SEG, 2], [8, SEG, 9, SEG, 2]], image_index=[0, 0], num_masks=[3])
 
     assert [len(masks) for masks in build_model()(batch).mask_logits] == [3]
 
 
-def test_the_question_of_the_benchmark_has_the_blanks_of_the_release() -> None:
+def test_benchmark_question_has_the_spaces_of_the_release() -> None:
     assert "interleaved     segmentation" in RELEASE_GCG_QUESTION

@@ -1,4 +1,7 @@
-"""Compare this installation with the release: the same inputs and weights must give the same numbers."""
+"""Compare this installation with the release: the same inputs and weights must give the same numbers.
+
+A conformance set is a folder with a small model, images, and cases whose tensors the release computed.
+"""
 
 from glamm.evaluation.conformance.compare import Comparison
 from glamm.evaluation.conformance.layout import ConformanceSet, read_set

@@ -1,4 +1,4 @@
-"""How far two tensors of the same name may lie apart."""
+"""Compare tensors with the release, with a tolerance for each kind."""
 
 import math
 from collections.abc import Mapping
@@ -7,19 +7,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# float32 noise of the release itself against float64: losses 1e-6, states 7e-6, regions 1.2e-5, masks 5e-5,
-# norms of gradients 2e-5 relative. A wrong constant moves some tensor past these limits; bfloat16 would, too.
+# Differences of the release's float32 from float64: losses 1e-6, states 7e-6, regions 1.2e-5, masks 5e-5, norms of
+# gradients 2e-5 (relative). A wrong constant moves some tensor past these limits, and so would bfloat16.
 LOSS_TOLERANCE = 2e-5
 STATE_TOLERANCE = 5e-5
 REGION_TOLERANCE = 1e-4
 MASK_TOLERANCE = 5e-4
 GRADIENT_TOLERANCE = 1e-4
 CHECKSUM_TOLERANCE = 5e-4
-"""Worst of both known sets: 8e-5, by AdamW's steps along gradients that are only noise; another learning rate moves
-norms by 1e-3 and more."""
+"""Worst of both known sets: 8e-5, from AdamW steps on gradients that are only noise. Another learning rate changes norms
+by 1e-3 and more."""
 
 RELATIVE_FLOOR = 1e-3
-"""Norms below it are compared as if they were as large, so that noise around zero does not count."""
+"""Relative differences of smaller norms are computed with this norm, so that noise around zero does not count."""
 
 _TOLERANCES = (
     ("grad_norm", GRADIENT_TOLERANCE),
@@ -42,10 +42,10 @@ class Comparison:
 
     Args:
         case: Name of the case.
-        tensor: Name of the tensor, or of a number in the JSON file.
-        worst: Largest absolute difference (relative for norms); NaN where there is nothing to compare.
-        tolerance: How much is allowed.
-        note: Why there is nothing to compare, or empty.
+        tensor: Name of the tensor, or of a kind of numbers in the JSON file.
+        worst: Largest absolute difference (relative for norms); NaN if the tensor cannot be compared.
+        tolerance: Largest difference that is accepted.
+        note: Why the tensor cannot be compared, or empty.
     """
 
     case: str
@@ -56,17 +56,19 @@ class Comparison:
 
     @property
     def is_ok(self) -> bool:
-        """Whether the difference is allowed; NaN never is."""
+        """Whether the difference is accepted; NaN never is."""
         return self.worst <= self.tolerance
 
 
 def tolerance_of(name: str, *, is_exact: bool) -> float:
-    """What is allowed for a tensor: nothing for integers, the stated limit of its kind for numbers."""
+    """The tolerance of a tensor: 0 for integers, the limit of its kind for floating-point numbers."""
     if is_exact:
         return 0.0
     if name.startswith("out.") and name.endswith("loss"):
         return LOSS_TOLERANCE
-    return next((limit for start, limit in _TOLERANCES if name.startswith(start)), STATE_TOLERANCE)
+    return next(
+        (limit for prefix, limit in _TOLERANCES if name.startswith(prefix)), STATE_TOLERANCE
+    )
 
 
 def compare_tensors(
@@ -81,13 +83,13 @@ def compare_tensors(
 def compare_numbers(
     case: str, kind: str, computed: Mapping[str, float], reference: Mapping[str, float]
 ) -> list[Comparison]:
-    """Compare the numbers of one kind and report the worst; nothing when there are none.
+    """Compare the numbers of one kind and return the one with the largest difference; empty without numbers.
 
     Args:
         case: Name of the case.
-        kind: "losses", "grad_norms" or "checksums", and what they are of.
-        computed: Ours by name; a name that is missing counts as NaN.
-        reference: Theirs.
+        kind: "losses", "grad_norms" or "checksums", followed by what they belong to.
+        computed: Numbers of this installation by name; a missing one counts as NaN.
+        reference: Numbers of the release by name.
     """
     if not reference:
         return []

@@ -5,16 +5,16 @@ from torch import Tensor
 
 from glamm.evaluation.conformance.inputs import build_request, encode_texts
 from glamm.evaluation.conformance.layout import Case, ConformanceSet
-from glamm.evaluation.conformance.probe import Recording, record
-from glamm.evaluation.conformance.training import Computed, fit
+from glamm.evaluation.conformance.recording import Recording, record_outputs
+from glamm.evaluation.conformance.training import ComputedCase, crop_to_reference
 from glamm.inference.engine import generate
 from glamm.models.glamm import GLaMM
 
 
-def compute_generation(model: GLaMM, conformance: ConformanceSet, case: Case) -> Computed:
-    """Answer as the service does: with a cache, one new token at a time."""
+def compute_generation(model: GLaMM, conformance: ConformanceSet, case: Case) -> ComputedCase:
+    """Generate an answer as the service does: with a KV cache, one new token at a time."""
     request = build_request(conformance, case)
-    with record(model) as recording:
+    with record_outputs(model) as recording:
         generation = generate(
             model,
             request,
@@ -35,19 +35,19 @@ def compute_generation(model: GLaMM, conformance: ConformanceSet, case: Case) ->
     grounding = model.config.grounding_encoder
     prompts = recording.outputs("text_to_mask_projector")
     side = 4 * grounding.grid_size
-    low = [masks for masks, _ in recording.outputs("mask_decoder")]
-    # an answer without [SEG] runs neither of the two, and has no masks
+    low_res_masks = [masks for masks, _ in recording.outputs("mask_decoder")]
+    # an answer without [SEG] runs neither projector nor decoder, and has no masks
     tensors["mid.seg_embeddings"] = torch.cat([torch.zeros(0, grounding.out_channels), *prompts])
-    tensors["out.low_res_masks.0"] = torch.cat([torch.zeros(0, side, side), *low])
+    tensors["out.low_res_masks.0"] = torch.cat([torch.zeros(0, side, side), *low_res_masks])
     encoded = encode_texts(conformance, [case.description.prompt])
     tensors |= {name: value for name, value in encoded.items() if name == "in.input_ids"}
-    return Computed(fit(tensors, case))
+    return ComputedCase(crop_to_reference(tensors, case))
 
 
 def _step_tensors(
     recording: Recording, new_ids: tuple[int, ...], model: GLaMM
 ) -> dict[str, Tensor]:
-    """States and logits of the prompt and of every step."""
+    """States and logits of the prompt and of every decoding step."""
     states = torch.cat(
         [output.last_hidden_state for output in recording.outputs("language_model")], dim=1
     )

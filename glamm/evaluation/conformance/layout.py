@@ -1,6 +1,5 @@
-"""A conformance set on disk: config.json, weights, images and one pair of files a case."""
+"""A conformance set on disk: config.json, weights, images, and two files for each case."""
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,33 +21,35 @@ from glamm.config.model import (
     SpecialTokens,
 )
 from glamm.errors import DataError
+from glamm.files import read_json_object
+from glamm.structures.versioned_file import violation
 from glamm.text.tokenizer import Tokenizer
 from glamm.typing import Size
 
 DEFAULT_ROPE_THETA = 10_000.0
 
 _LOG = logging.getLogger(__name__)
-_NO_CASES = {"config", "provenance", "weights", "lora_weights", "lora_final_params"}
+_OTHER_FILES = {"config", "provenance", "weights", "lora_weights", "lora_final_params"}
 
 
 class CaseDescription(BaseModel):
-    """What the JSON file of a case says; it has other entries too, for people.
+    """The JSON file of a case; entries that are not listed here are for people.
 
     Args:
-        conversations: Text of each row, of cases that run whole conversations.
-        prompt: Text of the question, of cases that generate.
-        images: File names, one an image.
-        image: File name, of cases that generate.
+        conversations: Text of each conversation; of cases that run whole conversations.
+        prompt: Text of the question; of cases that generate an answer.
+        images: File name of each image.
+        image: File name; of cases that generate an answer.
         resize_list: (height, width) of each image in the grounding square.
-        label_sizes: (height, width) of each image as the user has it.
-        orig_sizes: Likewise, of cases that generate.
-        has_grounding_images: Whether masks are asked for.
-        region_fused_level_stride: Every how many pixels of each fused level were stored.
-        losses: Weighted parts and total.
-        grad_norms: Norm of the gradient of every parameter that has one.
-        max_tokens_new: Limit of a generation.
-        eos_token_id: Ends a generation, where it is not the model's own.
-        new_ids: Generated ids.
+        label_sizes: (height, width) of each original image.
+        orig_sizes: The same, of cases that generate an answer.
+        has_grounding_images: Whether the case predicts masks.
+        region_fused_level_stride: For each fused level, n if every n-th pixel is stored.
+        losses: Weighted losses and their total.
+        grad_norms: Norm of the gradient of every parameter that has one, by official name.
+        max_tokens_new: Limit of the generated tokens.
+        eos_token_id: Ends the generation, if it is not the model's token.
+        new_ids: Generated token ids.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -71,12 +72,12 @@ class CaseDescription(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One case: what goes in and what the release made of it.
+    """One case: its inputs and the outputs of the release.
 
     Args:
-        name: Of its files.
-        description: From the JSON file.
-        reference: From the safetensors file, by name.
+        name: Base name of its two files.
+        description: The JSON file.
+        reference: Tensors of the safetensors file, inputs and outputs, by name.
     """
 
     name: str
@@ -89,12 +90,12 @@ class ConformanceSet:
     """A folder of cases that share a model and images.
 
     Args:
-        folder: Where it is.
-        config: Of the model, the release's quirks switched on as far as the set has them.
-        weights: By official name.
+        folder: Where its files are.
+        config: Sizes of the model, with those faults of the release switched on that the set contains.
+        weights: Tensors by official name.
         pixels: Preprocessed uint8 images, `clip_u8.<image>` and `sam_u8.<image>`.
-        tokenizer: None where no tokenizer.model lies in the folder or in `tokenizer/` beside it.
-        case_names: In the order in which they are run.
+        tokenizer: None if neither the folder nor `tokenizer/` beside it has a tokenizer.model.
+        case_names: In the order in which the cases run.
     """
 
     folder: Path
@@ -113,32 +114,28 @@ class ConformanceSet:
         """
         path = self.folder / f"{name}.json"
         try:
-            description = CaseDescription.model_validate(read_json(path))
+            description = CaseDescription.model_validate(read_json_object(path))
         except ValidationError as error:
-            fault = error.errors()[0]
-            field = ".".join(str(part) for part in fault["loc"])
-            raise DataError(fault["msg"], file=path, field=field) from error
+            raise violation(error, path) from error
         return Case(name, description, read_weights(self.folder / f"{name}.safetensors"))
 
 
 def read_set(folder: Path) -> ConformanceSet:
-    """Read what the cases of a folder share.
+    """Read the model, the images and the names of the cases of a folder.
 
     Raises:
-        DataError: config.json is missing, no JSON, or lacks an entry.
+        DataError: config.json is missing, is not JSON, or lacks an entry.
         CheckpointError: weights.safetensors or pixels.safetensors is missing or damaged.
     """
     path = folder / "config.json"
-    description = read_json(path)
+    description = read_json_object(path)
     weights = read_weights(folder / "weights.safetensors")
     try:
         config = _model_config(description, weights)
     except KeyError as error:
         raise DataError("the entry is missing", file=path, field=str(error.args[0])) from error
     except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(str(part) for part in fault["loc"])
-        raise DataError(fault["msg"], file=path, field=field) from error
+        raise violation(error, path) from error
     stems = {file.stem for suffix in ("json", "safetensors") for file in folder.glob(f"*.{suffix}")}
     return ConformanceSet(
         folder=folder,
@@ -146,33 +143,16 @@ def read_set(folder: Path) -> ConformanceSet:
         weights=weights,
         pixels=read_weights(folder / "pixels.safetensors"),
         tokenizer=_find_tokenizer(folder),
-        case_names=tuple(sorted(stems - _NO_CASES)),
+        case_names=tuple(sorted(stems - _OTHER_FILES)),
     )
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        DataError: The file is missing, no JSON, or no object.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", file=path) from error
-    except ValueError as error:
-        raise DataError(f"is not JSON: {error}", file=path) from error
-    if not isinstance(content, dict):
-        raise DataError("must hold an object", file=path)
-    return content
-
-
 def _find_tokenizer(folder: Path) -> Tokenizer | None:
-    places = (folder / "tokenizer.model", folder.parent / "tokenizer" / "tokenizer.model")
-    path = next((place for place in places if place.exists()), None)
+    paths = (folder / "tokenizer.model", folder.parent / "tokenizer" / "tokenizer.model")
+    path = next((path for path in paths if path.exists()), None)
     if path is None:
         _LOG.warning(
-            "%s: no tokenizer.model in it or in tokenizer/ beside it: texts are not compared",
+            "%s has no tokenizer.model, and neither has tokenizer/ beside it: texts are not compared",
             folder,
         )
         return None
@@ -180,7 +160,7 @@ def _find_tokenizer(folder: Path) -> Tokenizer | None:
 
 
 def _model_config(description: dict[str, Any], weights: dict[str, Tensor]) -> ModelConfig:
-    """Translate the sizes of a set."""
+    """Convert the sizes of a set."""
     clip, region, llm, sam = (description[part] for part in ("clip", "region", "llm", "sam"))
     ids = description["tokens"]
     return ModelConfig(

@@ -1,4 +1,4 @@
-"""A few training steps with adapters, as the release trains: same losses, same parameters in the end."""
+"""A few training steps with LoRA adapters: losses, gradients and final parameters must equal the release's."""
 
 import copy
 import math
@@ -11,7 +11,6 @@ from torch import Tensor
 
 from glamm.checkpoints import read_weights
 from glamm.checkpoints.name_maps.official import to_official, to_ours
-from glamm.errors import DataError
 from glamm.evaluation.conformance.compare import (
     RELATIVE_FLOOR,
     Comparison,
@@ -19,10 +18,12 @@ from glamm.evaluation.conformance.compare import (
     compare_tensors,
 )
 from glamm.evaluation.conformance.inputs import build_batch
-from glamm.evaluation.conformance.layout import ConformanceSet, read_json
-from glamm.evaluation.conformance.training import Computed, weighted_losses
+from glamm.evaluation.conformance.layout import ConformanceSet
+from glamm.evaluation.conformance.training import ComputedCase, weighted_losses
+from glamm.files import read_json_object
 from glamm.models.glamm import GLaMM, GLaMMOutput
 from glamm.models.language.lora import add_lora
+from glamm.structures.versioned_file import violation
 
 LORA_TRAINING = "lora_training"
 LORA_ALPHA = 16
@@ -33,13 +34,13 @@ _LOSS_PREFIX = "loss_with_lora."
 
 
 class TrainingStep(BaseModel):
-    """One optimiser step of the release.
+    """One optimizer step of the release.
 
     Args:
-        case: Whose batch it took.
+        case: Name of the case with the batch.
         lr: Learning rate.
-        loss: Parts before the step.
-        grad_norm_before_clip: Of all trainable parameters together.
+        loss: Weighted losses before the step.
+        grad_norm_before_clip: Norm over all trainable parameters.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -51,12 +52,12 @@ class TrainingStep(BaseModel):
 
 
 class TrainingDescription(BaseModel):
-    """What lora_training.json says.
+    """The content of lora_training.json.
 
     Args:
-        trajectory: The steps.
-        trainable: Shapes of what was trained, by official name.
-        final_checksums: Sum and norm of each of them after the last step.
+        trajectory: The optimizer steps.
+        trainable: Shapes of the trained parameters, by official name.
+        final_checksums: Sum and norm of each trained parameter after the last step.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -68,14 +69,14 @@ class TrainingDescription(BaseModel):
 
 def run_lora_training(
     model: GLaMM, conformance: ConformanceSet
-) -> tuple[Computed, list[Comparison]]:
-    """Train a copy of a model for the steps of a set, and compare.
+) -> tuple[ComputedCase, list[Comparison]]:
+    """Train a copy of a model for the steps of a set, and compare it with the release.
 
     Raises:
-        DataError: lora_training.json is missing or does not describe a training.
+        DataError: lora_training.json is missing or does not have the expected form.
         CheckpointError: A file of weights is missing or damaged.
     """
-    content = read_json(conformance.folder / f"{LORA_TRAINING}.json")
+    content = read_json_object(conformance.folder / f"{LORA_TRAINING}.json")
     description = _describe(content, conformance)
     reference = read_weights(conformance.folder / "lora_final_params.safetensors")
     adapters = read_weights(conformance.folder / "lora_weights.safetensors")
@@ -86,38 +87,35 @@ def run_lora_training(
     final = {to_official(name): value.detach() for name, value in trained.named_parameters()}
     comparisons += compare_tensors(LORA_TRAINING, final, reference)
     comparisons += _compare_checksums(final, description.final_checksums)
-    return Computed({name: final[name] for name in reference.keys() & final.keys()}), comparisons
+    return ComputedCase(
+        {name: final[name] for name in reference.keys() & final.keys()}
+    ), comparisons
 
 
 def _describe(content: dict[str, Any], conformance: ConformanceSet) -> TrainingDescription:
     try:
         return TrainingDescription.model_validate(content)
     except ValidationError as error:
-        fault = error.errors()[0]
-        raise DataError(
-            fault["msg"],
-            file=conformance.folder / f"{LORA_TRAINING}.json",
-            field=".".join(str(part) for part in fault["loc"]),
-        ) from error
+        raise violation(error, conformance.folder / f"{LORA_TRAINING}.json") from error
 
 
 def _adapted_copy(model: GLaMM, adapters: dict[str, Tensor], *, trainable: Iterable[str]) -> GLaMM:
-    """Put the set's adapters into a copy and let only the named parameters be trained."""
+    """Copy the model, add the set's adapters, and freeze all but the named parameters."""
     adapted = copy.deepcopy(model)
     rank = next(len(value) for name, value in adapters.items() if "lora_A" in name)
     add_lora(adapted.language_model, rank=rank, alpha=LORA_ALPHA, dropout=0.0)
     weights = {to_ours(name): value.float() for name, value in adapters.items()}
     adapted.load_state_dict(weights, strict=False)
-    wanted = {to_ours(name) for name in trainable}
+    trainable_names = {to_ours(name) for name in trainable}
     for name, parameter in adapted.named_parameters():
-        parameter.requires_grad_(name in wanted)
+        parameter.requires_grad_(name in trainable_names)
     return adapted
 
 
 def _compare_untrained(
     model: GLaMM, conformance: ConformanceSet, content: dict[str, Any]
 ) -> list[Comparison]:
-    """Losses with adapters, before any step."""
+    """Compare the losses with adapters before the first step."""
     comparisons = []
     for key, losses in content.items():
         if key.startswith(_LOSS_PREFIX):
@@ -133,7 +131,7 @@ def _compare_untrained(
 def _compare_steps(
     model: GLaMM, conformance: ConformanceSet, description: TrainingDescription
 ) -> list[Comparison]:
-    """Train, and compare the losses and the norm of the gradients at every step."""
+    """Train, and compare the losses and the gradient norm of every step."""
     parameters = [value for value in model.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(parameters, betas=BETAS, weight_decay=0.0)
     comparisons = []
@@ -162,19 +160,19 @@ def _losses(output: GLaMMOutput, model: GLaMM) -> dict[str, float]:
 def _compare_checksums(
     parameters: Mapping[str, Tensor], reference: Mapping[str, tuple[float, float]]
 ) -> list[Comparison]:
-    """Compare the sum and the norm of every trained parameter, in units of its norm.
+    """Compare the sum and the norm of every trained parameter, relative to its norm.
 
-    AdamW turns a gradient that is nothing but noise (a key's bias has none) into a step of full length, so single
-    sums may differ by more than their own size; by Cauchy and Schwarz they may not by sqrt(n) times the norm.
+    The true gradient of a key's bias is 0; AdamW turns its rounding noise into steps of full length. So a sum may
+    differ by more than its own value, but by Cauchy and Schwarz not by more than sqrt(n) times the norm.
     """
-    ours, theirs = dict[str, float](), dict[str, float]()
+    computed, expected = dict[str, float](), dict[str, float]()
     for name, (total, norm) in reference.items():
         scale = max(norm, RELATIVE_FLOOR)
-        theirs[f"norm of {name}"] = norm / scale
+        expected[f"norm of {name}"] = norm / scale
         if name in parameters:
             value = parameters[name].double()
             root = math.sqrt(value.numel())
-            theirs[f"sum of {name}"] = total / (root * scale)
-            ours[f"sum of {name}"] = value.sum().item() / (root * scale)
-            ours[f"norm of {name}"] = value.norm().item() / scale
-    return compare_numbers(LORA_TRAINING, "checksums", ours, theirs)
+            expected[f"sum of {name}"] = total / (root * scale)
+            computed[f"sum of {name}"] = value.sum().item() / (root * scale)
+            computed[f"norm of {name}"] = value.norm().item() / scale
+    return compare_numbers(LORA_TRAINING, "checksums", computed, expected)

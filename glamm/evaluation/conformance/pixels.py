@@ -1,4 +1,4 @@
-"""Compute the images that the encoders see from the PNG files of a set."""
+"""Compute the inputs of both image encoders from the PNG files of a set."""
 
 from pathlib import Path
 
@@ -48,4 +48,4 @@ def _read_image(path: Path) -> np.ndarray:
     except FileNotFoundError as error:
         raise DataError("cannot be read (No such file or directory)", file=path) from error
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DataError(f"is no image that can be read: {error}", file=path) from error
+        raise DataError(f"cannot be read as an image: {error}", file=path) from error

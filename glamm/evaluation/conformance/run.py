@@ -1,4 +1,4 @@
-"""Run every case of a set that is known, and compare."""
+"""Run the cases of a set and compare them with the release."""
 
 import json
 from collections.abc import Iterator
@@ -17,26 +17,26 @@ from glamm.evaluation.conformance.generation import compute_generation
 from glamm.evaluation.conformance.layout import ConformanceSet, read_set
 from glamm.evaluation.conformance.lora import LORA_TRAINING, run_lora_training
 from glamm.evaluation.conformance.pixels import compute_pixels
-from glamm.evaluation.conformance.training import Computed, compute_training
+from glamm.evaluation.conformance.training import ComputedCase, compute_training
 from glamm.models.glamm import GLaMM
 
 PIXELS = "pixels"
-_GIVEN = ("in.offset", "in.masks", "in.bboxes", "out.logits_sample_index")
-"""Inputs that have no text behind them: passed on, not compared."""
+_NOT_COMPUTED = ("in.offset", "in.masks", "in.bboxes", "out.logits_sample_index")
+"""Inputs that cannot be computed from the texts of a case; they are not compared."""
 
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
-    """One case.
+    """The result of one case.
 
     Args:
-        name: Of its files.
-        computed: What it gave here.
-        comparisons: One a tensor and a kind of numbers; empty for a case that is not known.
+        name: Base name of its files.
+        computed: What this installation computed.
+        comparisons: One for each tensor and each kind of numbers; empty for an unknown case, which does not run.
     """
 
     name: str
-    computed: Computed
+    computed: ComputedCase
     comparisons: tuple[Comparison, ...]
 
 
@@ -44,15 +44,15 @@ def run_conformance(folder: Path, *, dump: Path | None = None) -> Iterator[CaseR
     """Run the cases of a folder one by one.
 
     Args:
-        folder: With config.json, weights.safetensors, pixels.safetensors and the files of the cases.
-        dump: Where to write what was computed, `<case>.safetensors` with the names of the reference and
-            `<case>.json` with the numbers; None writes nothing.
+        folder: Holds config.json, weights.safetensors, pixels.safetensors and the files of the cases.
+        dump: Folder for the computed values: `<case>.safetensors` with the tensor names of the reference, and
+            `<case>.json` with the numbers. None writes nothing.
 
     Yields:
-        Each case as it is done.
+        The result of each case when it has run.
 
     Raises:
-        DataError: A file is missing or is not what it should be, or the folder has no case.
+        DataError: A file is missing or does not have the expected form, or the folder has no case.
         CheckpointError: A safetensors file is missing or damaged, or the weights do not fit config.json.
         HostError: `dump` cannot be written.
     """
@@ -68,7 +68,7 @@ def run_conformance(folder: Path, *, dump: Path | None = None) -> Iterator[CaseR
 
 
 def build_model(conformance: ConformanceSet) -> GLaMM:
-    """Build the model of a set and give it the set's weights.
+    """Build the model of a set and load its weights.
 
     Raises:
         CheckpointError: The weights do not fit config.json.
@@ -80,30 +80,30 @@ def build_model(conformance: ConformanceSet) -> GLaMM:
 
 
 def run_case(model: GLaMM, conformance: ConformanceSet, name: str) -> CaseResult:
-    """Run one case and compare; a case that is not known has no comparisons."""
+    """Run one case and compare it with the release; an unknown case has no comparisons."""
     if name == PIXELS:
-        computed = Computed(compute_pixels(conformance))
+        computed = ComputedCase(compute_pixels(conformance))
         return CaseResult(
             name, computed, tuple(compare_tensors(name, computed.tensors, conformance.pixels))
         )
     if name == LORA_TRAINING:
-        computed, lines = run_lora_training(model, conformance)
-        return CaseResult(name, computed, tuple(lines))
+        computed, comparisons = run_lora_training(model, conformance)
+        return CaseResult(name, computed, tuple(comparisons))
     if name.startswith(("train_", "infer_teacher_forced")):
         compute = compute_training
     elif name.startswith("evaluate_"):
         compute = compute_generation
     else:
-        return CaseResult(name, Computed({}), ())
+        return CaseResult(name, ComputedCase({}), ())
     case = conformance.read_case(name)
     computed = compute(model, conformance, case)
-    checked = {
+    compared = {
         tensor: value
         for tensor, value in case.reference.items()
-        if not tensor.startswith(_GIVEN)
+        if not tensor.startswith(_NOT_COMPUTED)
         and not (tensor.startswith("in.") and conformance.tokenizer is None)
     }
-    comparisons = compare_tensors(name, computed.tensors, checked)
+    comparisons = compare_tensors(name, computed.tensors, compared)
     for kind, expected in (
         ("losses", case.description.losses),
         ("grad_norms", case.description.grad_norms),

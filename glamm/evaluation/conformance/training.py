@@ -9,7 +9,7 @@ from torch import Tensor
 from glamm.checkpoints.name_maps.official import to_official
 from glamm.evaluation.conformance.inputs import build_batch, encode_texts
 from glamm.evaluation.conformance.layout import Case, ConformanceSet
-from glamm.evaluation.conformance.probe import Recording, record
+from glamm.evaluation.conformance.recording import Recording, record_outputs
 from glamm.models.glamm import GLaMM, GLaMMOutput
 from glamm.models.glamm.losses import predicting_positions, token_losses
 from glamm.structures.batch import Batch
@@ -19,29 +19,29 @@ _TRAINED_PROMPT = "prompt_encoder.no_mask_embed.weight"
 
 
 @dataclass(frozen=True, slots=True)
-class Computed:
-    """What a case gave here.
+class ComputedCase:
+    """The values of a case that this installation computed.
 
     Args:
-        tensors: By the names of the reference.
-        numbers: Kinds of numbers of the JSON file, each by name.
+        tensors: With the names of the reference.
+        numbers: Numbers by kind (`losses`, `grad_norms`) and name, as in the JSON file.
     """
 
     tensors: dict[str, Tensor]
     numbers: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
-def compute_training(model: GLaMM, conformance: ConformanceSet, case: Case) -> Computed:
-    """Run a training step of the release, without the optimiser.
+def compute_training(model: GLaMM, conformance: ConformanceSet, case: Case) -> ComputedCase:
+    """Run the forward and backward pass of a training step, without the optimizer.
 
     Args:
-        model: With the set's weights; its gradients are cleared before and after.
+        model: Has the set's weights; its gradients are cleared before and after.
         conformance: Images and tokenizer.
-        case: Inputs.
+        case: Inputs, and the names of the tensors to compute.
     """
     set_release_trainable(model)
     batch = build_batch(conformance, case)
-    with record(model) as recording:
+    with record_outputs(model) as recording:
         output = model(batch)
         tensors = _intermediate_tensors(model, batch, recording, case)
     losses = weighted_losses(output, model)
@@ -56,22 +56,22 @@ def compute_training(model: GLaMM, conformance: ConformanceSet, case: Case) -> C
         "losses": {name: value.item() for name, value in losses.items()},
         "grad_norms": {name: value.norm().item() for name, value in gradients.items()},
     }
-    return Computed(fit(tensors, case), numbers)
+    return ComputedCase(crop_to_reference(tensors, case), numbers)
 
 
 def set_release_trainable(model: GLaMM) -> None:
-    """Ask for gradients of what the conformance sets have gradients of: all but the frozen encoders."""
+    """Freeze the encoders; all other parameters get gradients, as in the conformance sets."""
     for name, parameter in model.named_parameters():
         parameter.requires_grad_(not name.startswith(_FROZEN) or name == _TRAINED_PROMPT)
 
 
 def _gradients(model: GLaMM, output: GLaMMOutput) -> dict[str, Tensor]:
-    """Gradients of the total loss by official name; parameters that it does not depend on have none."""
+    """Gradients of the total loss by official name, without the parameters that do not affect it."""
     model.zero_grad()
     output.loss.backward()
     if output.mask_logits:
         for parameter in model.mask_decoder.output_hypernetworks_mlps.parameters():
-            # the release computes all four masks and takes one: the other three get zeros where we do not run them
+            # the release computes four masks and uses one; its gradients of the other three, which we do not run, are zero
             if parameter.grad is None and parameter.requires_grad:
                 parameter.grad = torch.zeros_like(parameter)
     gradients = {
@@ -84,7 +84,7 @@ def _gradients(model: GLaMM, output: GLaMMOutput) -> dict[str, Tensor]:
 
 
 def weighted_losses(output: GLaMMOutput, model: GLaMM) -> dict[str, Tensor]:
-    """The loss and its parts by the release's names, each with its weight."""
+    """The total loss and its weighted terms, by the release's names."""
     weights = model.config.losses
     bce, dice = weights.bce_weight * output.bce_loss, weights.dice_weight * output.dice_loss
     return {
@@ -114,14 +114,14 @@ def _intermediate_tensors(
 
 def _language_tensors(model: GLaMM, batch: Batch, case: Case) -> dict[str, Tensor]:
     prompt = model.build_inputs(batch, model.encode_image(batch.global_pixels))
-    # every row by itself, padding too; the recorded run reads what rows have in common once
+    # each conversation separately and with its padding; the recorded run computes shared prefixes only once
     states = model.language_model.model(
         inputs_embeds=prompt.embeddings,
         attention_mask=prompt.attention_mask.long(),
         use_cache=False,
     ).last_hidden_state
     predicting = predicting_positions(prompt.labels)
-    row, position = predicting.unbind(1)
+    conversation, position = predicting.unbind(1)
     head = model.language_model.lm_head
     seg_index = (prompt.token_ids[:, 1:] == model.config.special_tokens.seg).nonzero()
     tensors = {
@@ -130,7 +130,7 @@ def _language_tensors(model: GLaMM, batch: Batch, case: Case) -> dict[str, Tenso
         "mid.sequence_shape": torch.tensor(states.shape),
         "mid.seg_index": seg_index,
         "out.token_nll": token_losses(
-            head(states[row, position]), prompt.labels[row, position + 1]
+            head(states[conversation, position]), prompt.labels[conversation, position + 1]
         ),
         "out.token_nll_index": predicting,
     }
@@ -149,7 +149,7 @@ def _region_tensors(model: GLaMM, batch: Batch, recording: Recording) -> dict[st
     levels = recording.outputs("fusion")[0]
     first_box, on_first = torch.cat(batch.boxes_xyxy_unit)[:1], batch.image_index.new_zeros(1)
     return (
-        {f"mid.region_features.{row}": value for row, value in enumerate(features)}
+        {f"mid.region_features.{index}": value for index, value in enumerate(features)}
         | {f"mid.region_fused_level.{depth}": level for depth, level in enumerate(levels)}
         | {
             f"mid.region_roi_level{depth}": model.region_encoder.sample(level, first_box, on_first)
@@ -185,28 +185,29 @@ def _grounding_tensors(model: GLaMM, batch: Batch, recording: Recording) -> dict
 
 
 def _count_segs(model: GLaMM, batch: Batch) -> list[int]:
-    """[SEG] tokens of each image."""
-    per_row = (batch.input_ids == model.config.special_tokens.seg).sum(1)
-    counts = per_row.new_zeros(len(batch.global_pixels)).index_add(0, batch.image_index, per_row)
+    """Number of [SEG] tokens of each image."""
+    per_conversation = (batch.input_ids == model.config.special_tokens.seg).sum(1)
+    counts = per_conversation.new_zeros(len(batch.global_pixels))
+    counts = counts.index_add(0, batch.image_index, per_conversation)
     return counts.tolist()
 
 
-def fit(tensors: Mapping[str, Tensor], case: Case) -> dict[str, Tensor]:
-    """Keep what the reference has, cut as it was cut; inputs that nothing is computed from are passed on."""
-    given = {name: value for name, value in case.reference.items() if name.startswith("in.")}
+def crop_to_reference(tensors: Mapping[str, Tensor], case: Case) -> dict[str, Tensor]:
+    """Keep the tensors of the reference, cropped as it is; inputs that cannot be computed are copied from it."""
+    inputs = {name: value for name, value in case.reference.items() if name.startswith("in.")}
     computed = {
-        name: _cut_like(name, tensors[name].detach(), expected, case)
+        name: _crop_like(name, tensors[name].detach(), expected, case)
         for name, expected in case.reference.items()
         if name in tensors
     }
-    return given | computed
+    return inputs | computed
 
 
-def _cut_like(name: str, value: Tensor, expected: Tensor, case: Case) -> Tensor:
-    """Cut a tensor to the part that a set stores.
+def _crop_like(name: str, value: Tensor, expected: Tensor, case: Case) -> Tensor:
+    """Crop a tensor to the entries that a set stores.
 
-    Of the language model's states, the last rows and positions; of fused levels, every n-th pixel; of all else, the
-    first entries.
+    Of the language model's states a set stores the last conversations and positions, of fused levels every n-th pixel,
+    of all other intermediate tensors the first entries.
     """
     if name.startswith("mid.region_fused_level."):
         stride = case.description.region_fused_level_stride[int(name.rpartition(".")[2])]

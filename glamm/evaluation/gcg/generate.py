@@ -20,7 +20,7 @@ from glamm.evaluation.progress import NoProgress, Progress
 from glamm.files import sha256
 from glamm.geometry.image_files import decode
 from glamm.geometry.masks import encode
-from glamm.inference.engine import EngineOptions
+from glamm.inference.engine_options import EngineOptions
 from glamm.inference.predictor import GroundedPredictor
 from glamm.inference.quantization import quantize_language_model
 from glamm.structures.answer import GroundedAnswer

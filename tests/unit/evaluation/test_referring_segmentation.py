@@ -27,18 +27,18 @@ def model(tmp_path_factory):
     return save_micro(tmp_path_factory.mktemp("models") / "micro")
 
 
-def answer_with(monkeypatch, shift):
-    """Let the masks be the targets, moved to the right."""
+def predict_shifted_targets(monkeypatch, shift):
+    """Let the model predict the targets, moved to the right by some pixels."""
 
-    def ground(self, batch, prompt, states):
+    def predict_masks(self, batch, inputs, states):
         moved = tuple(target.roll(shift, -1) for target in batch.masks)
         return tuple(mask.float() * 2 - 1 for mask in moved), batch.masks
 
-    monkeypatch.setattr(GLaMM, "ground", ground)
+    monkeypatch.setattr(GLaMM, "predict_masks", predict_masks)
 
 
-def test_right_masks_are_counted_as_right(model, shards, monkeypatch):
-    answer_with(monkeypatch, 0)
+def test_right_masks_score_one(model, shards, monkeypatch):
+    predict_shifted_targets(monkeypatch, 0)
 
     report = evaluate_referring_segmentation(model, shards, "val")
 
@@ -49,8 +49,8 @@ def test_right_masks_are_counted_as_right(model, shards, monkeypatch):
     assert report.num_expressions > 4
 
 
-def test_wrong_masks_cost(model, shards, monkeypatch):
-    answer_with(monkeypatch, 20)
+def test_wrong_masks_score_less(model, shards, monkeypatch):
+    predict_shifted_targets(monkeypatch, 20)
 
     report = evaluate_referring_segmentation(model, shards, "val")
 
@@ -66,6 +66,6 @@ def test_masks_come_from_the_model(model, shards):
     assert again == report
 
 
-def test_split_without_expressions_is_told(model, shards):
+def test_split_without_expressions_is_refused(model, shards):
     with pytest.raises(DataError, match="has no referring expressions"):
         evaluate_referring_segmentation(model, shards, "test")

@@ -10,15 +10,15 @@ from glamm.evaluation.similarity import BertEncoder, TextSimilarity, open_simila
 
 
 class _Counting:
-    """Remembers what it was asked."""
+    """Remembers the phrases that it encoded."""
 
     name = "counting"
 
     def __init__(self) -> None:
-        self.asked: list[str] = []
+        self.encoded: list[str] = []
 
     def encode(self, texts: list[str]) -> np.ndarray:
-        self.asked += texts
+        self.encoded += texts
         return np.array([[len(text), 1.0] for text in texts], dtype=np.float32)
 
 
@@ -29,7 +29,7 @@ def test_each_phrase_is_encoded_once() -> None:
     similarity.prepare(["a", "bb", "a"])
     similarity.matrix(["a", "bb"], ["bb", "ccc"])
 
-    assert sorted(encoder.asked) == ["a", "bb", "ccc"]
+    assert sorted(encoder.encoded) == ["a", "bb", "ccc"]
 
 
 def test_cosine_of_exactly_half_is_exactly_half(tmp_path: Path) -> None:
@@ -49,8 +49,9 @@ def test_cosine_of_exactly_half_is_exactly_half(tmp_path: Path) -> None:
         ({"embeddings": {"a": [1, "x"]}}, "record a: must be finite numbers"),
         ({"embeddings": {"a": [1], "b": [1, 2]}}, "different lengths"),
     ],
+    ids=["no_table", "no_number", "two_lengths"],
 )
-def test_a_damaged_table_is_named(tmp_path: Path, tree: dict[str, object], expected: str) -> None:
+def test_damaged_table_is_located(tmp_path: Path, tree: dict[str, object], expected: str) -> None:
     path = tmp_path / "table.json"
     path.write_text(json.dumps(tree))
 
@@ -58,7 +59,7 @@ def test_a_damaged_table_is_named(tmp_path: Path, tree: dict[str, object], expec
         open_similarity(str(path))
 
 
-def test_a_phrase_that_is_not_in_the_table_is_named(tmp_path: Path) -> None:
+def test_phrase_that_is_not_in_the_table_is_located(tmp_path: Path) -> None:
     path = tmp_path / "table.json"
     path.write_text(json.dumps({"embeddings": {"a": [1.0]}}))
 
@@ -67,14 +68,14 @@ def test_a_phrase_that_is_not_in_the_table_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_folder_that_is_no_bert_is_refused(tmp_path: Path) -> None:
+def test_folder_without_a_bert_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="neither a JSON table nor a BERT"):
         open_similarity(str(tmp_path))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_the_installed_encoder_knows_what_is_alike() -> None:
+def test_installed_encoder_separates_similar_from_different_phrases() -> None:
     similarity = open_similarity(None)
 
     near, far = similarity.matrix(["a red ball"], ["the red sphere", "a wooden table"])[0]
@@ -85,13 +86,13 @@ def test_the_installed_encoder_knows_what_is_alike() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_batches_of_a_bert_equal_phrases_alone() -> None:
-    """A pad token in the mean would show: the phrases differ in length."""
+def test_bert_gives_the_same_vectors_in_batches_and_alone() -> None:
+    """The phrases differ in length, so a padding token in the mean would change the vectors."""
     encoder = BertEncoder(str(get_model_path()))
     texts = ["a dog", "a big dog", "a cat", "the small grey cat on the wall"]
 
-    together = encoder.encode(texts)
-    alone = np.concatenate([encoder.encode([text]) for text in texts])
+    batched = encoder.encode(texts)
+    separate = np.concatenate([encoder.encode([text]) for text in texts])
 
-    # Seen: 2.4e-7, float32. A pad token would move a value by 1e-2.
-    np.testing.assert_allclose(together, alone, atol=3e-6)
+    # Measured: 2.4e-7, float32. A padding token would change a value by 1e-2.
+    np.testing.assert_allclose(batched, separate, atol=3e-6)

@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from glamm.evaluation.gcg.schema import ImagePair
 from glamm.evaluation.metrics.average_precision import (
     coco_stats_compat,
     coco_stats_fixed,
@@ -36,22 +35,22 @@ def test_compat_depends_on_order_as_the_release(
 
 
 def test_fixed_uses_the_models_confidences() -> None:
-    sure = [pair([LEFT], [LEFT, WRONG], scores=[0.9, 0.1])]
+    right = [pair([LEFT], [LEFT, WRONG], scores=[0.9, 0.1])]
     wrong = [pair([LEFT], [LEFT, WRONG], scores=[0.1, 0.9])]
 
-    assert coco_stats_fixed(sure)["AP50"] == pytest.approx(1.0)
+    assert coco_stats_fixed(right)["AP50"] == pytest.approx(1.0)
     assert coco_stats_fixed(wrong)["AP50"] == pytest.approx(0.5)
 
 
 def test_fixed_equals_coco_when_all_confidences_differ() -> None:
-    """Our curve is COCO's wherever no two detections tie: every score its own point."""
+    """The curve equals COCO's when no two detections have the same score: each is a point of its own."""
     pairs = [
         pair([LEFT], [LEFT], name="0", scores=[0.8]),
         pair([RIGHT], [WRONG], name="1", scores=[0.7]),
         pair([LEFT], [LEFT], name="2", scores=[0.6]),
     ]
 
-    # The release visits them in the order of their names, which here is the order of their scores.
+    # The release orders them by name, which is also the order of their scores here.
     assert coco_stats_fixed(pairs) == pytest.approx(coco_stats_compat(pairs))
 
 
@@ -70,18 +69,17 @@ def test_nothing_predicted_gives_zero_and_nothing_annotated_minus_one() -> None:
 def test_fixed_is_invariant_under_permutation_and_renaming(
     first: list[object], second: list[object]
 ) -> None:
-    def stats(pairs: list[ImagePair]) -> dict[str, float]:
-        return coco_stats_fixed(pairs)
+    original = coco_stats_fixed([pair(TRUTHS, first, name="0"), pair(TRUTHS, second, name="1")])
+    permuted = coco_stats_fixed(
+        [pair(TRUTHS[::-1], second[::-1], name="0"), pair(TRUTHS, first[::-1], name="1")]
+    )
 
-    one = stats([pair(TRUTHS, first, name="0"), pair(TRUTHS, second, name="1")])
-    two = stats([pair(TRUTHS[::-1], second[::-1], name="0"), pair(TRUTHS, first[::-1], name="1")])
-
-    assert one == pytest.approx(two)
-    assert all(value == -1 or 0 <= value <= 1 for value in one.values())
+    assert original == pytest.approx(permuted)
+    assert all(value == -1 or 0 <= value <= 1 for value in original.values())
 
 
 def test_counts_of_detections_find_the_most_pairs() -> None:
-    """Best first would take the 0.9 and leave nothing for the other."""
+    """Greedy pairing would take the 0.9 and leave no pair for the other masks."""
     counts = count_detections([np.array([[0.9, 0.6], [0.6, 0.0]]), np.zeros((0, 1))])
 
     assert (counts.hits, counts.num_predicted, counts.num_annotated) == (2, 2, 3)

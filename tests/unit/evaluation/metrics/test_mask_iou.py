@@ -30,7 +30,7 @@ def test_overlaps_equal_those_of_pixels_to_the_last_bit(
 
     with np.errstate(invalid="ignore"):
         dense = np.array(
-            [[np.sum(one & two) / np.sum(one | two) for two in second] for one in first]
+            [[np.sum(mask & truth) / np.sum(mask | truth) for truth in second] for mask in first]
         ).reshape(len(first), len(second))
     np.testing.assert_array_equal(found, dense)
 
@@ -55,7 +55,7 @@ def test_compat_takes_pairs_greedily(iou: list[list[float]], expected: float) ->
     assert image_miou_compat(np.array(iou, dtype=float)) == expected
 
 
-def test_fixed_charges_an_annotated_mask_that_nobody_found() -> None:
+def test_fixed_charges_an_annotated_mask_without_a_prediction() -> None:
     iou = np.array([[0.9, 0.0, 0.0]])
 
     assert image_miou_compat(iou) == 0.9

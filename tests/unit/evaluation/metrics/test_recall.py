@@ -23,12 +23,12 @@ def test_compat_stops_at_the_first_pair_that_fails_and_fixed_goes_on() -> None:
     assert match_fixed(iou, similarity).pairs == ((1, 1), (2, 2))
 
 
-@pytest.mark.parametrize("match", [match_compat, match_fixed])
+@pytest.mark.parametrize("match", [match_compat, match_fixed], ids=["compat", "fixed"])
 def test_exactly_half_passes(match: type[object]) -> None:
     assert match(np.array([[0.5]]), np.array([[0.5]])).pairs == ((0, 0),)
 
 
-@pytest.mark.parametrize("match", [match_compat, match_fixed])
+@pytest.mark.parametrize("match", [match_compat, match_fixed], ids=["compat", "fixed"])
 def test_just_below_half_fails(match: type[object]) -> None:
     below = np.nextafter(0.5, 0)
 
@@ -38,13 +38,13 @@ def test_just_below_half_fails(match: type[object]) -> None:
 
 def test_compat_takes_two_empty_masks_first() -> None:
     iou = np.array([[0.9, 0.0], [0.0, np.nan]])
-    alike, different = np.ones((2, 2)), np.eye(2)[::-1].copy()
+    similar, different = np.ones((2, 2)), np.eye(2)[::-1].copy()
 
-    assert match_compat(iou, alike).pairs == ((1, 1), (0, 0))
+    assert match_compat(iou, similar).pairs == ((1, 1), (0, 0))
     assert match_compat(iou, different).pairs == ()
 
 
-def test_a_mask_without_a_phrase_costs_compat_the_image_and_fixed_one_hit() -> None:
+def test_mask_without_a_phrase_costs_compat_the_image_and_fixed_one_match() -> None:
     iou = np.array([[0.8, 0.0], [0.0, 0.9]])
     one_phrase = np.ones((2, 1))
 
@@ -55,7 +55,7 @@ def test_a_mask_without_a_phrase_costs_compat_the_image_and_fixed_one_hit() -> N
     assert match_fixed(iou, one_phrase).pairs == ((0, 0),)
 
 
-def test_a_missing_phrase_that_is_never_reached_costs_nothing() -> None:
+def test_missing_phrase_that_is_never_reached_costs_nothing() -> None:
     iou = np.array([[0.8, 0.2]])
 
     assert match_compat(iou, np.ones((1, 1))).pairs == ((0, 0),)

@@ -1,4 +1,4 @@
-"""Listen to the parts of a model while it runs."""
+"""Record the outputs of a model's modules while it runs."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,35 +11,29 @@ from glamm.models.glamm import GLaMM
 
 
 class Recording:
-    """What the parts of a model gave back, call by call."""
+    """The outputs of modules, call by call."""
 
     def __init__(self) -> None:
         self._outputs = defaultdict[str, list[Any]](list)
-        self._inputs = defaultdict[str, list[Any]](list)
 
-    def outputs(self, part: str) -> list[Any]:
-        """The results of every call of a part, in order; none if it was not called."""
-        return self._outputs[part]
+    def outputs(self, name: str) -> list[Any]:
+        """The output of every call of a module, in order; empty if it was not called."""
+        return self._outputs[name]
 
-    def inputs(self, part: str) -> list[dict[str, Any]]:
-        """The keyword arguments of every call of a part."""
-        return self._inputs[part]
-
-    def listen(self, name: str, module: nn.Module) -> Any:  # noqa: ANN401 - torch's handle type is private
+    def attach(self, name: str, module: nn.Module) -> Any:  # noqa: ANN401 - torch's handle type is private
         """Record a module until the returned handle is removed."""
 
-        def hook(_: nn.Module, __: object, kwargs: dict[str, Any], output: object) -> None:
-            self._inputs[name].append(kwargs)
+        def hook(_: nn.Module, __: object, output: object) -> None:
             self._outputs[name].append(output)
 
-        return module.register_forward_hook(hook, with_kwargs=True)
+        return module.register_forward_hook(hook)
 
 
 @contextmanager
-def record(model: GLaMM) -> Iterator[Recording]:
-    """Record every part that a conformance set has numbers of."""
+def record_outputs(model: GLaMM) -> Iterator[Recording]:
+    """Record every module of which a conformance set has tensors."""
     recording = Recording()
-    parts: dict[str, nn.Module] = {
+    modules: dict[str, nn.Module] = {
         "image_projector": model.image_projector,
         "fusion": model.region_encoder.fusion,
         "position_embedding": model.region_encoder.position_embedding,
@@ -52,8 +46,8 @@ def record(model: GLaMM) -> Iterator[Recording]:
         "mask_decoder": model.mask_decoder,
     }
     for index, block in enumerate(model.grounding_encoder.vit.blocks):
-        parts[f"block{index}"] = block
-    handles = [recording.listen(name, module) for name, module in parts.items()]
+        modules[f"block{index}"] = block
+    handles = [recording.attach(name, module) for name, module in modules.items()]
     try:
         yield recording
     finally:
