@@ -1,30 +1,30 @@
-"""Store a model folder in half precision, with its log, as the start that comes with the package.
+"""Store a model folder, in half precision, as the embedded model that training starts from by default.
 
 python scripts/embed_start.py .runs/pretrain/joint-d glamm/training/assets/tiny-start
 """
 
-import json
 import shutil
 import sys
 from pathlib import Path
 
-from glamm.checkpoints.store import LINEAGE_FILE, load_model, save_model
+from glamm.checkpoints.store import load_model, read_lineage, save_model
 from glamm.text.tokenizer import tokenizer_path
 from glamm.training.run import METRICS_FILE
 
 
 def main() -> None:
-    """Read, halve, write; the fifth digit of a weight does not matter to a start."""
+    """Convert to half precision and write; training that starts from the weights does not need more digits."""
     source, target = Path(sys.argv[1]), Path(sys.argv[2])
     model, _ = load_model(source)
-    lineage = json.loads((source / LINEAGE_FILE).read_text())
-    # the folder that it started from was on one machine; its checksum, beside it, holds everywhere
-    lineage["parameters"]["start"] = Path(lineage["parameters"]["start"]).name
+    lineage = read_lineage(source)
+    # the path of the folder that it started from is of one machine only; its checksum is in `start`
+    parameters = dict(lineage.parameters or {})
+    parameters["init_from"] = Path(parameters["init_from"]).name
     save_model(
         model.half(),
         target,
         tokenizer_model=tokenizer_path(source).read_bytes(),
-        lineage=lineage,
+        lineage=lineage.model_copy(update={"parameters": parameters}),
     )
     shutil.copyfile(source / METRICS_FILE, target / METRICS_FILE)
 

@@ -22,6 +22,7 @@ from glamm.errors import CheckpointError
 from glamm.models.glamm import GLaMM
 from glamm.structures.batch import Batch
 from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
+from glamm.structures.lineage import Lineage
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def _write(loaded: LoadedModel, out: Path, *, to_release: bool, shard_bytes: int
     if to_release:
         files = write_release(loaded.model, loaded.tokenizer, out, shard_bytes=shard_bytes)
     else:
-        lineage = {"converted_from": {str(one): file_sha256(one) for one in loaded.files}}
+        lineage = Lineage(converted_from={str(file): file_sha256(file) for file in loaded.files})
         save_model(loaded.model, out, tokenizer_model=loaded.tokenizer.model, lineage=lineage)
         files = [out / "model.safetensors"]
     if loaded.lora is not None:

@@ -1,16 +1,15 @@
 """Look at a model folder, or check it."""
 
-import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from glamm.checkpoints.convert import probe
-from glamm.checkpoints.store import LINEAGE_FILE, WEIGHTS_FILE, load_model, read_config
+from glamm.checkpoints.store import WEIGHTS_FILE, load_model, read_config, read_lineage
 from glamm.checkpoints.weight_files import open_weights
 from glamm.config.model import ModelConfig
 from glamm.errors import CheckpointError
+from glamm.structures.lineage import Lineage
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class Description:
     config: ModelConfig
     parts: tuple[PartSize, ...]
     sha256: str
-    lineage: dict[str, Any]
+    lineage: Lineage
 
 
 def describe(folder: Path) -> Description:
@@ -62,7 +61,7 @@ def describe(folder: Path) -> Description:
         PartSize(name, len(found), sum(size for size, _ in found), found[0][1])
         for name, found in tensors.items()
     )
-    return Description(stored.model, parts, stored.weights_sha256, _lineage(folder))
+    return Description(stored.model, parts, stored.weights_sha256, read_lineage(folder))
 
 
 def verify(folder: Path) -> None:
@@ -75,12 +74,4 @@ def verify(folder: Path) -> None:
     for name, value in probe(model.float()).items():
         if not value.isfinite().all():
             raise CheckpointError(f"{folder}: the {name} of a probe are not all finite numbers")
-    _lineage(folder)
-
-
-def _lineage(folder: Path) -> dict[str, Any]:
-    path = folder / LINEAGE_FILE
-    try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error})") from error
+    read_lineage(folder)

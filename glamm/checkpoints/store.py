@@ -1,12 +1,10 @@
 """Our model folder: config.json, model.safetensors, tokenizer.model (or tokenizer.json) and lineage.json."""
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from pydantic import ValidationError
@@ -16,14 +14,14 @@ from torch import Tensor
 
 from glamm.config.base import Config
 from glamm.config.model import ModelConfig
-from glamm.errors import CheckpointError, HostError
+from glamm.errors import CheckpointError, DataError, HostError
 from glamm.models.glamm import GLaMM
+from glamm.structures.lineage import LINEAGE_FILE, Lineage
 from glamm.text.tokenizer import FAST_FILE, SENTENCEPIECE_FILE, tokenizer_file_name
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 TOKENIZER_FILE = SENTENCEPIECE_FILE
-LINEAGE_FILE = "lineage.json"
 
 _NUM_NAMES_SHOWN = 5
 
@@ -44,16 +42,14 @@ class FolderConfig(Config):
     weights_bytes: int
 
 
-def save_model(
-    model: GLaMM, folder: Path, *, tokenizer_model: bytes, lineage: Mapping[str, Any]
-) -> None:
+def save_model(model: GLaMM, folder: Path, *, tokenizer_model: bytes, lineage: Lineage) -> None:
     """Write a model folder; files appear whole or not at all, config.json with the checksum last.
 
     Args:
         model: With its configuration.
         folder: Is made if it does not exist; older files of a model in it are replaced.
         tokenizer_model: `Tokenizer.model`: a serialised SentencePiece model, or a tokenizer.json.
-        lineage: Where the model comes from: data checksums, revision, parameters; JSON values.
+        lineage: What the model was made from.
 
     Raises:
         HostError: The weights cannot be written; an older model in the folder stays as it was.
@@ -70,7 +66,7 @@ def save_model(
         _write(folder / own, tokenizer_model)
         for other in {SENTENCEPIECE_FILE, FAST_FILE} - {own}:
             (folder / other).unlink(missing_ok=True)
-        _write(folder / LINEAGE_FILE, json.dumps(lineage, indent=2, sort_keys=True).encode())
+        lineage.save(folder / LINEAGE_FILE)
     _write(folder / CONFIG_FILE, config.model_dump_json(indent=2).encode())
 
 
@@ -113,6 +109,18 @@ def read_config(folder: Path) -> FolderConfig:
         fault = error.errors()[0]
         place = ".".join(str(part) for part in fault["loc"])
         raise CheckpointError(f"{path}: {place}: {fault['msg']}") from error
+
+
+def read_lineage(folder: Path) -> Lineage:
+    """Read lineage.json.
+
+    Raises:
+        CheckpointError: It is missing or damaged.
+    """
+    try:
+        return Lineage.load(folder / LINEAGE_FILE)
+    except DataError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def read_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ def show(folder: Path) -> None:
     console.print(table)
     console.print(f"sha256   {description.sha256}", markup=False)
     console.print(f"config   {description.config.model_dump_json()}", markup=False)
-    console.print(f"lineage  {json.dumps(description.lineage)}", markup=False)
+    console.print(f"lineage  {json.dumps(description.lineage.as_json())}", markup=False)
 
 
 @app.command

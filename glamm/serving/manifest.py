@@ -1,32 +1,19 @@
 """What a served model knows about its past."""
 
 import hashlib
-import json
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from glamm import __version__
 from glamm.config.base import Config
-from glamm.errors import CheckpointError
+from glamm.git_state import GitState, read_git_state
+from glamm.structures.lineage import Lineage
 from glamm.structures.report import REPORT_FILE, GcgReport
 
 MANIFEST_FILE = "manifest.json"
 
 _VERSION_LENGTH = 16
-
-
-class GitState(Config):
-    """Which code.
-
-    Args:
-        revision: The commit.
-        is_clean: Whether the files were those of the commit.
-    """
-
-    revision: str
-    is_clean: bool
 
 
 class Manifest(Config):
@@ -46,7 +33,7 @@ class Manifest(Config):
     version: str
     weights_sha256: str
     config: dict[str, Any]
-    lineage: dict[str, Any]
+    lineage: Lineage
     reports: dict[str, GcgReport]
     git: GitState | None
     glamm_version: str = __version__
@@ -68,8 +55,8 @@ def compose_manifest(
         DataError: A report cannot be read.
     """
     from glamm.checkpoints.store import (  # noqa: PLC0415 - loads transformers, which `bentoml build` need not wait for
-        LINEAGE_FILE,
         read_config,
+        read_lineage,
     )
 
     config = read_config(model)
@@ -77,9 +64,9 @@ def compose_manifest(
         version=version or f"unpacked-{config.weights_sha256[:_VERSION_LENGTH]}",
         weights_sha256=config.weights_sha256,
         config=config.model.model_dump(mode="json"),
-        lineage=_read_lineage(model / LINEAGE_FILE),
+        lineage=read_lineage(model),
         reports=_read_reports(reports) if reports else {},
-        git=_read_git(source),
+        git=read_git_state(source),
     )
 
 
@@ -93,37 +80,7 @@ def content_version(root: Path, files: Iterable[Path]) -> str:
     return digest.hexdigest()[:_VERSION_LENGTH]
 
 
-def _read_lineage(path: Path) -> dict[str, Any]:
-    try:
-        return _read_object(path)
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: cannot be read ({error}). Copy the model folder again."
-        ) from error
-
-
 def _read_reports(folder: Path) -> dict[str, GcgReport]:
     return {
         path.parent.name: GcgReport.load(path) for path in sorted(folder.glob(f"*/{REPORT_FILE}"))
     }
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    value: object = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(value, dict):
-        raise ValueError("the top level is no object")  # noqa: TRY004 - callers name the file
-    return cast("dict[str, Any]", value)
-
-
-def _read_git(source: Path) -> GitState | None:
-    try:
-        revision = _git(source, "rev-parse", "HEAD")
-        is_clean = not _git(source, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.CalledProcessError):  # no git, or no repository
-        return None
-    return GitState(revision=revision, is_clean=is_clean)
-
-
-def _git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

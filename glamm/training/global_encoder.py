@@ -16,8 +16,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from glamm.config.training import TrainConfig
-from glamm.data.loading.collate import read_pixels
-from glamm.data.shards.reader import ShardReader
+from glamm.data.shards.reader import ShardReader, read_pixels
 from glamm.geometry.preprocess import global_pixels
 from glamm.models.glamm import GLaMM
 from glamm.training.base_module import Ratio, StageModule

@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from glamm.config.training import TrainConfig
-from glamm.data.loading.collate import read_pixels
-from glamm.data.shards.reader import ShardReader
+from glamm.data.shards.reader import ShardReader, read_pixels
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.geometry.preprocess import grounding_pixels

@@ -1,6 +1,5 @@
 """One run, from parameters to a model folder; killed and started again, it goes on where it was."""
 
-import json
 import logging
 import shutil
 import warnings
@@ -16,12 +15,13 @@ from torch.utils.data import DataLoader
 
 from glamm.checkpoints.store import save_model
 from glamm.config.training import TrainConfig
-from glamm.data.loading.datamodule import GLaMMDataModule, StepLoader
+from glamm.data.loading.datamodule import GLaMMDataModule, ResumableLoader
 from glamm.data.shards.reader import ShardReader
 from glamm.models.glamm import GLaMM
 from glamm.models.language.lora import merge_lora
+from glamm.structures.manifest import MANIFEST_FILE, PrepareManifest
 from glamm.text.tokenizer import Tokenizer
-from glamm.tracking.lineage import gather_lineage, shard_checksums
+from glamm.tracking.lineage import gather_lineage
 from glamm.tracking.runs import Run, start_run
 from glamm.training.base_module import FirstBatches, StageModule
 from glamm.training.callbacks import KeepCheckpoints, StopOnSignal
@@ -73,12 +73,14 @@ class StageData(lightning.LightningDataModule):
             else ()
         )
 
-    def train_dataloader(self) -> StepLoader:
+    def train_dataloader(self) -> ResumableLoader:
         """Every batch of the run by its number."""
         rank = self.trainer.global_rank if self.trainer else 0
         per_epoch = self._config.max_steps * self._config.accumulate_grad_batches
         batches = self._batches("train", rank=rank + 1)
-        return StepLoader(batches, per_epoch=per_epoch, num_workers=self._config.loader.num_workers)
+        return ResumableLoader(
+            batches, per_epoch=per_epoch, num_workers=self._config.loader.num_workers
+        )
 
     def val_dataloader(self) -> DataLoader[Any]:
         """A few batches of the validation split."""
@@ -126,7 +128,7 @@ def train(
     stop = stop or StopRequest()
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)  # tips and a banner a process
-    checksums = shard_checksums(shards)
+    checksums = PrepareManifest.load(shards / MANIFEST_FILE).checksums
     _make_folder(out)  # now: nobody wants to hear it after the last step
     lightning.seed_everything(config.seed, verbose=False)
     start = make_start(config)
@@ -146,7 +148,7 @@ def train(
         metrics = _fit(parts, config, folder, run, stop=stop, tokenizer=start.tokenizer)
         metrics = {**metrics, "peak_memory_mib": peak_memory_mib()}
         model = _trained_model(start, config)
-        _export(model, start, out, shards=shards, config=config, metrics=metrics, run=run)
+        _export(model, start, out, checksums=checksums, config=config, metrics=metrics, run=run)
         shutil.copyfile(folder.path / METRICS_FILE, out / METRICS_FILE)
     folder.remove()
     logger.info(
@@ -274,19 +276,19 @@ def _export(
     start: Start,
     out: Path,
     *,
-    shards: Path,
+    checksums: Mapping[str, str],
     config: TrainConfig,
     metrics: Mapping[str, float],
     run: Run,
 ) -> None:
     lineage = gather_lineage(
-        shards=shards,
+        data=checksums,
         start=start.origin,
         parameters=config.model_dump(mode="json"),
         run_id=run.id,
         metrics=metrics,
-    ).to_json()
+    )
     merge_lora(model.language_model)
     save_model(model, out, tokenizer_model=start.tokenizer.model, lineage=lineage)
-    run.summarise(metrics)
-    run.log_manifest(out.name, "model", json.loads(json.dumps(lineage)))
+    run.summarize(metrics)
+    run.log_manifest(out.name, "model", lineage.as_json())

@@ -9,6 +9,7 @@ import torch
 from glamm.checkpoints.store import save_model
 from glamm.config.model import ModelConfig
 from glamm.models.glamm import GLaMM
+from glamm.structures.lineage import Lineage
 from glamm.text.tokenizer import embedded_tokenizer
 from tests.builders.training import GLAMM, save_micro
 
@@ -52,7 +53,9 @@ def test_memory_is_the_model_and_one_shard(tmp_path):
     config = ModelConfig.small(vocab_size=len(embedded_tokenizer()))
     model = GLaMM.from_config(config)
     size = sum(one.numel() * 4 for one in model.parameters())
-    save_model(model, tmp_path / "ours", tokenizer_model=embedded_tokenizer().model, lineage={})
+    save_model(
+        model, tmp_path / "ours", tokenizer_model=embedded_tokenizer().model, lineage=Lineage()
+    )
     del model
     program = r"""
 import re, sys

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from glamm.checkpoints.store import load_model
-from glamm.tracking.offline import read_run
 from tests.builders.training import GLAMM
+from tests.builders.wandb_record import read_run
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 

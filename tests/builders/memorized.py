@@ -11,6 +11,7 @@ from glamm.config.model import ModelConfig
 from glamm.geometry.preprocess import global_pixels, grounding_pixels
 from glamm.models.glamm import GLaMM
 from glamm.structures.batch import Batch
+from glamm.structures.lineage import Lineage
 from glamm.text.conversation import PROMPT_STYLES, Round, encode_conversation
 from glamm.text.tokenizer import embedded_tokenizer
 
@@ -18,7 +19,7 @@ QUESTION = "What is in this image?"
 ANSWER = "<p> a red ball </p> [SEG] and <p> a green box </p> [SEG] ."
 WORDS = "a red ball and a green box."
 BALL, BOX = (60, 60, 180, 180), (200, 120, 300, 220)
-LINEAGE = {"data": {"shards": "md5 of the shards"}, "parameters": {"train": {"max_steps": 1}}}
+LINEAGE = Lineage(data={"shards": "sha256 of the shards"}, parameters={"max_steps": 1})
 
 _STEPS = 45
 

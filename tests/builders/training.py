@@ -18,6 +18,7 @@ from glamm.config.model import (
 )
 from glamm.config.training import TrainConfig
 from glamm.models.glamm import GLaMM
+from glamm.structures.lineage import Lineage
 from glamm.text.tokenizer import embedded_tokenizer
 
 GLAMM = Path(sys.executable).with_name("glamm")
@@ -72,7 +73,7 @@ def save_micro(folder: Path, *, seed: int = 0, grounding_hidden_size: int = 32) 
     """Write a model folder with random weights."""
     torch.manual_seed(seed)
     model = GLaMM.from_config(micro_config(grounding_hidden_size=grounding_hidden_size))
-    save_model(model, folder, tokenizer_model=embedded_tokenizer().model, lineage={})
+    save_model(model, folder, tokenizer_model=embedded_tokenizer().model, lineage=Lineage())
     return folder
 
 

@@ -47,7 +47,7 @@ def test_bento_carries_model_past_and_nothing_of_training(packed):
     assert not [
         name for name in names if name.startswith(tuple(f"src/glamm/{part}" for part in forbidden))
     ]
-    assert manifest["lineage"] == LINEAGE
+    assert manifest["lineage"] == LINEAGE.as_json()
     assert manifest["reports"] == {"val": REPORT.as_json()}
     assert packed.tag == f"glamm-service:{manifest['version']}"
 

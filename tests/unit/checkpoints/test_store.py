@@ -11,12 +11,15 @@ from safetensors.torch import load_file, save_file
 from glamm.checkpoints import load_model, save_model
 from glamm.checkpoints.store import file_sha256
 from glamm.errors import CheckpointError, HostError
+from glamm.structures.lineage import Lineage
 from tests.builders.models import build_batch, build_model
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    save_model(build_model(), tmp_path / "model", tokenizer_model=b"pieces", lineage={"data": "x"})
+    save_model(
+        build_model(), tmp_path / "model", tokenizer_model=b"pieces", lineage=Lineage(start="x")
+    )
     return tmp_path / "model"
 
 
@@ -29,11 +32,14 @@ def test_loaded_model_is_the_saved_one(folder: Path) -> None:
     assert not model.training
     assert model(batch).loss.item() == build_model()(batch).loss.item()
     assert (folder / "tokenizer.model").read_bytes() == b"pieces"
-    assert json.loads((folder / "lineage.json").read_text()) == {"data": "x"}
+    assert json.loads((folder / "lineage.json").read_text()) == {
+        "schema_version": 1,
+        "start": "x",
+    }
 
 
 def test_saving_leaves_only_the_promised_files(folder: Path) -> None:
-    save_model(build_model(seed=1), folder, tokenizer_model=b"pieces", lineage={})
+    save_model(build_model(seed=1), folder, tokenizer_model=b"pieces", lineage=Lineage())
 
     names = sorted(path.name for path in folder.iterdir())
     assert names == ["config.json", "lineage.json", "model.safetensors", "tokenizer.model"]
@@ -41,7 +47,9 @@ def test_saving_leaves_only_the_promised_files(folder: Path) -> None:
 
 
 def test_saving_twice_writes_the_same_bytes(folder: Path, tmp_path: Path) -> None:
-    save_model(build_model(), tmp_path / "again", tokenizer_model=b"pieces", lineage={"data": "x"})
+    save_model(
+        build_model(), tmp_path / "again", tokenizer_model=b"pieces", lineage=Lineage(start="x")
+    )
 
     for path in folder.iterdir():
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
@@ -54,7 +62,7 @@ def test_a_model_that_cannot_be_written_leaves_the_old_one(folder: Path) -> None
         _largest_file(1_000_000),
         pytest.raises(HostError, match=r"model\.safetensors\.part: cannot be written"),
     ):
-        save_model(build_model(seed=1), folder, tokenizer_model=b"new", lineage={})
+        save_model(build_model(seed=1), folder, tokenizer_model=b"new", lineage=Lineage())
 
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 

@@ -16,6 +16,7 @@ from glamm.inference.engine import generate
 from glamm.models.glamm import GLaMM
 from glamm.models.language.causal import build_language_model
 from glamm.models.language.pretrained import PretrainedLanguageModel, read_language_model
+from glamm.structures.lineage import Lineage
 from glamm.text.conversation import PROMPT_STYLES, build_prompt
 from glamm.text.tokenizer import Tokenizer
 from tests.builders.models import CONFIG, build_request
@@ -74,7 +75,9 @@ def test_folder_becomes_a_glamm_that_answers_after_a_round_trip(
     language = read_language_model(llama_3_folder)
     model = _glamm_on(language)
 
-    save_model(model, tmp_path / "glamm", tokenizer_model=language.tokenizer.model, lineage={})
+    save_model(
+        model, tmp_path / "glamm", tokenizer_model=language.tokenizer.model, lineage=Lineage()
+    )
     again, _ = load_model(tmp_path / "glamm")
     tokenizer = Tokenizer.from_folder(tmp_path / "glamm")
 

@@ -6,6 +6,7 @@ from glamm.checkpoints import save_model
 from glamm.config.params import load_params
 from glamm.errors import CheckpointError, ConfigError, DataError
 from glamm.serving.manifest import compose_manifest, content_version
+from glamm.structures.lineage import Lineage
 from tests.builders.models import build_model
 from tests.builders.reports import gcg_report
 
@@ -13,7 +14,7 @@ from tests.builders.reports import gcg_report
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    save_model(build_model(), folder, tokenizer_model=b"", lineage={"wandb": {"run": "abc"}})
+    save_model(build_model(), folder, tokenizer_model=b"", lineage=Lineage(run_id="abc"))
     return folder
 
 
@@ -28,7 +29,7 @@ def test_manifest_gathers_lineage_reports_and_revision(model, tmp_path):
 
     manifest = compose_manifest(model, reports=tmp_path / "reports", source=tmp_path, version="v")
 
-    assert manifest.lineage == {"wandb": {"run": "abc"}}
+    assert manifest.lineage == Lineage(run_id="abc")
     assert manifest.reports == {"val": report}
     assert manifest.git.is_clean
     assert len(manifest.git.revision) == 40

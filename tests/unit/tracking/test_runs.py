@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from glamm.errors import DataError
-from glamm.tracking.offline import read_run
 from glamm.tracking.runs import ImageWithMasks, start_run
+from tests.builders.wandb_record import read_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 

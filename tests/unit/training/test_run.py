@@ -5,11 +5,11 @@ import shutil
 import pytest
 
 from glamm.errors import CheckpointError, DataError, HostError
-from glamm.tracking.offline import read_run
 from glamm.training.initialization import make_start
 from glamm.training.metrics import read_metrics
 from glamm.training.run import train
 from tests.builders.training import save_micro, train_config
+from tests.builders.wandb_record import read_run
 
 pytestmark = pytest.mark.slow
 

@@ -106,7 +106,7 @@ def read_run(folder: Path) -> RecordedRun:
     )
 
 
-def _plain(items: Any) -> dict[str, Any]:  # noqa: ANN401 - four generated classes with the same fields
+def _plain(items: Any) -> dict[str, Any]:
     named = {(item.key or "/".join(item.nested_key)): item.value_json for item in items}
     return {
         name: json.loads(value)
@@ -115,7 +115,7 @@ def _plain(items: Any) -> dict[str, Any]:  # noqa: ANN401 - four generated class
     }
 
 
-def _artifact(record: Any) -> RecordedArtifact:  # noqa: ANN401 - a generated class
+def _artifact(record: Any) -> RecordedArtifact:
     return RecordedArtifact(
         name=record.name,
         kind=record.type,
