@@ -32,6 +32,8 @@ KEY = re.compile(
     r"(?<![\w./-])(?:synth|prepare|train|evaluate|package)"
     r"(?!\.(?:py|jsonl|json|yaml)\b)(?:\.[a-z_0-9]+)+"
 )
+DOTTED = re.compile(r"(?<![\w./-])glamm(?:\.[A-Za-z_]\w*)+")
+MAKE = re.compile(r"^make ([a-z-]+)", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)#]+)\)")
 
 PRESENT = [page for page in PAGES if page.name != "CHANGELOG.md"]
@@ -78,6 +80,17 @@ def defined_names(file: Path) -> set[str]:
     return names
 
 
+def is_python_name(dotted: str) -> bool:
+    """Whether a module, or a class or function of one, has this name."""
+    path, *rest = dotted.split(".")
+    file = ROOT / path
+    while rest and (file / rest[0]).is_dir():
+        file /= rest.pop(0)
+    if rest and (file / f"{rest[0]}.py").is_file():
+        file /= f"{rest.pop(0)}.py"
+    return not rest or (file.is_file() and ".".join(rest) in defined_names(file))
+
+
 def leaf_keys(tree: dict, prefix: str = "") -> Iterator[str]:
     for key, value in tree.items():
         if isinstance(value, dict) and key not in {"dataset_weights", "labels"}:
@@ -104,6 +117,23 @@ def test_functions_that_a_page_names_exist(page):
     ]
 
     assert not missing
+
+
+@pages
+def test_python_names_that_a_page_names_exist(page):
+    dotted = {name for code in inline_code(page) for name in DOTTED.findall(code)}
+
+    assert not [name for name in sorted(dotted) if not is_python_name(name)]
+
+
+@pages
+def test_make_targets_that_a_page_names_exist(page):
+    texts = (*inline_code(page), *(content for _, content in blocks(page)))
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+    unknown = {name for text in texts for name in MAKE.findall(text)} - targets
+
+    assert not unknown
 
 
 @pages
