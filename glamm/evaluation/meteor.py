@@ -25,6 +25,7 @@ from glamm.supervisor import end_process_groups
 
 _JAR = "meteor-1.5.jar"
 _MEMORY_LIMIT = "-Xmx2G"
+_GRACE_S = 2.0
 _ANSWER_TIMEOUT_S = 300.0
 """METEOR answers the first line only after it has loaded its paraphrases, which takes 8 to 15 s."""
 
@@ -57,7 +58,7 @@ class Meteor:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
-                grace_s=0.0,
+                grace_s=_GRACE_S,
             )
         except OSError as error:
             self._errors.close()
@@ -66,7 +67,7 @@ class Meteor:
 
     def __exit__(self, *_: object) -> None:
         if self._process is not None:
-            end_process_groups([self._process.pid], grace_s=0.0)
+            end_process_groups([self._process.pid], grace_s=_GRACE_S)
             with contextlib.suppress(OSError):  # lines that METEOR did not read
                 self._process.communicate()
         if self._errors is not None:
@@ -150,7 +151,7 @@ def _ended_after(process: "subprocess.Popen[bytes]", seconds: float) -> Iterator
 
     def end() -> None:
         is_late.set()
-        end_process_groups([process.pid], grace_s=0.0)
+        end_process_groups([process.pid], grace_s=_GRACE_S)
 
     timer = threading.Timer(seconds, end)
     timer.daemon = True

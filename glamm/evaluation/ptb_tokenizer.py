@@ -11,7 +11,7 @@ from glamm.evaluation.metrics.captions import TokenizedCaptions
 from glamm.subprocesses import run_supervised
 
 _JAR = "stanford-corenlp-3.4.1.jar"
-_TIMEOUT_S = 600
+_TIMEOUT_S = 600.0
 
 # Punctuation, which the COCO caption evaluation removes.
 _REMOVED_TOKENS = frozenset(

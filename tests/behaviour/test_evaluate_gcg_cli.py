@@ -7,7 +7,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -178,31 +178,61 @@ def test_incomplete_options_are_refused(glamm: Run, options: tuple[str, ...]) ->
     assert "give either --predictions, --ground-truth" in output
 
 
-@pytest.mark.e2e
-@pytest.mark.slow
-@pytest.mark.timeout(120)
-def test_ctrl_c_ends_the_command_and_its_java(inputs: tuple[object, ...], tmp_path: Path) -> None:
+@pytest.fixture
+def running(inputs: tuple[object, ...], tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """The command as a process, at the time when METEOR has started; `pids` holds the ids of its Javas."""
     command = [sys.executable, "-c", "from glamm.cli import main; main()", "evaluate", "gcg"]
     java = _script(tmp_path / "java", f'echo $$ >> "{tmp_path}/pids"\nexec "{find_java()}" "$@"')
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [*command, *map(str, inputs)],
         env=os.environ | {"GLAMM_JAVA": str(java)},
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
-    )
-    pids = tmp_path / "pids"
-    while not pids.exists() or len(pids.read_text().split()) < 2:  # `java -version`, then METEOR
-        assert process.poll() is None, process.communicate()[1]
+    ) as process:
+        pids = tmp_path / "pids"
+        while not pids.exists() or len(pids.read_text().split()) < 2:  # `java -version`, METEOR
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.05)
+        yield process
+        process.kill()
+
+
+def _have_ended(pids: Path) -> bool:
+    """Wait until none of the processes is there any more; False if one is still there after 20 s."""
+    deadline = time.monotonic() + 20
+    while any(Path("/proc", pid).exists() for pid in pids.read_text().split()):
+        if time.monotonic() > deadline:
+            return False
         time.sleep(0.05)
+    return True
 
-    process.send_signal(signal.SIGINT)
-    _, output = process.communicate(timeout=20)
 
-    assert process.returncode == 130
+@pytest.mark.e2e
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_ctrl_c_ends_the_command_and_its_java(
+    running: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    running.send_signal(signal.SIGINT)
+    _, output = running.communicate(timeout=20)
+
+    assert running.returncode == 130
     assert "interrupted" in output
     assert "Traceback" not in output
-    assert not [pid for pid in pids.read_text().split() if Path(f"/proc/{pid}").exists()]
+    assert _have_ended(tmp_path / "pids")
+
+
+@pytest.mark.e2e
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_java_ends_when_the_command_is_killed(
+    running: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    running.kill()
+    running.wait()
+
+    assert _have_ended(tmp_path / "pids")
 
 
 @pytest.fixture(scope="module")
