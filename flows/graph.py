@@ -12,18 +12,18 @@ from dvc.stage import PipelineStage  # pyright: ignore[reportMissingTypeStubs]
 from glamm.errors import ConfigError
 
 StageGraph = Mapping[str, tuple[str, ...]]
-"""Stage name to the names of the stages that it needs; a stage stands after all that it needs."""
+"""Stage name to the names of the stages that it needs, in an order in which every stage follows those it needs."""
 
 
 def read_graph(root: Path) -> StageGraph:
     """Read the stages of a repository's dvc.yaml.
 
     Args:
-        root: The folder that holds dvc.yaml and .dvc.
+        root: The folder with dvc.yaml and .dvc.
 
     Returns:
-        Every stage, an instance of a `foreach` or `matrix` by its full name such as `evaluate@val`. Files tracked by
-        a `.dvc` file of their own are data and no stages.
+        Every stage; an instance of a `foreach` or `matrix` has its full name, such as `evaluate@val`. Files with a
+        `.dvc` file are data, not stages.
 
     Raises:
         ConfigError: dvc.yaml cannot be read, or its stages contradict each other.
@@ -33,10 +33,10 @@ def read_graph(root: Path) -> StageGraph:
             # DVC's edges go from a stage to the stage it needs.
             graph = cast("Any", repo.index).graph
             nodes = list(nx.topological_sort(graph.reverse(copy=True)))
-            stages = [node for node in nodes if _is_ours(node)]
+            stages = [node for node in nodes if _is_pipeline_stage(node)]
             return {
                 _name(stage): tuple(
-                    sorted(_name(n) for n in graph.successors(stage) if _is_ours(n))
+                    sorted(_name(n) for n in graph.successors(stage) if _is_pipeline_stage(n))
                 )
                 for stage in stages
             }
@@ -45,17 +45,17 @@ def read_graph(root: Path) -> StageGraph:
 
 
 def select(graph: StageGraph, targets: Sequence[str]) -> StageGraph:
-    """Keep the named stages and everything that they need, as `dvc repro TARGET…` does.
+    """Select the named stages and all stages that they need, as `dvc repro TARGET ...` does.
 
     Args:
         graph: All stages.
-        targets: Stage names, or the name before the `@` for all instances of a `foreach`; none keeps every stage.
+        targets: Stage names, or the name before the `@` for all instances of a `foreach`; empty selects every stage.
 
     Returns:
-        A part of `graph`, in its order.
+        The selected stages, in the order of `graph`.
 
     Raises:
-        ConfigError: A target is no stage.
+        ConfigError: There is no such stage.
     """
     if not targets:
         return graph
@@ -75,7 +75,7 @@ def _instances(graph: StageGraph, target: str) -> list[str]:
     return names
 
 
-def _is_ours(stage: object) -> bool:
+def _is_pipeline_stage(stage: object) -> bool:
     """Whether it is a stage of the top folder's dvc.yaml."""
     return isinstance(stage, PipelineStage) and stage.path_in_repo == "dvc.yaml"
 
@@ -86,14 +86,14 @@ def _name(stage: PipelineStage) -> str:
 
 
 def small_results(root: Path) -> list[Path]:
-    """Results that DVC leaves beside the code and out of its cache, such as metrics; relative to `root`."""
+    """Results that DVC does not cache, such as metrics, as paths relative to `root`."""
     with Repo(str(root)) as repo:
         outs = [Path(out.fs_path) for out in cast("Any", repo.index).outs if not out.use_cache]
     return [path.relative_to(root) for path in outs if path.exists()]
 
 
 def reason(error: BaseException) -> str:
-    """What DVC says went wrong, with the causes that it keeps to itself, on one line."""
+    """The message of a DVC error and of its causes, which DVC itself does not print, on one line."""
     causes = [error]
     while causes[-1].__cause__ is not None:
         causes.append(causes[-1].__cause__)

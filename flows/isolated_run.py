@@ -1,12 +1,11 @@
-"""The pipeline with other parameters, in a working tree of its own and without a server: `python -m flows.isolated_run NAME`.
+"""Runs the pipeline with other parameters in a separate working tree, without a server.
 
-    python -m flows.isolated_run photos --set synth.cutouts=/images/things --set synth.backgrounds=/images/places
+    python -m flows.isolated_run photos --set synth.cutouts=/images/objects --set synth.backgrounds=/images/scenes
 
-The tree stays in .runs/worktrees/NAME, so that its images can be looked at; the results are kept as the DVC
-experiment NAME. The checkout's own data, models and reports stay as they are.
+The working tree stays in .runs/worktrees/NAME, so that its images can be inspected. The results are saved as the DVC
+experiment NAME. The checkout's data, models and reports stay as they are.
 """
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -22,9 +21,11 @@ from flows.workspace import (
     stage_environment,
 )
 from glamm.errors import GlammError, HostError
+from glamm.subprocesses import run_supervised
 
 app = App(
-    name="flows.isolated_run", help="Run the pipeline with other parameters in a tree of its own."
+    name="flows.isolated_run",
+    help="Run the pipeline with other parameters in a separate working tree.",
 )
 
 
@@ -32,25 +33,25 @@ app = App(
 def run(
     name: str, *, overrides: Annotated[list[str] | None, Parameter(name="--set")] = None
 ) -> None:
-    """Run every stage that is not up to date, then show the numbers.
+    """Run every stage that is not up to date, then print the numbers.
 
     Args:
-        name: Of the tree and of the experiment.
-        overrides: section.key=value, any number of times.
+        name: The name of the working tree and of the experiment.
+        overrides: section.key=value; may be given any number of times.
     """
     workspace = open_workspace(Path.cwd(), name=name)
     override(workspace, overrides or [])
     environment = stage_environment(workspace.root)
-    done = subprocess.run(dvc_command("repro"), cwd=workspace.root, env=environment, check=False)
+    done = run_supervised(dvc_command("repro"), cwd=workspace.root, env=environment)
     if done.returncode:
         raise HostError(
             f"dvc repro ended with status {done.returncode} in {workspace.root}; the stage's message is above. "
-            "Repair the cause and run the same command again: finished stages are not repeated."
+            "Fix the cause and run the same command again: completed stages are not repeated."
         )
     save_experiment(workspace)
-    subprocess.run(
-        [sys.executable, "-m", "glamm", "summary"], cwd=workspace.root, env=environment, check=True
-    )
+    report = [sys.executable, "-m", "glamm", "report"]
+    if run_supervised(report, cwd=workspace.root, env=environment).returncode:
+        raise HostError(f"glamm report failed in {workspace.root}; its message is above.")
 
 
 def main() -> None:

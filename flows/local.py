@@ -1,38 +1,45 @@
-"""A Prefect of the project's own on this machine: `python -m flows.local up`, `… down`.
+"""Prefect on this machine, for this repository only: `python -m flows.local up`, `... down`.
 
-`up` starts a server where pyproject.toml says that it is (`[tool.prefect.api] url`), makes the work pool `local`,
-registers the deployments of prefect.yaml and starts a worker. Everything it keeps lies in `.prefect/`; process ids
-and logs lie in `.runs/prefect/`.
+`up` starts a server at the address in pyproject.toml (`[tool.prefect.api] url`), creates the work pool `local`, registers
+the deployments of prefect.yaml and starts a worker. Prefect's data are in `.prefect/`, process ids and logs in
+`.runs/prefect/`.
+
+The server is started here and not by `prefect server start --background` (seen with Prefect 3.8.8): that one writes no
+log, ends with Ctrl-C in the same terminal, and `prefect server stop` trusts an old process id and does not wait.
 """
 
 import contextlib
 import json
 import os
-import signal
-import socket
 import subprocess
 import sys
 import time
 import tomllib
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+import httpx
 import psutil
 from cyclopts import App
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Cancelling, Crashed
 from rich.console import Console
 
 from glamm.errors import ConfigError, GlammError, HostError
+from glamm.subprocesses import check_port, end_process_groups
 
 POOL = "local"
 WORKER = "glamm"
-START_S = 180.0  # a first start migrates the database: 16 s on two idle cores
-STOP_S = 40.0  # a worker gives its runs 30 seconds
+START_S = 180.0  # the first start creates the database: 16 s on two idle cores
+STOP_S = 40.0  # a worker gives its flow runs 30 seconds
 POLL_S = 0.25
 
 app = App(
@@ -42,7 +49,7 @@ app = App(
 
 @dataclass(frozen=True)
 class LocalPrefect:
-    """Where a repository's own Prefect is.
+    """The Prefect of one repository.
 
     Args:
         root: The repository's top folder.
@@ -54,7 +61,7 @@ class LocalPrefect:
 
     @property
     def state_folder(self) -> Path:
-        """Process ids and logs."""
+        """The folder of process ids and logs."""
         return self.root / ".runs" / "prefect"
 
     @property
@@ -64,7 +71,7 @@ class LocalPrefect:
         return parts.hostname or "127.0.0.1", parts.port or 4200
 
     def environment(self) -> dict[str, str]:
-        """Environment of the server, the worker and what they start: no network but the loopback."""
+        """Environment of the server, the worker and the flow runs; they send nothing to other machines."""
         return {
             **os.environ,
             "PATH": os.pathsep.join(
@@ -72,25 +79,25 @@ class LocalPrefect:
             ),
             "PREFECT_HOME": str(self.root / ".prefect"),
             "PREFECT_API_URL": self.url,
-            # Worker and flow need no aliases, and a cancelled flow would log a traceback about them.
+            # Worker and flow runs need no aliases, and a canceled flow would log a traceback about them.
             "PREFECT_PLUGINS_ENABLED": "false",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_WORKER_QUERY_SECONDS": "2",
             "PREFECT_RUNNER_POLL_FREQUENCY": "2",
             "DO_NOT_TRACK": "1",
-            # Stages run side by side; where each has a thread a core they mostly wait for each other.
+            # Stages run at the same time; with one thread per core each, they slow each other down.
             "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),
         }
 
 
 def find_local_prefect(root: Path) -> LocalPrefect:
-    """Read where a repository's Prefect is.
+    """Read the address of a repository's Prefect.
 
     Args:
         root: A folder with pyproject.toml and prefect.yaml.
 
     Raises:
-        ConfigError: A file or the setting is missing, or the address is not of this machine.
+        ConfigError: A file or the setting is missing, or the address is not one of this machine.
     """
     if not (root / "prefect.yaml").is_file():
         raise ConfigError(
@@ -111,41 +118,47 @@ def find_local_prefect(root: Path) -> LocalPrefect:
 
 
 def start(local: LocalPrefect, console: Console) -> None:
-    """Start server, pool, deployments and worker; what runs already stays as it is.
+    """Start server, work pool, deployments and worker; those that are already running stay as they are.
 
     Raises:
-        HostError: The port is taken, or a part did not start; the message names its log.
+        HostError: The port is taken, or server or worker did not start; the message names the log.
     """
     local.state_folder.mkdir(parents=True, exist_ok=True)
     host, port = local.address
-    if not _running(local, "server"):
-        _require_free_port(host, port)
-        console.print(f"starting the server on {host}:{port} …")
-        _spawn(local, "server", "server", "start", "--host", host, "--port", str(port))
-    _wait(local, "server", _is_healthy)
-    console.print("registering the work pool and the deployments …")
-    _prefect(local, "work-pool", "create", POOL, "--type", "process", "--overwrite")
-    _prefect(local, "deploy", "--all")
-    if not _running(local, "worker"):
-        console.print("starting the worker …")
-        _end_lost_runs(local)
-        _spawn(local, "worker", "worker", "start", "--name", WORKER, "--pool", POOL)
-    _wait(local, "worker", _has_worker)
+    with SyncPrefectClient(local.url) as client:
+        if not _running(local, "server"):
+            check_port(
+                host,
+                port,
+                remedy="stop the program that uses it, or change [tool.prefect.api] url in pyproject.toml",
+            )
+            console.print(f"starting the server on {host}:{port} …")
+            _spawn(local, "server", "server", "start", "--host", host, "--port", str(port))
+        _wait(local, "server", lambda: client.api_healthcheck() is None)
+        console.print("registering the work pool and the deployments …")
+        _prefect(local, "work-pool", "create", POOL, "--type", "process", "--overwrite")
+        _prefect(local, "deploy", "--all")
+        if not _running(local, "worker"):
+            console.print("starting the worker …")
+            _end_lost_runs(client)
+            _spawn(local, "worker", "worker", "start", "--name", WORKER, "--pool", POOL)
+        _wait(local, "worker", lambda: _has_worker(local, client))
 
 
 def stop(local: LocalPrefect) -> list[str]:
-    """Cancel the runs, end the worker, then the server: those that `start` started and no others.
+    """Cancel the flow runs, end the worker, then the server: only those that `start` started.
 
     Returns:
         The names of what was running.
     """
     stopped: list[str] = []
     if _running(local, "worker"):
-        _cancel_runs(local)
+        with SyncPrefectClient(local.url) as client, contextlib.suppress(httpx.TransportError):
+            _cancel_runs(client)
     for name in ("worker", "server"):
         process = _running(local, name)
         if process is not None:
-            _end(process)
+            end_process_groups([process.pid], grace_s=STOP_S)
             stopped.append(name)
         _pid_file(local, name).unlink(missing_ok=True)
     return stopped
@@ -153,7 +166,7 @@ def stop(local: LocalPrefect) -> list[str]:
 
 @app.command
 def up() -> None:
-    """Start everything and say what to type next; safe to repeat."""
+    """Start everything that is not running, and print the next commands."""
     console = Console()
     local = find_local_prefect(Path.cwd())
     start(local, console)
@@ -171,7 +184,7 @@ def up() -> None:
     console.print("stop:                make down", soft_wrap=True)
     if "PREFECT_API_URL" in os.environ and os.environ["PREFECT_API_URL"] != local.url:
         console.print(
-            f"note: PREFECT_API_URL of this shell is {os.environ['PREFECT_API_URL']} and wins: unset it."
+            f"note: PREFECT_API_URL of this shell is {os.environ['PREFECT_API_URL']} and overrides this address: unset it."
         )
 
 
@@ -182,8 +195,8 @@ def down() -> None:
     Console().print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 
-def _prefect(local: LocalPrefect, *words: str) -> None:
-    command = [sys.executable, "-m", "prefect", "--no-prompt", *words]
+def _prefect(local: LocalPrefect, *arguments: str) -> None:
+    command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
     done = subprocess.run(
         command,
         cwd=local.root,
@@ -193,13 +206,16 @@ def _prefect(local: LocalPrefect, *words: str) -> None:
         check=False,
     )
     if done.returncode:
-        raise HostError(f"prefect {' '.join(words)}: {done.stdout.strip()} {done.stderr.strip()}")
+        raise HostError(
+            f"prefect {' '.join(arguments)}: {done.stdout.strip()} {done.stderr.strip()}"
+        )
 
 
-def _spawn(local: LocalPrefect, name: str, *words: str) -> None:
+def _spawn(local: LocalPrefect, name: str, *arguments: str) -> None:
+    """Start a process that outlives this one, as the leader of its own group."""
     with (local.state_folder / f"{name}.log").open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "prefect", "--no-prompt", *words],
+            [sys.executable, "-m", "prefect", "--no-prompt", *arguments],
             cwd=local.root,
             env=local.environment(),
             stdin=subprocess.DEVNULL,
@@ -212,7 +228,7 @@ def _spawn(local: LocalPrefect, name: str, *words: str) -> None:
 
 
 def _running(local: LocalPrefect, name: str) -> psutil.Process | None:
-    """The process that `start` started under this name, if it still runs and its id was not given to another."""
+    """The process that `start` started under this name, if it still runs and its id is not that of a newer process."""
     with contextlib.suppress(FileNotFoundError, psutil.NoSuchProcess):
         record = json.loads(_pid_file(local, name).read_text(encoding="utf-8"))
         process = psutil.Process(record["pid"])
@@ -225,95 +241,55 @@ def _pid_file(local: LocalPrefect, name: str) -> Path:
     return local.state_folder / f"{name}.pid"
 
 
-def _wait(local: LocalPrefect, name: str, is_ready: Callable[[LocalPrefect], bool]) -> None:
+def _wait(local: LocalPrefect, name: str, is_ready: Callable[[], bool]) -> None:
     log = local.state_folder / f"{name}.log"
     deadline = time.monotonic() + START_S
-    while not is_ready(local):
+    while not is_ready():
         if _running(local, name) is None:
             raise HostError(
-                f"Prefect's {name} ended while starting; {log} ends with:\n{_tail(log)}"
+                f"Prefect's {name} ended while starting; the end of {log} is:\n{_tail(log)}"
             )
         if time.monotonic() > deadline:
             raise HostError(f"Prefect's {name} was not ready after {START_S:.0f} s; see {log}.")
         time.sleep(POLL_S)
 
 
-def _is_healthy(local: LocalPrefect) -> bool:
-    return _ask(local, "health") is True
-
-
-def _has_worker(local: LocalPrefect) -> bool:
-    """Whether the running worker has reported; one that was stopped a moment ago still counts as online there."""
+def _has_worker(local: LocalPrefect, client: SyncPrefectClient) -> bool:
+    """Whether the running worker has sent a heartbeat; one that was stopped a moment ago still counts as online."""
     process = _running(local, "worker")
-    workers = _ask(local, f"work_pools/{POOL}/workers/filter", body={})
-    if process is None or workers is None:
-        return False
-    reports = [worker["last_heartbeat_time"] for worker in workers if worker["name"] == WORKER]
-    return any(
-        datetime.fromisoformat(report).timestamp() > process.create_time() for report in reports
+    return process is not None and any(
+        worker.name == WORKER
+        and worker.last_heartbeat_time is not None
+        and worker.last_heartbeat_time.timestamp() > process.create_time()
+        for worker in client.read_workers_for_work_pool(POOL)
     )
 
 
-def _ask(local: LocalPrefect, path: str, *, body: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401 - JSON
-    """The API's answer, or None while there is none."""
-    request = urllib.request.Request(  # noqa: S310 - an address of this machine, checked when it was read
-        f"{local.url}/{path}",
-        data=None if body is None else json.dumps(body).encode(),
-        headers={"Content-Type": "application/json"},
-    )
-    with (
-        contextlib.suppress(urllib.error.URLError, TimeoutError, ConnectionError),
-        urllib.request.urlopen(request, timeout=5) as reply,  # noqa: S310
-    ):
-        return json.load(reply)
-    return None
-
-
-def _cancel_runs(local: LocalPrefect) -> None:
-    """Ask for the end of what the worker runs, and wait: a worker alone would leave the stages running."""
+def _cancel_runs(client: SyncPrefectClient) -> None:
+    """Cancel all flow runs and wait for their end: a worker that ends alone would leave the stages running."""
     deadline = time.monotonic() + STOP_S
-    while (runs := _active_runs(local)) and time.monotonic() < deadline:
+    while (runs := _active_runs(client)) and time.monotonic() < deadline:
         for run in runs:
-            if run["state_type"] != "CANCELLING":
-                _set_state(local, run, "CANCELLING", "Prefect was stopped")
+            if run.state_type is not StateType.CANCELLING:
+                client.set_flow_run_state(run.id, Cancelling(message="Prefect was stopped"))
         time.sleep(POLL_S)
 
 
-def _end_lost_runs(local: LocalPrefect) -> None:
-    """Close what a worker left that was killed: such runs would hold the deployment's only slot."""
-    for run in _active_runs(local):
-        _set_state(local, run, "CRASHED", "the worker of this run is gone")
+def _end_lost_runs(client: SyncPrefectClient) -> None:
+    """Mark the runs of a killed worker as crashed: they would occupy the deployment's only slot."""
+    for run in _active_runs(client):
+        client.set_flow_run_state(
+            run.id, Crashed(message="the worker of this run is gone"), force=True
+        )
 
 
-def _active_runs(local: LocalPrefect) -> list[dict[str, Any]]:
-    active = {"flow_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING", "CANCELLING"]}}}}
-    return _ask(local, "flow_runs/filter", body=active) or []
-
-
-def _set_state(local: LocalPrefect, run: Mapping[str, Any], kind: str, message: str) -> None:
-    body = {"state": {"type": kind, "message": message}, "force": kind == "CRASHED"}
-    _ask(local, f"flow_runs/{run['id']}/set_state", body=body)
-
-
-def _require_free_port(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise HostError(
-                f"port {port} on {host} is taken by another program: stop that, or give this project another port "
-                "in pyproject.toml, [tool.prefect.api] url."
-            ) from error
-
-
-def _end(process: psutil.Process) -> None:
-    family = [process, *process.children(recursive=True)]
-    process.send_signal(signal.SIGTERM)
-    _, alive = psutil.wait_procs(family, timeout=STOP_S)
-    for left in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            left.kill()
+def _active_runs(client: SyncPrefectClient) -> list[FlowRun]:
+    active = FlowRunFilterStateType(
+        any_=[StateType.RUNNING, StateType.PENDING, StateType.CANCELLING]
+    )
+    return client.read_flow_runs(
+        flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=active))
+    )
 
 
 def _tail(path: Path, lines: int = 10) -> str:

@@ -1,4 +1,4 @@
-"""The flow `train-glamm`: every stage of dvc.yaml as one task, in a working tree of the run's own."""
+"""The flow `train-glamm`: runs every stage of dvc.yaml as a task, in a separate working tree."""
 
 from pathlib import Path
 from typing import Annotated
@@ -33,14 +33,14 @@ Stages = Annotated[
 
 @flow(name="train-glamm", persist_result=False)
 def train_glamm(overrides: Overrides = [], stages: Stages = []) -> State:  # noqa: B006 - never changed
-    """Data, training, evaluation and packaging: the pipeline of dvc.yaml.
+    """Run the pipeline of dvc.yaml: data, training, evaluation and packaging.
 
-    DVC decides which stages are stale; each is one task run with the lines that it writes. The run is kept as the
-    DVC experiment of its own name. Without overrides its results also come into the checkout.
+    DVC decides which stages are stale; each is one task run whose log has the stage's output. The results are saved as a
+    DVC experiment with the name of the run. Without overrides they are also copied to the checkout.
 
     Args:
-        overrides: `section.key=value` texts for params.yaml, as `dvc exp run -S` takes them.
-        stages: Names from dvc.yaml; an unknown one ends the run before anything has started.
+        overrides: `section.key=value` for params.yaml, as for `dvc exp run -S`.
+        stages: Names from dvc.yaml. An unknown name fails the run before a stage starts.
     """
     try:
         workspace = open_workspace(Path.cwd(), name=str(flow_run.get_name() or "run"))
@@ -55,7 +55,7 @@ def train_glamm(overrides: Overrides = [], stages: Stages = []) -> State:  # noq
         return Failed(message=str(error))
     try:
         outcomes = _run_graph(graph, StageRunner(workspace.root))
-    except BaseException:  # a cancelled run: the person who ended it does not need its tree
+    except BaseException:  # a canceled run: nobody needs its working tree
         close_workspace(workspace)
         raise
     publish_stage_table(outcomes)
@@ -66,13 +66,13 @@ def train_glamm(overrides: Overrides = [], stages: Stages = []) -> State:  # noq
         return _keep_results(workspace, graph, overridden=bool(overrides))
     except GlammError as error:
         return Failed(
-            message=f"All stages ended well, but: {error} (working tree: {workspace.root})"
+            message=f"All stages completed, but: {error} (working tree: {workspace.root})"
         )
 
 
 @task(task_run_name="{stage}", cache_policy=NO_CACHE, persist_result=False)
 def run_stage(stage: str, runner: StageRunner) -> State:
-    """Run one stage of dvc.yaml and log its lines."""
+    """Run one stage of dvc.yaml and log its output."""
     outcome = runner.run(stage, on_line=get_run_logger().info)
     match outcome.state:
         case "Failed":
@@ -86,7 +86,7 @@ def run_stage(stage: str, runner: StageRunner) -> State:
 
 
 def _run_graph(graph: StageGraph, runner: StageRunner) -> list[StageOutcome]:
-    """Run each stage as soon as those that it needs have ended well; end all if the run is cancelled."""
+    """Run each stage as soon as the stages that it needs have completed; end all stages if the run is canceled."""
     futures: dict[str, PrefectFuture[State]] = {}
     try:
         for stage, needs in graph.items():
@@ -104,22 +104,22 @@ def _failed(outcomes: list[StageOutcome], workspace: Workspace) -> State:
     waiting = [outcome.stage for outcome in outcomes if outcome.state == "Not run"]
     if waiting:
         messages.append(f"Not run: {', '.join(waiting)}.")
-    messages.append(f"The working tree is kept for a look: {workspace.root}")
+    messages.append(f"The working tree is kept for inspection: {workspace.root}")
     return Failed(message="\n".join(messages))
 
 
 def _keep_results(workspace: Workspace, graph: StageGraph, *, overridden: bool) -> State:
     save_experiment(workspace, graph)
     saved = f"Saved as experiment '{workspace.name}'"
-    bring = f"bring it into the checkout with: dvc exp apply {workspace.name}"
+    apply = f"copy it to the checkout with: dvc exp apply {workspace.name}"
     if overridden:
-        message = f"{saved}; {bring}"
+        message = f"{saved}; {apply}"
     else:
         try:
             publish(workspace)
-            message = f"{saved}, and brought into the checkout."
+            message = f"{saved}, and copied to the checkout."
         except HostError as error:
-            message = f"{saved}. {error} To replace them, {bring}"
+            message = f"{saved}. {error} To replace them, {apply}"
     close_workspace(workspace)
     get_run_logger().info(message)
     return Completed(message=message)

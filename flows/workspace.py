@@ -1,7 +1,7 @@
-"""A run's own working tree, so that runs disturb neither each other nor the person at the keyboard.
+"""A working tree for each run, so that runs affect neither each other nor the checkout.
 
-A workspace is a git worktree of the checkout's HEAD with the checkout's uncommitted changes on top, sharing the
-checkout's DVC cache and its scratch folder. What a run made is kept as a DVC experiment named after it.
+A workspace is a git worktree of the checkout's HEAD with the checkout's uncommitted changes. It shares the checkout's
+DVC cache and scratch folder. A run's results are saved as a DVC experiment with the run's name.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ from dvc.utils.hydra import apply_overrides  # pyright: ignore[reportMissingType
 from flows.graph import reason, small_results
 from glamm.config.params import load_params
 from glamm.errors import ConfigError, HostError
+from glamm.subprocesses import run_supervised
 
 SCRATCH = Path(".runs")
 WORKTREES = SCRATCH / "worktrees"
@@ -32,7 +33,7 @@ PARAMS_FILE = "params.yaml"
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where one run works.
+    """The working tree of one run.
 
     Args:
         checkout: The repository from which the run was started.
@@ -48,17 +49,17 @@ class Workspace:
 
 
 def open_workspace(checkout: Path, *, name: str) -> Workspace:
-    """Make a working tree with the checkout's code, parameters and results.
+    """Create a working tree with the checkout's code, parameters and results.
 
-    Files that git neither tracks nor ignores come along too: new code is often not added yet.
+    Files that git neither tracks nor ignores are copied too: new code is often not added yet.
 
     Args:
         checkout: The top folder of a repository with at least one commit.
-        name: What to call the run; characters that git does not take in a name become dashes.
+        name: The run's name; characters that git does not accept become dashes.
 
     Raises:
         ConfigError: The folder has no dvc.yaml, or is no git repository with a commit.
-        HostError: git or DVC failed; the message says how.
+        HostError: git or DVC failed; the message contains its error.
     """
     if not (checkout / "dvc.yaml").is_file():
         raise ConfigError(
@@ -66,17 +67,17 @@ def open_workspace(checkout: Path, *, name: str) -> Workspace:
         )
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", name).strip("-") or "run"
     root = checkout / WORKTREES / name
-    with _one_at_a_time(checkout):
-        _drop_worktree(checkout, root)
+    with _lock(checkout):
+        _remove_worktree(checkout, root)
         try:
             git(checkout, "worktree", "add", "--quiet", "--detach", str(root), "HEAD")
         except HostError as error:
             raise ConfigError(
                 f"{error} The run works on a copy of the last commit: commit something first."
             ) from error
-        _bring_uncommitted(checkout, root)
+        _copy_uncommitted(checkout, root)
     (root / SCRATCH).symlink_to(checkout / SCRATCH, target_is_directory=True)
-    _bring_results(checkout, root)
+    _link_results(checkout, root)
     for path in small_results(checkout):
         _copy(path, checkout, root)
     lock = checkout / LOCK_FILE
@@ -87,11 +88,11 @@ def override(workspace: Workspace, overrides: list[str]) -> None:
     """Write overrides into the workspace's params.yaml and check the result.
 
     Args:
-        workspace: Whose parameters change.
-        overrides: `section.key=value` texts, as `dvc exp run -S` takes them.
+        workspace: The working tree whose params.yaml changes.
+        overrides: `section.key=value`, as for `dvc exp run -S`.
 
     Raises:
-        ConfigError: A text is no override, names an unknown key, or gives a value that its key does not take.
+        ConfigError: One is no override, names an unknown key, or has a value that the key does not accept.
     """
     params = workspace.root / PARAMS_FILE
     if overrides:
@@ -103,37 +104,37 @@ def override(workspace: Workspace, overrides: list[str]) -> None:
 
 
 def save_experiment(workspace: Workspace, stages: Iterable[str] = ()) -> None:
-    """Keep what the run made as the DVC experiment `workspace.name`.
+    """Save the run's results as the DVC experiment `workspace.name`.
 
     Args:
-        workspace: Where the stages ran.
-        stages: Names of those that have ended well, where not all have: DVC asks for the results of every one.
+        workspace: The working tree in which the stages ran.
+        stages: Names of the stages that completed, if not all did: DVC requires the results of every stage it saves.
 
     Raises:
         HostError: DVC could not save it.
     """
     results = [str(path) for path in small_results(workspace.root)]
-    untracked = [word for path in results for word in ("--include-untracked", path)]
-    with _one_at_a_time(workspace.checkout):
+    untracked = [argument for path in results for argument in ("--include-untracked", path)]
+    with _lock(workspace.checkout):
         dvc(workspace.root, "exp", "save", "--force", "--name", workspace.name, *untracked, *stages)
 
 
 def publish(workspace: Workspace) -> None:
-    """Bring the run's results into the checkout, so that `dvc repro` there finds everything up to date.
+    """Copy the run's results to the checkout, so that `dvc repro` finds everything up to date there.
 
     Raises:
-        HostError: The checkout has other results by now, or ones that DVC has not saved; they stay.
+        HostError: The checkout has changed results since then, or results that DVC has not saved. They stay.
     """
     lock = workspace.checkout / LOCK_FILE
-    made = workspace.root / LOCK_FILE
-    with _one_at_a_time(workspace.checkout):
+    new_lock = workspace.root / LOCK_FILE
+    with _lock(workspace.checkout):
         if (lock.read_bytes() if lock.exists() else b"") != workspace.lock_at_start:
             raise HostError(
-                f"{LOCK_FILE} of the checkout changed during the run, so its results stay there."
+                f"{LOCK_FILE} of the checkout changed during the run, so its results are kept."
             )
-        if not made.exists():
+        if not new_lock.exists():
             return
-        shutil.copyfile(made, lock)
+        shutil.copyfile(new_lock, lock)
         try:
             dvc(workspace.checkout, "checkout", "--quiet", "--allow-missing")
         except HostError:
@@ -145,12 +146,12 @@ def publish(workspace: Workspace) -> None:
 
 def close_workspace(workspace: Workspace) -> None:
     """Remove the working tree; the experiment, the cache and the scratch folder stay."""
-    with _one_at_a_time(workspace.checkout):
-        _drop_worktree(workspace.checkout, workspace.root)
+    with _lock(workspace.checkout):
+        _remove_worktree(workspace.checkout, workspace.root)
 
 
 def stage_environment(root: Path) -> dict[str, str]:
-    """The environment of a command that works in `root`: its code and this Python's commands come first."""
+    """The environment of a command that runs in `root`: its code and this Python's commands take precedence."""
     paths = {
         "PATH": str(Path(sys.executable).parent),
         "PYTHONPATH": str(root),
@@ -162,48 +163,55 @@ def stage_environment(root: Path) -> dict[str, str]:
     return {**os.environ, **joined, "PYTHONUNBUFFERED": "1", "DVC_NO_ANALYTICS": "1"}
 
 
-def dvc_command(*words: str) -> list[str]:
-    """A `dvc` command line of this Python."""
-    return [sys.executable, "-m", "dvc", *words]
+def dvc_command(*arguments: str) -> list[str]:
+    """The command line of this Python's `dvc`."""
+    return [sys.executable, "-m", "dvc", *arguments]
 
 
-def dvc(root: Path, *words: str) -> str:
-    """Run `dvc` in a repository and return what it wrote.
-
-    Raises:
-        HostError: It failed; the message carries what it said.
-    """
-    return _run(dvc_command(*words), cwd=root, shown=f"dvc {' '.join(words)}")
-
-
-def git(root: Path, *words: str, stdin: bytes | None = None) -> str:
-    """Run `git` in a repository and return what it wrote.
+def dvc(root: Path, *arguments: str) -> str:
+    """Run `dvc` in a repository and return its output.
 
     Raises:
-        HostError: It failed; the message carries what it said.
+        HostError: It failed; the message contains its error.
     """
-    return _run(["git", *words], cwd=root, shown=f"git {' '.join(words)}", stdin=stdin)
+    done = run_supervised(
+        dvc_command(*arguments),
+        cwd=root,
+        env=stage_environment(root),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    return _output(done, name=f"dvc {' '.join(arguments)}", root=root)
 
 
-def _run(command: list[str], *, cwd: Path, shown: str, stdin: bytes | None = None) -> str:
+def git(root: Path, *arguments: str, stdin: bytes | None = None) -> str:
+    """Run `git` in a repository and return its output.
+
+    Raises:
+        HostError: It is missing or failed; the message contains its error.
+    """
     try:
         done = subprocess.run(
-            command,
-            cwd=cwd,
-            env=stage_environment(cwd),
+            ["git", *arguments],
+            cwd=root,
+            env=stage_environment(root),
             input=stdin,
             capture_output=True,
             check=False,
         )
     except FileNotFoundError as error:
-        raise HostError(f"{command[0]} is not installed; the run needs it.") from error
+        raise HostError("git is not installed; the run needs it.") from error
+    return _output(done, name=f"git {' '.join(arguments)}", root=root)
+
+
+def _output(done: subprocess.CompletedProcess[bytes], *, name: str, root: Path) -> str:
     if done.returncode:
-        said = " ".join(done.stderr.decode(errors="replace").split())
-        raise HostError(f"{shown} (in {cwd}): {said}")
+        reason = " ".join(done.stderr.decode(errors="replace").split())
+        raise HostError(f"{name} (in {root}): {reason}")
     return done.stdout.decode(errors="surrogateescape")
 
 
-def _bring_uncommitted(checkout: Path, root: Path) -> None:
+def _copy_uncommitted(checkout: Path, root: Path) -> None:
     changes = subprocess.run(
         ["git", "diff", "--binary", "HEAD"], cwd=checkout, capture_output=True, check=True
     ).stdout
@@ -220,8 +228,8 @@ def _copy(path: Path, source: Path, target: Path) -> None:
     shutil.copy2(source / path, target / path, follow_symlinks=False)
 
 
-def _bring_results(checkout: Path, root: Path) -> None:
-    """Link what the checkout's stages made into the new tree; the cache is one for all trees."""
+def _link_results(checkout: Path, root: Path) -> None:
+    """Link the results of the checkout's stages into the new tree; all trees share one cache."""
     private = checkout / ".dvc" / "config.local"
     if private.exists():
         shutil.copy2(private, root / ".dvc" / "config.local")
@@ -233,18 +241,18 @@ def _bring_results(checkout: Path, root: Path) -> None:
         with Repo(str(root)) as repo:
             cast("Any", repo).checkout(allow_missing=True)
     except DvcException as error:
-        raise HostError(f"DVC cannot bring the results into {root}: {reason(error)}") from error
+        raise HostError(f"DVC cannot link the results into {root}: {reason(error)}") from error
 
 
-def _drop_worktree(checkout: Path, root: Path) -> None:
+def _remove_worktree(checkout: Path, root: Path) -> None:
     if root.exists():
         git(checkout, "worktree", "remove", "--force", "--force", str(root))
     git(checkout, "worktree", "prune")
 
 
 @contextlib.contextmanager
-def _one_at_a_time(checkout: Path) -> Generator[None]:
-    """Hold what runs share: git's list of worktrees, DVC's experiments, the checkout's results."""
+def _lock(checkout: Path) -> Generator[None]:
+    """Lock what runs share: git's list of worktrees, DVC's experiments, the checkout's results."""
     folder = checkout / WORKTREES
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:

@@ -1,7 +1,6 @@
-"""A small repository with a quick pipeline, as the flow finds the real one."""
+"""A small repository with a quick pipeline in the layout of the real one."""
 
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.workspace import stage_environment
+from glamm.subprocesses import free_port
 
 PROJECT = Path(__file__).parents[2]
 TOY = Path(__file__).parent / "toy"
@@ -18,12 +18,6 @@ enabled = true
 [tool.prefect.api]
 url = "http://127.0.0.1:{port}/api"
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def make_toy_repository(root: Path) -> Path:

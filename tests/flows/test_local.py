@@ -1,4 +1,4 @@
-"""`make up` before anything has started: what it refuses, and how it says so."""
+"""`make up` and `make down` without a running server: addresses, and errors in one line."""
 
 import socket
 import subprocess
@@ -68,11 +68,12 @@ def test_taken_port_is_one_clear_line(project: Path):
 
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert f"port {port} on 127.0.0.1 is taken" in done.stderr
+    assert f"127.0.0.1:{port} cannot be listened on" in done.stderr
+    assert "[tool.prefect.api] url" in done.stderr
 
 
 @pytest.mark.e2e
-def test_down_says_that_nothing_was_running(project: Path):
+def test_down_reports_that_nothing_was_running(project: Path):
     command = [sys.executable, "-m", "flows.local", "down"]
 
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""The literal words `prefect deployment run train-glamm`, before Prefect parses them."""
+"""The command line `prefect deployment run train-glamm`, before Prefect parses it."""
 
 import socket
 
@@ -8,7 +8,7 @@ from flows.prefect_plugin import expand_aliases, missing_server
 
 
 @pytest.mark.parametrize(
-    ("words", "expected"),
+    ("command", "expected"),
     [
         (
             "/bin/prefect deployment run train-glamm",
@@ -29,12 +29,12 @@ from flows.prefect_plugin import expand_aliases, missing_server
     ],
     ids=["run", "inspect", "options-first", "python-m"],
 )
-def test_plugin_expands_the_bare_name_of_the_flow(words: str, expected: str):
-    assert expand_aliases(words.split()) == expected.split()
+def test_plugin_expands_the_bare_name_of_the_flow(command: str, expected: str):
+    assert expand_aliases(command.split()) == expected.split()
 
 
 @pytest.mark.parametrize(
-    "words",
+    "command",
     [
         "prefect deployment run train-glamm/default",
         "prefect deployment run other",
@@ -45,13 +45,13 @@ def test_plugin_expands_the_bare_name_of_the_flow(words: str, expected: str):
     ],
     ids=["full-name", "other-flow", "other-command", "no-name", "other-program", "alone"],
 )
-def test_plugin_leaves_other_words_alone(words: str):
-    assert expand_aliases(words.split()) == words.split()
+def test_plugin_leaves_other_arguments_unchanged(command: str):
+    assert expand_aliases(command.split()) == command.split()
 
 
-def test_plugin_tells_how_to_start_a_server_that_is_not_there():
+def test_plugin_explains_how_to_start_the_missing_server():
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # bound and not listening: nobody else can answer there
+        unused.bind(("127.0.0.1", 0))  # bound but not listening: no other program can answer there
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/api"
 
         message = missing_server(["prefect", "deployment", "run", "train-glamm/default"], url)
@@ -60,7 +60,7 @@ def test_plugin_tells_how_to_start_a_server_that_is_not_there():
 
 
 @pytest.mark.parametrize(
-    ("words", "url"),
+    ("command", "url"),
     [
         ("prefect server start", "http://127.0.0.1:1/api"),
         ("prefect deployment run x", "https://prefect.example.org/api"),
@@ -68,5 +68,5 @@ def test_plugin_tells_how_to_start_a_server_that_is_not_there():
     ],
     ids=["other-command", "other-machine", "no-address"],
 )
-def test_plugin_says_nothing_about_servers_that_are_not_its_business(words: str, url: str | None):
-    assert missing_server(words.split(), url) is None
+def test_plugin_says_nothing_about_servers_that_are_not_its_business(command: str, url: str | None):
+    assert missing_server(command.split(), url) is None

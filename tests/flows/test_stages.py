@@ -1,5 +1,7 @@
-"""How a stage's end is read from what DVC writes, and how it is ended."""
+"""How the end of a stage is recognized in DVC's output, and how a stage is ended."""
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -29,7 +31,7 @@ def test_stage_completes_once_and_is_skipped_afterwards(repository: Path):
     assert "synth: at work" in lines
 
 
-def test_failing_stage_tells_its_last_lines(repository: Path):
+def test_failed_stage_has_its_last_lines_as_message(repository: Path):
     (repository / "params.yaml").write_text("synth: {seed: 13, image_size: 128}\n")
     runner = StageRunner(repository)
     runner.run("synth", on_line=str)
@@ -61,3 +63,27 @@ def test_stopping_ends_the_stage_and_its_children(
     assert runner.outcomes["train"].state == "Cancelled"
     assert not any(is_alive(int(pid)) for pid in pids.read_text().split())
     assert runner.run("evaluate@val", on_line=str).state == "Cancelled"
+
+
+def test_stage_and_its_children_end_when_the_flow_is_killed(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pids = tmp_path / "pids"
+    monkeypatch.setenv("TOY_PIDS", str(pids))
+    (repository / "params.yaml").write_text("synth: {seed: 600, image_size: 128}\n")
+    code = (
+        "from pathlib import Path; from flows.stages import StageRunner\n"
+        "for stage in ('synth', 'train'): StageRunner(Path()).run(stage, on_line=str)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=repository) as flow:
+        while not pids.exists() or not pids.read_text():
+            time.sleep(0.05)
+        family = {child.pid for child in psutil.Process(flow.pid).children(recursive=True)}
+        assert {int(pid) for pid in pids.read_text().split()} <= family
+
+        flow.kill()
+
+    deadline = time.monotonic() + 20
+    while any(map(is_alive, family)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""The flow on a really running server and worker, started with the words that a person types."""
+"""The flow on a running server and worker, started with the commands that a user types."""
 
 import re
 import subprocess
@@ -35,17 +35,22 @@ class Toy:
     pids: Path
     api: httpx.Client
 
-    def type(self, *words: str) -> str:
-        """What a person types in the repository, with the project's commands on PATH."""
+    def run(self, *command: str) -> str:
+        """Run a command in the repository as a user does, with the project's commands on PATH."""
         done = subprocess.run(
-            words, cwd=self.root, env=shell(self.root), capture_output=True, text=True, check=False
+            command,
+            cwd=self.root,
+            env=shell(self.root),
+            capture_output=True,
+            text=True,
+            check=False,
         )
-        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def start_run(self, *words: str) -> str:
-        told = self.type("prefect", "deployment", "run", "train-glamm", *words)
-        return re.search(r"UUID: (\S+)", told)[1]  # pyright: ignore[reportOptionalSubscript]
+    def start_flow(self, *options: str) -> str:
+        output = self.run("prefect", "deployment", "run", "train-glamm", *options)
+        return re.search(r"UUID: (\S+)", output)[1]  # pyright: ignore[reportOptionalSubscript]
 
     def finish(self, run_id: str) -> dict[str, Any]:
         deadline = time.monotonic() + WAIT_S
@@ -55,14 +60,14 @@ class Toy:
         return run
 
     def tasks(self, run_id: str) -> dict[str, str]:
-        found = self.api.post(
+        task_runs = self.api.post(
             "task_runs/filter", json={"flow_runs": {"id": {"any_": [run_id]}}}
         ).json()
-        assert len({task["name"] for task in found}) == len(found)
-        return {task["name"]: task["state"]["name"] for task in found}
+        assert len({task["name"] for task in task_runs}) == len(task_runs)
+        return {task["name"]: task["state"]["name"] for task in task_runs}
 
     def logs(self, run_id: str, line: str) -> list[str]:
-        """The run's lines; waits until `line` has arrived, because Prefect sends them in batches."""
+        """The run's log lines; waits for `line`, because Prefect sends them in batches."""
         deadline = time.monotonic() + WAIT_S
         query = {"logs": {"flow_run_id": {"any_": [run_id]}}}
         while True:
@@ -96,22 +101,22 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toy]:
 
 
 def test_flow_runs_each_stage_as_a_task_and_then_skips_them(toy: Toy):
-    first = toy.start_run()
+    first = toy.start_flow()
     assert toy.finish(first)["state"]["name"] == "Completed"
     tasks = toy.tasks(first)
     # Another test's run may have made the scenes already: runs share DVC's cache.
     assert tasks.pop("synth") in {"Completed", "Skipped"}
     assert tasks == {"train": "Completed", "evaluate@val": "Completed"}
     assert "train: at work" in toy.logs(first, "evaluate: at work")
-    assert "Running stage" not in toy.type("dvc", "repro")
+    assert "Running stage" not in toy.run("dvc", "repro")
 
-    second = toy.start_run()
+    second = toy.start_flow()
     assert toy.finish(second)["state"]["name"] == "Completed"
     assert set(toy.tasks(second).values()) == {"Skipped"}
 
 
 def test_failing_stage_fails_the_flow_with_its_last_lines(toy: Toy):
-    run_id = toy.start_run("--param", 'overrides=["synth.seed=13"]')
+    run_id = toy.start_flow("--param", 'overrides=["synth.seed=13"]')
 
     run = toy.finish(run_id)
 
@@ -122,14 +127,14 @@ def test_failing_stage_fails_the_flow_with_its_last_lines(toy: Toy):
 
 
 def test_cancelling_ends_the_stage_and_its_children(toy: Toy):
-    run_id = toy.start_run("--param", 'overrides=["synth.seed=600"]')
+    run_id = toy.start_flow("--param", 'overrides=["synth.seed=600"]')
     deadline = time.monotonic() + WAIT_S
     while not toy.pids.exists() or not toy.pids.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.2)
     pids = [int(pid) for pid in toy.pids.read_text().split()]
 
-    toy.type("prefect", "flow-run", "cancel", run_id)
+    toy.run("prefect", "flow-run", "cancel", run_id)
 
     assert toy.finish(run_id)["state_type"] == "CANCELLED"
     assert not any(is_alive(pid) for pid in pids)

@@ -24,8 +24,8 @@ pytestmark = [
 ]
 
 
-def repro(root: Path, *words: str) -> str:
-    command = [sys.executable, "-m", "dvc", *(words or ("repro",))]
+def repro(root: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "dvc", *(arguments or ("repro",))]
     done = subprocess.run(
         command, cwd=root, env=stage_environment(root), capture_output=True, text=True, check=True
     )
