@@ -1,14 +1,16 @@
-"""Our reader of training data against a release-style one, in turn, in one process, on the same images.
+"""Compares our loader of training data with one that works like the release's, alternating in one process.
 
-The release opens and decodes an image again for every conversation about it, decodes the masks of everything that is
-annotated on it, and brings it as floats, normalised and padded, to both encoders' sizes, each conversation with its
-own copy. Written on our own modules, so that nothing but the algorithm differs: tokens, masks and the pixels that
-the encoders see must be equal. Ours hands bytes to the device, where the encoders normalise them; the works with
-`_floats` are the same with that done on the processor and counted as well.
+For every conversation the release opens and decodes the image again, decodes the masks of all annotated objects, and
+scales a float copy of the image, normalized and padded, to the input sizes of both encoders. The release's algorithm is
+written here with our own modules, so that only the algorithm differs: tokens, masks and the encoders' pixels must be
+equal. Our loader gives bytes to the device, where the encoders normalize them; in the `_floats` benchmarks the
+normalization runs on the CPU and is measured as well.
 
-`reader` has GranD's shape: images of 1500 x 2250, 74 regions and two grounded captions an image. `reader_photo` has
-photographs of 480 x 640 with 12 objects and two captions. `resume` is the time to stand at a step in the middle of ten
-million samples.
+| benchmark | data |
+|---|---|
+| `reader` | as GranD: images of 1500 x 2250, 74 objects and two grounded captions |
+| `reader_photo` | photographs of 480 x 640, 12 objects and two grounded captions |
+| `resume` | time to resume at a step in the middle of ten million samples |
 
 python benchmarks/data.py [--threads 1] [--repeats 5] [--json FILE]
 """
@@ -25,7 +27,13 @@ from random import Random
 
 import numpy as np
 import torch
-from data_written import CONVERSATIONS, TOLD, Shape, write_data, write_many
+from data_written import (
+    CONVERSATIONS_PER_IMAGE,
+    OBJECTS_PER_CONVERSATION,
+    DatasetShape,
+    write_dataset,
+    write_large_index,
+)
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -51,14 +59,14 @@ SAM_MEAN, SAM_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 SHAPES = {
-    "reader": Shape((1500, 2250), objects=74, images=8, batch_size=4),
-    "reader_photo": Shape((480, 640), objects=12, images=32, batch_size=8),
+    "reader": DatasetShape((1500, 2250), objects=74, images=8, batch_size=4),
+    "reader_photo": DatasetShape((480, 640), objects=12, images=32, batch_size=8),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A conversation as the release's loader hands it over."""
+class ReleaseExample:
+    """A conversation as the release's loader gives it to the model."""
 
     clip: Float[Tensor, "3 _ _"]
     sam: Float[Tensor, "3 _ _"]
@@ -68,7 +76,7 @@ class Row:
 
 
 def main() -> None:
-    """Measure, print the ratios with their spread."""
+    """Run the benchmarks and print the ratios with their spread."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -80,16 +88,18 @@ def main() -> None:
     config = ModelConfig.of_size("7b", vocab_size=len(TOKENIZER))
     results: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as name:
-        for work, shape in SHAPES.items():
-            folder = Path(name) / work
-            known = write_data(folder, shape)
+        for shape_name, shape in SHAPES.items():
+            folder = Path(name) / shape_name
+            samples = write_dataset(folder, shape)
             batches = open_batches(folder / "train", config, shape)
-            check_equal([release_row(known[i], config) for i in batches[0].sample_ids], batches[0])
+            first = batches[0]
+            check_equal([release_example(samples[id_], config) for id_ in first.sample_ids], first)
             for suffix, finish in (("", _as_bytes), ("_floats", _as_floats)):
-                results[work + suffix] = _ratios(
-                    known, batches, config, shape, repeats=options.repeats, finish=finish
+                benchmark = shape_name + suffix
+                results[benchmark] = _ratios(
+                    samples, batches, config, shape, repeats=options.repeats, finish=finish
                 )
-                print(f"{work + suffix:>24}  {results[work + suffix]}", flush=True)
+                print(f"{benchmark:>24}  {results[benchmark]}", flush=True)
         seconds = [resume_seconds(Path(name) / "many") for _ in range(options.repeats)]
         print(
             f"{'resume':>24}  median {statistics.median(seconds):.3f} s, worst {max(seconds):.3f} s"
@@ -99,27 +109,27 @@ def main() -> None:
 
 
 def _ratios(
-    known: dict[str, Sample],
+    samples: dict[str, Sample],
     batches: TrainBatches,
     config: ModelConfig,
-    shape: Shape,
+    shape: DatasetShape,
     *,
     repeats: int,
     finish: Callable[[Batch], object],
 ) -> dict[str, float]:
-    """Time of the release's reader over ours for one pass over the data, again and again."""
-    numbers = range(shape.images // shape.batch_size)
-    ids = [batches[number].sample_ids for number in numbers]
+    """The release's time divided by ours for one pass over the data: median, minimum and maximum of the repeats."""
+    indices = range(shape.images // shape.batch_size)
+    ids_of_batches = [batches[index].sample_ids for index in indices]
 
     def release() -> None:
-        for wanted in ids:
-            rows = [release_row(known[sample_id], config) for sample_id in wanted]
-            torch.stack([row.clip for row in rows])
-            torch.stack([row.sam for row in rows])
+        for ids in ids_of_batches:
+            examples = [release_example(samples[id_], config) for id_ in ids]
+            torch.stack([example.clip for example in examples])
+            torch.stack([example.sam for example in examples])
 
     def ours() -> None:
-        for number in numbers:
-            finish(batches[number])
+        for index in indices:
+            finish(batches[index])
 
     ratios = [_seconds(release) / _seconds(ours) for _ in range(repeats)]
     return {
@@ -129,20 +139,22 @@ def _ratios(
     }
 
 
-def _seconds(work: Callable[[], None]) -> float:
+def _seconds(run: Callable[[], None]) -> float:
     start = time.perf_counter()
-    work()
+    run()
     return time.perf_counter() - start
 
 
-def open_batches(folder: Path, config: ModelConfig, shape: Shape) -> TrainBatches:
-    """Our reader, as training uses it."""
+def open_batches(folder: Path, config: ModelConfig, shape: DatasetShape) -> TrainBatches:
+    """Our loader, as training uses it."""
     reader = ShardReader(folder)
-    loader = LoaderConfig(batch_size=shape.batch_size, conversations_per_image=CONVERSATIONS)
+    loader = LoaderConfig(
+        batch_size=shape.batch_size, conversations_per_image=CONVERSATIONS_PER_IMAGE
+    )
     return TrainBatches(
         reader=reader,
         mixture=Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_step=shape.batch_size),
-        maker=SamplePreprocessor(
+        preprocessor=SamplePreprocessor(
             model_config=config, tokenizer=TOKENIZER, seed=0, flip_probability=0.0
         ),
         pad_id=0,
@@ -153,10 +165,10 @@ def open_batches(folder: Path, config: ModelConfig, shape: Shape) -> TrainBatche
     )
 
 
-def release_row(sample: Sample, config: ModelConfig) -> Row:
-    """One conversation, everything anew."""
+def release_example(sample: Sample, config: ModelConfig) -> ReleaseExample:
+    """One conversation, with nothing shared between conversations."""
     pixels = decode(Path(sample.image.path or "").read_bytes(), size=sample.image.size)
-    # the wording of both is written in the sample, so that it does not depend on any draw
+    # all texts are written in the sample, so that the wording does not depend on random choices
     rounds = render_rounds(sample, _NoDraws())
     encoded = encode_conversation(
         rounds,
@@ -165,19 +177,21 @@ def release_row(sample: Sample, config: ModelConfig) -> Row:
         max_tokens=config.language_model.max_positions - config.global_encoder.num_tokens + 1,
     )
     all_masks = {obj.id: masks.decode(obj.mask) for obj in sample.objects if obj.mask}
-    wanted = [ids for turn in encoded.rounds for ids in turn.seg_targets]
-    known = objects_by_id(sample.objects)
-    return Row(
+    target_ids = [ids for turn in encoded.rounds for ids in turn.seg_targets]
+    objects = objects_by_id(sample.objects)
+    return ReleaseExample(
         clip=_clip(pixels, config),
         sam=_sam(pixels, config),
         input_ids=tuple(encoded.input_ids),
         labels=tuple(encoded.labels),
-        masks=np.stack([np.any([all_masks[known[i].id] for i in ids], axis=0) for ids in wanted]),
+        masks=np.stack(
+            [np.any([all_masks[objects[i].id] for i in ids], axis=0) for ids in target_ids]
+        ),
     )
 
 
 class _NoDraws(Random):
-    """Stands for a random generator where nothing is to be drawn."""
+    """A random generator that must not be used."""
 
     def getrandbits(self, _: int) -> int:
         raise SystemExit("the benchmark's wording must not depend on chance")
@@ -191,64 +205,66 @@ def _clip(pixels: np.ndarray, config: ModelConfig) -> Tensor:
         side=config.global_encoder.image_size,
         is_cropped=config.compat.crops_global_image,
     )
-    return _normalised(torch.from_numpy(squared).float() / 255, CLIP_MEAN, CLIP_STD)
+    return _normalized(torch.from_numpy(squared).float() / 255, CLIP_MEAN, CLIP_STD)
 
 
 def _sam(pixels: np.ndarray, config: ModelConfig) -> Tensor:
     side = config.grounding_encoder.image_size
     square, (height, width) = grounding_pixels(pixels, side=side)
     image = torch.from_numpy(square[:, :height, :width]).float()
-    normalised = _normalised(image, SAM_MEAN, SAM_STD)
-    return torch.nn.functional.pad(normalised, (0, side - width, 0, side - height))
+    normalized = _normalized(image, SAM_MEAN, SAM_STD)
+    return torch.nn.functional.pad(normalized, (0, side - width, 0, side - height))
 
 
-def _normalised(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+def _normalized(pixels: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     return (pixels - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
 
 
 def _as_bytes(batch: Batch) -> Batch:
-    """Nothing is left to do."""
+    """The batch as it is."""
     return batch
 
 
 def _as_floats(batch: Batch) -> tuple[Tensor, Tensor]:
-    """What the encoders make of a batch's bytes, once an image."""
+    """The normalized inputs of both encoders, computed once for each image."""
     grounding = batch.grounding_pixels
     if grounding is None:
         raise SystemExit("the batch has no images for masks")
-    clip = _normalised(batch.global_pixels.float() / 255, CLIP_MEAN, CLIP_STD)
+    clip = _normalized(batch.global_pixels.float() / 255, CLIP_MEAN, CLIP_STD)
     sam = torch.zeros(grounding.shape)
     for square, pixels, (height, width) in zip(sam, grounding, batch.resized_sizes, strict=True):
         image = pixels[:, :height, :width].float()
-        square[:, :height, :width] = _normalised(image, SAM_MEAN, SAM_STD)
+        square[:, :height, :width] = _normalized(image, SAM_MEAN, SAM_STD)
     return clip, sam
 
 
-def check_equal(expected: list[Row], found: Batch) -> None:
-    """End the program if the two do not hand the same to the model."""
-    clip, sam = _as_floats(found)
-    meant = torch.cat(found.masks).numpy()
-    for number, row in enumerate(expected):
-        image = int(found.image_index[number])
-        length = int(found.attention_mask[number].sum())
-        first = number * TOLD
-        same = (
-            tuple(found.input_ids[number, :length].tolist()) == row.input_ids,
-            tuple(found.labels[number, :length].tolist()) == row.labels,
-            torch.equal(clip[image], row.clip),
-            torch.equal(sam[image], row.sam),
-            np.array_equal(meant[first : first + TOLD], row.masks),
-        )
-        if not all(same):
-            raise SystemExit(
-                f"the two do not read the same: tokens, labels, CLIP, SAM, masks {same}"
-            )
+def check_equal(examples: list[ReleaseExample], batch: Batch) -> None:
+    """End the program if the two loaders give different inputs to the model."""
+    clip, sam = _as_floats(batch)
+    all_masks = torch.cat(batch.masks).numpy()
+    for index, expected in enumerate(examples):
+        image = int(batch.image_index[index])
+        length = int(batch.attention_mask[index].sum())
+        first = index * OBJECTS_PER_CONVERSATION
+        is_equal = {
+            "tokens": tuple(batch.input_ids[index, :length].tolist()) == expected.input_ids,
+            "labels": tuple(batch.labels[index, :length].tolist()) == expected.labels,
+            "CLIP pixels": torch.equal(clip[image], expected.clip),
+            "SAM pixels": torch.equal(sam[image], expected.sam),
+            "masks": np.array_equal(
+                all_masks[first : first + OBJECTS_PER_CONVERSATION], expected.masks
+            ),
+        }
+        if not all(is_equal.values()):
+            raise SystemExit(f"the loaders differ; equal are: {is_equal}")
 
 
-def resume_seconds(folder: Path, *, num_samples: int = 10_000_000, per_row: int = 5) -> float:
-    """Time to open an index of many samples and know what a step in the middle trains."""
+def resume_seconds(
+    folder: Path, *, num_samples: int = 10_000_000, samples_per_image: int = 5
+) -> float:
+    """Time to open the index of many samples and to plan a step in the middle of the run."""
     if not folder.exists():
-        write_many(folder, num_samples, per_row)
+        write_large_index(folder, num_samples, samples_per_image)
     start = time.perf_counter()
     reader = ShardReader(folder)
     mixture = Mixture(
@@ -259,10 +275,10 @@ def resume_seconds(folder: Path, *, num_samples: int = 10_000_000, per_row: int 
         length_bucket_steps=LoaderConfig().length_bucket_steps,
     )
     plan = mixture.at(31_415)
-    places = [mixture.streams[draw.stream].places[draw.index] for draw in plan.draws]
+    entries = [mixture.streams[draw.stream].entries[draw.index] for draw in plan.draws]
     seconds = time.perf_counter() - start
-    if len(places) != 160:
-        raise SystemExit("the plan is not whole")
+    if len(entries) != 160:
+        raise SystemExit(f"the plan has {len(entries)} samples, not 160")
     return seconds
 
 

@@ -1,4 +1,4 @@
-"""What `benchmarks/data.py` reads: made-up images with blobs, as files and as shards."""
+"""Writes the data of `benchmarks/data.py`: synthetic images with blobs, as files and as shards."""
 
 import io
 from dataclasses import dataclass
@@ -7,25 +7,28 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from glamm.data.shards.reader import ShardWriter
-from glamm.data.shards.writer import Chunk, IndexWriter, Part
+from glamm.data.shards.writer import (
+    BlockShards,
+    IndexWriter,
+    Shard,
+    ShardWriter,
+    StreamEntries,
+)
 from glamm.geometry import masks
 from glamm.structures.sample import ImageRef, Obj, Sample, Span, SpanKind, Task, Turn
 
-TOLD = 3
-"""Objects that a conversation means."""
-CONVERSATIONS = 2
-"""About one image."""
+OBJECTS_PER_CONVERSATION = 3
+CONVERSATIONS_PER_IMAGE = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What a data set is like.
+class DatasetShape:
+    """Sizes of a synthetic data set.
 
     Args:
-        size: (height, width) of its images.
-        objects: Annotated on each.
-        images: How many are read in a pass.
+        size: (height, width) of the images in pixels.
+        objects: Number of annotated objects on each image.
+        images: Number of images.
         batch_size: Images of a batch.
     """
 
@@ -35,29 +38,29 @@ class Shape:
     batch_size: int
 
 
-def write_data(folder: Path, shape: Shape) -> dict[str, Sample]:
-    """Write images, and the same as shards; returns all samples by id, as a loader keeps them in memory."""
+def write_dataset(folder: Path, shape: DatasetShape) -> dict[str, Sample]:
+    """Write images as files and as shards; returns all samples by id, as the release's loader keeps them in memory."""
     writer = ShardWriter(folder / "train", shard_bytes=1 << 24)
     random = np.random.default_rng(0)
-    known: dict[str, Sample] = {}
+    samples: dict[str, Sample] = {}
     for number in range(shape.images):
         encoded = _jpeg(shape.size, random)
         path = folder / f"{number}.jpg"
         path.write_bytes(encoded)
         objects = tuple(_object(index, shape.size, random) for index in range(shape.objects))
         image = ImageRef(key=path.name, size=shape.size, path=str(path))
-        row = tuple(
-            _sample(f"{number}/{talk}", image, objects, first=talk * TOLD)
-            for talk in range(CONVERSATIONS)
+        of_image = tuple(
+            _sample(f"{number}/{index}", image, objects, first=index * OBJECTS_PER_CONVERSATION)
+            for index in range(CONVERSATIONS_PER_IMAGE)
         )
-        known |= {sample.sample_id: sample for sample in row}
-        writer.add(row, encoded)
+        samples |= {sample.sample_id: sample for sample in of_image}
+        writer.add(of_image, encoded)
     writer.close()
-    return known
+    return samples
 
 
 def _jpeg(size: tuple[int, int], random: np.random.Generator) -> bytes:
-    """An image with smooth parts and edges, about as large as a photograph's file."""
+    """A JPEG with smooth regions, edges and noise, about as large as that of a photograph."""
     coarse = random.integers(0, 256, (12, 16, 3), dtype=np.uint8)
     smooth = Image.fromarray(coarse).resize((size[1], size[0]), Image.Resampling.BICUBIC)
     grain = random.normal(0, 8, (*size, 3))
@@ -68,7 +71,7 @@ def _jpeg(size: tuple[int, int], random: np.random.Generator) -> bytes:
 
 
 def _object(number: int, size: tuple[int, int], random: np.random.Generator) -> Obj:
-    """A blob with an uneven edge."""
+    """A blob with an irregular outline."""
     height, width = size
     rows, columns = np.mgrid[:height, :width]
     center = random.uniform(0.2, 0.8, 2) * size
@@ -84,7 +87,7 @@ def _object(number: int, size: tuple[int, int], random: np.random.Generator) -> 
 
 
 def _sample(name: str, image: ImageRef, objects: tuple[Obj, ...], *, first: int) -> Sample:
-    words = [f"thing {(first + index) % len(objects)}" for index in range(TOLD)]
+    words = [f"thing {(first + index) % len(objects)}" for index in range(OBJECTS_PER_CONVERSATION)]
     text = ", ".join(words)
     starts = [text.index(word) for word in words]
     spans = tuple(
@@ -102,25 +105,35 @@ def _sample(name: str, image: ImageRef, objects: tuple[Obj, ...], *, first: int)
     )
 
 
-_MOST_WORDS = 60  # in a conversation, of the made-up index
+_MAX_WORDS = 60  # in a conversation of the synthetic index
 
 
-def write_many(folder: Path, num_samples: int, per_row: int, *, rows_per_file: int = 128) -> None:
-    """Index and streams of many samples; of the shards only the names and sizes, which is all that is looked at."""
+def write_large_index(
+    folder: Path, num_samples: int, samples_per_image: int, *, images_per_shard: int = 128
+) -> None:
+    """Write the index and the streams of many samples.
+
+    The shards are one byte each: a reader checks their size, and opens them only when it reads an image.
+    """
     folder.mkdir()
     index = IndexWriter(folder, shard_bytes=1 << 26)
-    names = ("referring_segmentation", "region_captioning", "grounded_conversation")
-    for first in range(0, num_samples // per_row, rows_per_file):
+    groups = ("referring_segmentation", "region_captioning", "grounded_conversation")
+    for first in range(0, num_samples // samples_per_image, images_per_shard):
         name = f"chunk-{first}-0.bin"
         (folder / name).write_bytes(b"\0")
-        places = {
-            (group, f"set{number}"): [
-                value
-                for row in range(rows_per_file)
-                for index_in_row in range(number, per_row, len(names))
-                for value in (row, index_in_row, (row * 7 + index_in_row) % _MOST_WORDS)
-            ]
-            for number, group in enumerate(names)
-        }
-        index.add(Part((Chunk(name, rows_per_file, 1, ""),), places))
+        streams = tuple(
+            StreamEntries(
+                group=group,
+                dataset=f"set{number}",
+                entries=tuple(
+                    value
+                    for image in range(images_per_shard)
+                    for sample in range(number, samples_per_image, len(groups))
+                    for value in (image, sample, (image * 7 + sample) % _MAX_WORDS)
+                ),
+            )
+            for number, group in enumerate(groups)
+        )
+        shard = Shard(filename=name, num_images=images_per_shard, num_bytes=1, sha256="")
+        index.add(BlockShards(shards=(shard,), streams=streams))
     index.close()

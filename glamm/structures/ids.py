@@ -1,7 +1,7 @@
-"""Numbers that stand in token sequences without being tokens. No torch: command lines that need no model read them."""
+"""Values in token sequences that are no token ids. Imports no torch, for commands that need no model."""
 
 IGNORE_LABEL = -100
-"""Label of a position that is not supervised."""
+"""Label of a position that the loss ignores."""
 
 IMAGE_PLACEHOLDER_ID = -200
-"""Stands in `input_ids` where the image's tokens will be; never in a vocabulary."""
+"""Marks in `input_ids` where the tokens of the image are inserted; in no vocabulary."""

@@ -13,7 +13,7 @@ SCHEMA_VERSION = 1
 
 
 class Task(StrEnum):
-    """What a sample teaches."""
+    """The task that a sample trains."""
 
     GROUNDED_CONVERSATION = "gcg"
     REFERRING_SEGMENTATION = "refseg"
@@ -25,11 +25,11 @@ class Task(StrEnum):
 
 
 class SpanKind(StrEnum):
-    """How a piece of a turn is tied to objects."""
+    """How a range of a turn's text refers to objects."""
 
-    SEG = "seg"  # assistant words grounded by masks: <p> words </p> [SEG]
-    REGION = "region"  # user words that point at an input box: words <bbox>
-    SEG_ONLY = "seg_only"  # a mask without words of its own: [SEG]
+    SEG = "seg"  # a phrase of the assistant grounded by masks: <p> phrase </p> [SEG]
+    REGION = "region"  # text of the user that refers to an input box: text <bbox>
+    SEG_ONLY = "seg_only"  # a mask without a phrase: [SEG]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class Obj:
-    """A thing in the image.
+    """An annotated object of the image.
 
     Args:
         id: Unique in its sample.
@@ -57,8 +57,8 @@ class Obj:
         attributes: Descriptions such as "a red metal cube".
         score: Confidence of the detector, 0 to 1.
         depth: Inverse relative depth; larger is closer.
-        source: Who drew the mask: gt, sam, eva, hq_sam or a detector's name.
-        is_crowd: The mask covers a group.
+        source: Origin of the mask: gt (annotated by people), sam, eva, hq_sam or the name of a detector.
+        is_crowd: The mask covers a group of objects.
     """
 
     id: int
@@ -74,13 +74,13 @@ class Obj:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A half-open range of Unicode code points of `Turn.text`, tied to objects.
+    """A half-open range of Unicode code points of `Turn.text` that refers to objects.
 
     Args:
-        start: First code point.
-        end: One past the last; equals `start` for SEG_ONLY.
-        kind: How the objects are shown.
-        object_ids: SEG: the union of these masks is one target. REGION: one id a `<bbox>`.
+        start: Index of the first code point.
+        end: Index after the last code point; equals `start` for SEG_ONLY.
+        kind: How the range refers to the objects.
+        object_ids: SEG and SEG_ONLY: the union of these masks is one target. REGION: one id for each `<bbox>`.
     """
 
     start: int
@@ -91,12 +91,12 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one side says.
+    """One message of a conversation.
 
     Args:
         role: "user" or "assistant".
-        text: Plain words. None on a user turn: the renderer takes a question template of the task.
-        spans: Sorted and not overlapping.
+        text: Without special tokens. None in a user turn: the renderer chooses a question template of the task.
+        spans: Sorted, without overlaps.
     """
 
     role: str
@@ -106,11 +106,11 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A thing asked for: an expression, a class or the words for a region.
+    """A text with the objects that it describes: a referring expression, a class name or a region caption.
 
     Args:
-        text: The expression.
-        object_ids: The objects meant; empty when there is no such thing in the image.
+        text: The expression, class name or caption.
+        object_ids: The described objects; empty if the image holds none.
     """
 
     text: str
@@ -119,14 +119,14 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ImageRef:
-    """Where the image is, or the image itself.
+    """The path of an image, or the encoded image.
 
     Args:
-        key: The file name, unique in its data set.
-        size: (height, width) in pixels, in the frame that the annotations use.
-        path: A file on disk, or None when `data` holds the bytes.
+        key: File name, unique in its data set.
+        size: (height, width) in pixels, in the orientation that the annotations use.
+        path: The file on disk; None when `data` holds the image.
         data: The encoded image (JPEG or PNG); filled in training shards only.
-        license: Under which terms the image may be used.
+        license: License of the image, as its data set states it.
     """
 
     key: str
@@ -138,21 +138,21 @@ class ImageRef:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One image and what is known about it for one task.
+    """One image and its annotations for one task.
 
     Exactly one of `turns` and `targets` is filled: grounded and free conversations have turns; referring and
     semantic segmentation and region captioning have targets, from which the renderer draws.
 
     Args:
         sample_id: "<data set>/<split>/<stable id>".
-        task: What it teaches.
+        task: The task that it trains.
         dataset: Name of the data set.
-        split: train, val or test, or the data set's own name.
-        image: The image.
-        objects: Everything that spans and targets point to.
+        split: train, val, test, or a name of the data set's own, such as testA.
+        image: The same for all samples of an image.
+        objects: All objects that spans and targets refer to.
         turns: The conversation.
         targets: Expressions with their objects.
-        meta: Remarks of the reader.
+        meta: Remarks by name; stored in shards, written by no reader of this version.
     """
 
     sample_id: str

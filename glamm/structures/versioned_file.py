@@ -2,14 +2,25 @@
 
 import json
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from glamm.errors import DataError
 from glamm.files import read_json_object, write_text
 
 FileT = TypeVar("FileT", bound="VersionedFile")  # not Self: beartype checks methods one by one
+
+
+T = TypeVar("T")
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+IfKnown: TypeAlias = Annotated[T | None, Field(exclude_if=_is_none)]
+"""The type of a key that is not in the file if its value is None."""
 
 
 class FileSection(BaseModel):

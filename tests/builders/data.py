@@ -2,12 +2,17 @@
 
 import io
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from glamm.config.data import PrepareConfig
+from glamm.data.shards.writer import ShardWriter
 from glamm.geometry import masks
+from glamm.structures.manifest import FileEntry, LeftOut, PrepareManifest
+from glamm.structures.issue import Location
 from glamm.structures.sample import (
     ImageRef,
     Mask,
@@ -23,6 +28,7 @@ from glamm.structures.sample import (
 FORMATS = Path(__file__).parents[1] / "goldens/data/formats"
 BAD_FORMATS = Path(__file__).parents[1] / "goldens/data/formats_bad"
 SIZE = (24, 32)
+LOCATION = Location("annotations.json", "1")
 
 
 def rectangle(x1: int, y1: int, x2: int, y2: int, size: tuple[int, int] = SIZE) -> Mask:
@@ -85,13 +91,35 @@ def caption(*, seed: int = 0) -> Sample:
     return grounded("caption", seed=seed, task=Task.IMAGE_CAPTIONING, turns=turns)
 
 
-def row(seed: int) -> tuple[Sample, ...]:
+def image_samples(seed: int = 0) -> tuple[Sample, ...]:
+    """Samples of every task group about one image, two of them grounded conversations."""
     return (
         grounded(seed=seed),
         grounded("second", seed=seed),
         referring(seed=seed),
         regions(seed=seed),
         caption(seed=seed),
+    )
+
+
+def write_shards(folder: Path, seeds: Iterable[int], *, shard_bytes: int = 1 << 20) -> None:
+    """Write one split: an image with `image_samples` for each seed."""
+    writer = ShardWriter(folder, shard_bytes=shard_bytes)
+    for seed in seeds:
+        samples = image_samples(seed)
+        writer.add(samples, jpeg(seed=seed))
+    writer.close()
+
+
+def prepare_manifest(checksums: dict[str, str]) -> PrepareManifest:
+    """A manifest of shards whose files have these checksums."""
+    return PrepareManifest(
+        parameters=PrepareConfig(),
+        datasets=(),
+        counts={},
+        blocks={},
+        left_out=LeftOut(records={}, parts={}),
+        files={name: FileEntry(num_bytes=1, sha256=value) for name, value in checksums.items()},
     )
 
 

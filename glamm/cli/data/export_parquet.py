@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from glamm.data.inspection.parquet import write_store
+from glamm.data.inspection.parquet import export_annotations
 
 
 def export_parquet(shards: Path, out: Path) -> None:
@@ -14,5 +14,5 @@ def export_parquet(shards: Path, out: Path) -> None:
         shards: Folder that `glamm data prepare` wrote.
         out: Gets a folder a split, a file a shard and a row an image; files that are up to date are kept.
     """
-    written, kept = write_store(shards, out)
+    written, kept = export_annotations(shards, out)
     Console(stderr=True, soft_wrap=True).print(f"{written} files written, {kept} kept: {out}")

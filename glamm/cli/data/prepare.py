@@ -52,25 +52,25 @@ def prepare(
 
         def report(block: Block) -> None:
             nonlocal left_out
-            for item in block.rejections[: max(_MAX_PRINTED_ISSUES - left_out, 0)]:
-                progress.console.print(str(item))
-            left_out += len(block.rejections)
-            shards[block.is_kept] += len(block.part.chunks)
+            for issue in block.issues[: max(_MAX_PRINTED_ISSUES - left_out, 0)]:
+                progress.console.print(str(issue))
+            left_out += len(block.issues)
+            shards[block.is_kept] += len(block.content.shards)
             progress.update(
                 task,
-                advance=block.part.num_rows,
+                advance=block.content.num_images,
                 left_out=left_out,
                 written=shards[False],
                 kept=shards[True],
             )
 
         num_workers = workers or len(os.sched_getaffinity(0))
-        manifest = preparation.prepare(root, out, config, workers=num_workers, report=report)
-    for split, datasets in manifest["counts"].items():
+        manifest = preparation.prepare(root, out, config, workers=num_workers, on_block=report)
+    for split, datasets in manifest.counts.items():
         for dataset, counts in datasets.items():
-            samples = ", ".join(f"{number} {name}" for name, number in counts["samples"].items())
-            console.print(f"{split}: {dataset}: {counts['images']} images ({samples})")
+            samples = ", ".join(f"{number} {name}" for name, number in counts.samples.items())
+            console.print(f"{split}: {dataset}: {counts.images} images ({samples})")
     console.print(f"{shards[False]} shards written, {shards[True]} kept from before")
     if left_out:
-        file = out / preparation.QUARANTINE
+        file = out / preparation.QUARANTINE_FILE
         console.print(f"{left_out} records or parts were left out; all are listed in {file}")

@@ -10,8 +10,8 @@ from rich.console import Console
 from glamm.data.inspection.as_read import describe
 from glamm.data.preparation.read_checked import read_splits
 from glamm.data.readers.registry import get_source
-from glamm.data.record import Rejection
 from glamm.errors import DataError, RequestError
+from glamm.structures.issue import Issue, Severity
 
 
 def read(
@@ -40,15 +40,15 @@ def read(
     found = [*read_splits(chosen, root, split), *faults]
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     for item in found:
-        if isinstance(item, Rejection):
+        if isinstance(item, Issue):
             console.print(str(item))
     result = describe(chosen, root, found) | tables
     text = json.dumps(result, ensure_ascii=False, indent=1)
     json_file.write_text(text, "utf-8", "backslashreplace")
     num_read, num_dropped = len(result["samples"]), len(result["dropped"])
     console.print(f"{num_read} records read, {num_dropped} left out: {json_file}")
-    broken = [item for item in found if isinstance(item, Rejection) and item.is_file]
+    broken = [item for item in found if isinstance(item, Issue) and item.severity is Severity.FILE]
     if broken:
         raise DataError(
-            f"{broken[0].reason}; {len(broken)} file(s) are broken", file=broken[0].file
+            f"{broken[0].reason}; {len(broken)} file(s) are broken", file=broken[0].location.file
         )

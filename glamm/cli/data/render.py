@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from glamm.data.inspection.html_viewer import write_view
+from glamm.data.inspection.html_viewer import render_html
 
 
 def render(
@@ -19,5 +19,5 @@ def render(
         first: Index of the first image.
         count: Most images.
     """
-    num_images = write_view(shards, out, split=split, first=first, count=count)
+    num_images = render_html(shards, out, split=split, first=first, count=count)
     Console(stderr=True, soft_wrap=True).print(f"{num_images} images: {out}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from glamm.data.inspection.statistics import count_shards, plots_of, write_page
+from glamm.data.inspection.statistics import count_shards, histograms, write_html
 
 _BAR_WIDTH = 30  # characters of the longest bar
 
@@ -24,11 +24,11 @@ def stats(shards: Path, *, out: Path | None = None) -> None:
             f"{split}: {dataset}: {counts.images} images, {counts.objects} objects, "
             f"{counts.masks} masks, {counts.phrases} phrases, {counts.words} words ({samples})"
         )
-        for title, bars in plots_of(counts).items():
+        for title, bars in histograms(counts).items():
             console.print(f"  {title}")
             longest = max((number for _, number in bars), default=0) or 1
             for name, number in bars:
                 bar = "█" * round(_BAR_WIDTH * number / longest)
                 console.print(f"    {name:>22} {bar} {number}")
     if out:
-        write_page(counted, out)
+        write_html(counted, out)

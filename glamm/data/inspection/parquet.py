@@ -1,9 +1,9 @@
-"""The annotations of shards as Parquet, to be asked with SQL: a file a shard, a row an image, no pixels.
+"""Exports the annotations of shards as Parquet, to be queried with SQL: one file for each shard, one row for each image.
 
-Masks stay COCO run-length codes. A file carries the checksum of its shard, so that only what changed is written again.
+Masks stay COCO run-length codes; pixels are not exported. A file holds the checksum of its shard, so that only files of
+changed shards are written again.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +12,10 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from glamm.data.preparation.prepare import MANIFEST, SPLITS
 from glamm.data.shards.reader import ShardReader
-from glamm.errors import DataError
+from glamm.files import replacing
 from glamm.geometry import masks
+from glamm.structures.manifest import MANIFEST_FILE, SPLITS, PrepareManifest
 from glamm.structures.sample import Obj, Sample, SpanKind
 
 _SHARD_KEY = b"shard_sha256"
@@ -60,79 +60,74 @@ SCHEMA = pa.schema(
         "samples": pa.list_(_SAMPLE),
     }
 )
-"""`row` counts within the split, as `ShardReader` does; `area` in pixels, null without a mask; `mask` are the counts of
-a COCO run-length code of `height` x `width`; `text` is what the assistant says, null where targets are asked for."""
+"""Columns of the files.
+
+| column | meaning |
+|---|---|
+| shard | filename of the shard |
+| row | index of the image in its split, as in `ShardReader` |
+| objects.x1, y1, x2, y2 | box in pixels |
+| objects.area | of the mask in pixels; null without a mask |
+| objects.mask | counts of a COCO run-length code of `height` x `width` |
+| samples.text | what the assistant says, one line for each turn; null for samples with targets |
+"""
 
 
-def write_store(shards: Path, out: Path) -> tuple[int, int]:
+def export_annotations(shards: Path, out: Path) -> tuple[int, int]:
     """Write the annotations of every split.
 
     Args:
         shards: Folder that `glamm data prepare` wrote.
-        out: Gets `<split>/<shard>.parquet`; files of shards that are no more are removed.
+        out: Gets `<split>/<shard>.parquet`; files of shards that no longer exist are removed.
 
     Returns:
-        How many files were written, and how many were still right.
+        Number of files written, and number of files kept because their shard has not changed.
 
     Raises:
         DataError: `shards` was not prepared, or is damaged.
     """
-    checksums = _checksums(shards)
-    written = kept = 0
+    checksums = PrepareManifest.load(shards / MANIFEST_FILE).checksums
+    num_written = num_kept = 0
     for split in SPLITS:
         if not (shards / split).is_dir():
             continue
         reader = ShardReader(shards / split)
         folder = out / split
         folder.mkdir(parents=True, exist_ok=True)
-        known: set[str] = set()
+        filenames: set[str] = set()
         first = 0
-        for name, count in reader.chunks:
-            path = folder / f"{Path(name).stem}.parquet"
-            known.add(path.name)
-            metadata = {_SHARD_KEY: f"{checksums[f'{split}/{name}']}/{first}".encode()}
-            if _is_of(path, metadata[_SHARD_KEY]):
-                kept += 1
+        for shard, num_images in reader.shards:
+            path = folder / f"{Path(shard).stem}.parquet"
+            filenames.add(path.name)
+            metadata = {_SHARD_KEY: f"{checksums[f'{split}/{shard}']}/{first}".encode()}
+            if _is_up_to_date(path, metadata[_SHARD_KEY]):
+                num_kept += 1
             else:
-                rows = [_row(reader[row], name, row) for row in range(first, first + count)]
-                _write(path, rows, metadata)
-                written += 1
-            first += count
+                indices = range(first, first + num_images)
+                _write(path, [_image(reader[index], shard, index) for index in indices], metadata)
+                num_written += 1
+            first += num_images
         for path in folder.glob("*.parquet"):
-            if path.name not in known:
+            if path.name not in filenames:
                 path.unlink()
-    return written, kept
+    return num_written, num_kept
 
 
-def _checksums(shards: Path) -> dict[str, str]:
-    path = shards / MANIFEST
-    try:
-        files = json.loads(path.read_text(encoding="utf-8"))["files"]
-        return {name: file["sha256"] for name, file in files.items()}
-    except FileNotFoundError as error:
-        raise DataError("is missing: run glamm data prepare", file=path) from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"is damaged ({error!r}): run glamm data prepare again", file=path
-        ) from error
-
-
-def _is_of(path: Path, checksum: bytes) -> bool:
+def _is_up_to_date(path: Path, shard_key: bytes) -> bool:
     try:
         metadata: dict[bytes, bytes] = parquet.read_schema(path).metadata or {}
     except (OSError, pa.ArrowInvalid):
         return False
-    return metadata.get(_SHARD_KEY) == checksum
+    return metadata.get(_SHARD_KEY) == shard_key
 
 
-def _write(path: Path, rows: list[dict[str, Any]], metadata: dict[bytes, bytes]) -> None:
-    table = pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata(metadata))
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    parquet.write_table(table, unfinished, compression="zstd")
-    unfinished.replace(path)
+def _write(path: Path, images: list[dict[str, Any]], metadata: dict[bytes, bytes]) -> None:
+    table = pa.Table.from_pylist(images, schema=SCHEMA.with_metadata(metadata))
+    with replacing(path, tag=f".{os.getpid()}") as unfinished:
+        parquet.write_table(table, unfinished, compression="zstd")
 
 
-def _row(samples: tuple[Sample, ...], shard: str, row: int) -> dict[str, Any]:
+def _image(samples: tuple[Sample, ...], shard: str, index: int) -> dict[str, Any]:
     first = samples[0]
     return {
         "image": first.image.key,
@@ -142,7 +137,7 @@ def _row(samples: tuple[Sample, ...], shard: str, row: int) -> dict[str, Any]:
         "width": first.image.size[1],
         "license": first.image.license,
         "shard": shard,
-        "row": row,
+        "row": index,
         "objects": [_object(obj) for obj in first.objects],
         "samples": [_sample(sample) for sample in samples],
     }
@@ -168,17 +163,17 @@ def _object(obj: Obj) -> dict[str, Any]:
 
 
 def _sample(sample: Sample) -> dict[str, Any]:
-    said = [turn.text for turn in sample.turns if turn.role == "assistant" and turn.text]
+    answers = [turn.text for turn in sample.turns if turn.role == "assistant" and turn.text]
     return {
         "sample_id": sample.sample_id,
         "task": sample.task.value,
-        "text": "\n".join(said) if sample.turns else None,
+        "text": "\n".join(answers) if sample.turns else None,
         "phrases": [{"text": text, "object_ids": list(ids)} for text, ids in phrases_of(sample)],
     }
 
 
 def phrases_of(sample: Sample) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Words that are tied to objects: phrases of a conversation, then expressions and classes asked for."""
+    """Text that refers to objects, with their ids: phrases of a conversation, then the texts of targets."""
     for turn in sample.turns:
         for span in turn.spans:
             if turn.text and span.kind is not SpanKind.SEG_ONLY:

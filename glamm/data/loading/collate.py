@@ -1,4 +1,4 @@
-"""From samples to a batch: images once, words as tokens, boxes and masks in the order of their tokens.
+"""Turns samples into a batch: each image once, text as tokens, boxes and masks in the order of their tokens.
 
 Axis names: see `glamm.structures.batch`.
 """
@@ -11,38 +11,38 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Int, UInt8
 from torch import Tensor
 
 from glamm.config.model import ModelConfig
+from glamm.data.shards.reader import read_pixels
 from glamm.data.task_groups import GROUP_OF_TASK, GROUPS_WITH_MASKS
 from glamm.errors import DataError
 from glamm.geometry import boxes, masks
-from glamm.geometry.image_files import decode
 from glamm.geometry.preprocess import global_pixels, grounding_pixels, longest_side_size
 from glamm.special_tokens import SEG
 from glamm.structures.batch import Batch
 from glamm.structures.ids import IGNORE_LABEL
-from glamm.structures.sample import ImageRef, Sample, objects_by_id
+from glamm.structures.sample import Sample, objects_by_id
 from glamm.text.conversation import PROMPT_STYLES, EncodedConversation, Round, encode_conversation
 from glamm.text.render import render_rounds
 from glamm.text.tokenizer import Tokenizer
 from glamm.typing import Box, Size
 
-_SIDES = re.compile(r"\b(left|right)\b", re.IGNORECASE)
+_LEFT_OR_RIGHT = re.compile(r"\b(left|right)\b", re.IGNORECASE)
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One row of a batch.
+    """One conversation of a batch.
 
     Args:
-        encoded: Tokens, labels, and the rounds that fitted.
-        regions: Boxes in units of the image, one a `<bbox>`.
-        targets: Masks, one a [SEG].
-        sample_id: Where it comes from.
+        encoded: Tokens, labels, and the rounds that fit into the model.
+        regions: xyxy boxes in [0, 1], one for each `<bbox>` token.
+        targets: One mask for each [SEG] token.
+        sample_id: `Sample.sample_id`, for messages.
     """
 
     encoded: EncodedConversation
@@ -57,9 +57,9 @@ class ImageExample:
 
     Args:
         global_pixels: RGB for the global encoder.
-        grounding_pixels: RGB for the grounding encoder; None where no masks are wanted.
-        resized_size: (height, width) that the image fills in `grounding_pixels`.
-        mask_size: (height, width) of the masks: the image's own, or smaller.
+        grounding_pixels: RGB for the grounding encoder; None if the task group has no masks.
+        resized_size: (height, width) of the image inside `grounding_pixels`; the rest is padding.
+        mask_size: (height, width) of the masks: that of the image, or smaller.
         conversations: At least one.
     """
 
@@ -71,14 +71,14 @@ class ImageExample:
 
 
 class SamplePreprocessor:
-    """Turns samples of one image into what a model of one configuration reads.
+    """Turns samples of one image into the inputs of a model.
 
     Args:
-        model_config: Says the sizes of images, the words around a conversation and how long it may be.
-        tokenizer: The model's.
-        seed: Of the run; with the epoch and the sample's id it decides wording and choice of targets.
-        flip_probability: How often an image without the words left and right is mirrored.
-        mask_side: Longest side of a mask; None keeps the images' sizes.
+        model_config: Decides the sizes of images, the prompt style and the maximum length of a conversation.
+        tokenizer: The tokenizer of that model.
+        seed: Decides, with the epoch and the sample id, the wording of questions, the choice of targets and the flip.
+        flip_probability: How often an image is mirrored; never if a conversation about it mentions left or right.
+        mask_side: Longest side of a mask in pixels; None keeps the size of the image.
     """
 
     def __init__(
@@ -98,27 +98,30 @@ class SamplePreprocessor:
         self._mask_side = mask_side
         image_tokens = model_config.global_encoder.num_tokens
         self._max_tokens = model_config.language_model.max_positions - image_tokens + 1
-        self._told: set[str] = set()
+        self._skipped_ids: set[str] = set()
 
-    def make(self, samples: Sequence[Sample], *, epoch: int) -> ImageExample | None:
-        """Render, encode and decode.
+    def preprocess(self, samples: Sequence[Sample], *, epoch: int) -> ImageExample | None:
+        """Encode the samples' conversations and decode their image.
 
         Args:
-            samples: Conversations of one kind about one image.
-            epoch: Another epoch, another wording.
+            samples: At least one; all of one task group and about one image.
+            epoch: Changes the random choices.
 
         Returns:
-            None where no conversation fits into the model; the log says so once for each.
+            None if no conversation fits into the model; a warning is logged once for each sample.
+
+        Raises:
+            DataError: The image is damaged, or a conversation has not one mask for each [SEG] token.
         """
-        rng = random.Random(f"{self._seed}/{epoch}/{samples[0].sample_id}")  # noqa: S311 - wording, no secret
-        rendered = [(sample, self._encode(sample, rng)) for sample in samples]
-        fitting = [(sample, encoded) for sample, encoded in rendered if encoded]
+        rng = random.Random(f"{self._seed}/{epoch}/{samples[0].sample_id}")  # noqa: S311 - not for security
+        encodings = [(sample, self._encode(sample, rng)) for sample in samples]
+        fitting = [(sample, encoded) for sample, encoded in encodings if encoded]
         if not fitting:
             return None
         first = samples[0]
         pixels = read_pixels(first.image)
         is_flipped = rng.random() < self._flip_probability and not any(
-            _says_sides(encoded.rounds) for _, encoded in fitting
+            _mentions_sides(encoded.rounds) for _, encoded in fitting
         )
         if is_flipped:
             pixels = np.ascontiguousarray(pixels[:, ::-1])
@@ -151,9 +154,9 @@ class SamplePreprocessor:
                 max_tokens=self._max_tokens,
             )
         except ValueError as error:
-            if sample.sample_id not in self._told:
-                self._told.add(sample.sample_id)
-                logger.warning("%s is not trained: %s", sample.sample_id, error)
+            if sample.sample_id not in self._skipped_ids:
+                self._skipped_ids.add(sample.sample_id)
+                logger.warning("%s is not used for training: %s", sample.sample_id, error)
             return None
 
     def _mask_size(self, size: Size) -> Size:
@@ -165,19 +168,19 @@ class SamplePreprocessor:
         self, sample: Sample, encoded: EncodedConversation, *, is_flipped: bool
     ) -> Conversation:
         size = sample.image.size
-        known = objects_by_id(sample.objects)
-        regions = [known[number].box for turn in encoded.rounds for number in turn.region_ids]
-        wanted = [ids for turn in encoded.rounds for ids in turn.seg_targets]
+        objects = objects_by_id(sample.objects)
+        regions = [objects[id_].box for turn in encoded.rounds for id_ in turn.region_ids]
+        target_ids = [ids for turn in encoded.rounds for ids in turn.seg_targets]
         num_seg = encoded.input_ids.count(self._seg_id)
-        if num_seg != len(wanted):
+        if num_seg != len(target_ids):
             raise DataError(
-                f"{num_seg} [SEG] tokens and {len(wanted)} masks", record=sample.sample_id
+                f"has {num_seg} [SEG] tokens and {len(target_ids)} masks", record=sample.sample_id
             )
-        targets = np.zeros((len(wanted), *self._mask_size(size)), dtype=bool)
-        for target, ids in zip(targets, wanted, strict=True):
-            if ids:  # an expression for something that is not there has an empty mask
-                whole = masks.union([mask for i in ids if (mask := known[i].mask)])
-                target[:] = masks.resize(masks.decode(whole), target.shape)
+        targets = np.zeros((len(target_ids), *self._mask_size(size)), dtype=bool)
+        for target, ids in zip(targets, target_ids, strict=True):
+            if ids:  # an expression without a referent keeps an empty mask
+                union = masks.union([mask for id_ in ids if (mask := objects[id_].mask)])
+                target[:] = masks.resize(masks.decode(union), target.shape)
         if is_flipped:
             targets = np.ascontiguousarray(targets[:, :, ::-1])
             regions = [(size[1] - x2, y1, size[1] - x1, y2) for x1, y1, x2, y2 in regions]
@@ -186,54 +189,47 @@ class SamplePreprocessor:
 
 
 def collate(examples: Sequence[ImageExample], *, pad_id: int) -> Batch:
-    """Put images together.
+    """Join examples into a batch.
 
     Args:
-        examples: Of one kind of conversation; at least one.
-        pad_id: Fills rows on the right.
+        examples: At least one; all of one task group.
+        pad_id: Token id that pads conversations on the right.
     """
-    rows = [talk for image in examples for talk in image.conversations]
-    image_index = [index for index, image in enumerate(examples) for _ in image.conversations]
+    conversations = [item for example in examples for item in example.conversations]
+    image_index = [index for index, example in enumerate(examples) for _ in example.conversations]
     has_masks = examples[0].grounding_pixels is not None
-    grounding = [pixels for image in examples if (pixels := image.grounding_pixels) is not None]
+    grounding = [pixels for item in examples if (pixels := item.grounding_pixels) is not None]
+    input_ids = [conversation.encoded.input_ids for conversation in conversations]
+    labels = [conversation.encoded.labels for conversation in conversations]
     return Batch(
-        global_pixels=torch.from_numpy(np.stack([image.global_pixels for image in examples])),
+        global_pixels=torch.from_numpy(np.stack([item.global_pixels for item in examples])),
         grounding_pixels=torch.from_numpy(np.stack(grounding)) if has_masks else None,
-        input_ids=_padded([row.encoded.input_ids for row in rows], pad_id),
-        labels=_padded([row.encoded.labels for row in rows], IGNORE_LABEL),
-        attention_mask=_padded([(1,) * len(row.encoded.input_ids) for row in rows], 0).bool(),
+        input_ids=_pad(input_ids, pad_id),
+        labels=_pad(labels, IGNORE_LABEL),
+        attention_mask=_pad([(1,) * len(ids) for ids in input_ids], 0).bool(),
         image_index=torch.tensor(image_index),
         boxes_xyxy_unit=tuple(
-            torch.tensor(row.regions, dtype=torch.float32).reshape(-1, 4) for row in rows
+            torch.tensor(conversation.regions, dtype=torch.float32).reshape(-1, 4)
+            for conversation in conversations
         ),
         masks=tuple(
-            torch.from_numpy(np.concatenate([talk.targets for talk in image.conversations]))
-            for image in examples
+            torch.from_numpy(np.concatenate([item.targets for item in example.conversations]))
+            for example in examples
         )
         if has_masks
         else (),
-        resized_sizes=tuple(image.resized_size for image in examples),
-        original_sizes=tuple(image.mask_size for image in examples),
-        sample_ids=tuple(row.sample_id for row in rows),
+        resized_sizes=tuple(example.resized_size for example in examples),
+        original_sizes=tuple(example.mask_size for example in examples),
+        sample_ids=tuple(conversation.sample_id for conversation in conversations),
     )
 
 
-def read_pixels(image: ImageRef) -> UInt8[np.ndarray, "height width 3"]:
-    """Decode the image that a shard holds.
-
-    Raises:
-        DataError: Its bytes are damaged.
-    """
-    try:
-        return decode(image.data or b"", size=image.size)
-    except ValueError as error:
-        raise DataError(f"{error}: run glamm data prepare again", record=image.key) from error
+def _mentions_sides(rounds: Sequence[Round]) -> bool:
+    return any(_LEFT_OR_RIGHT.search(f"{turn.question} {turn.answer}") for turn in rounds)
 
 
-def _says_sides(rounds: Sequence[Round]) -> bool:
-    return any(_SIDES.search(f"{turn.question} {turn.answer}") for turn in rounds)
-
-
-def _padded(rows: Sequence[Sequence[int]], value: int) -> Tensor:
-    longest = max(map(len, rows))
-    return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows])
+def _pad(sequences: Sequence[Sequence[int]], value: int) -> Int[Tensor, "conversations length"]:
+    longest = max(map(len, sequences))
+    return torch.tensor(
+        [[*sequence, *[value] * (longest - len(sequence))] for sequence in sequences]
+    )

@@ -1,11 +1,12 @@
-"""Which samples a step trains: a function of the seed and the step's number, so that nothing needs to be replayed.
+"""Which samples a training step uses: a function of the seed and the step number, so that a resumed run replays nothing.
 
-Within every thousand turns each kind of conversation, and within a kind each data set, gets exactly its share, in
-an order drawn from the seed. The samples of a data set follow one another in a shuffled order, each once an epoch;
-those of a few steps are then dealt to these steps by their length, so that little of a batch is padding. How many
-devices and passes carry a step out changes nothing in it.
+In every cycle of a thousand steps each task group gets exactly its share, in an order drawn from the seed; within a
+group the same holds for the data sets and every thousand samples. The samples of a data set follow one another in a
+shuffled order, each once an epoch. The samples of a few steps are then sorted by length and redistributed to these
+steps, so that batches hold little padding. How many devices and passes execute a step changes nothing in it.
 
-Upstream: the release draws kinds on every rank by itself and picks samples at random, whatever index it is asked for.
+Upstream: in the release every rank draws task groups by itself and picks samples at random, whatever index it is
+asked for.
 """
 
 import hashlib
@@ -19,19 +20,19 @@ from glamm.config.data import MixtureConfig
 from glamm.data.shards.reader import Stream
 from glamm.errors import ConfigError
 
-_TURNS = 1000  # a share of less than one in a thousand gets one turn in a thousand
-_ROUNDS = 4  # of a Feistel network: enough that no pattern is seen
-_WORD = (1 << 64) - 1
+_CYCLE = 1000  # turns; a share of less than one in a thousand gets one turn in a thousand
+_FEISTEL_ROUNDS = 4  # enough that the order shows no pattern
+_UINT64_MAX = (1 << 64) - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One sample to train.
+    """One sample that a step trains on.
 
     Args:
-        stream: Which of the mixture's streams.
-        index: Which of its samples.
-        epoch: How often the stream has been through before.
+        stream: Index among the mixture's streams.
+        index: Index of the sample in its stream.
+        epoch: How often all samples of the stream have been drawn before.
     """
 
     stream: int
@@ -41,59 +42,62 @@ class Draw:
 
 @dataclass(frozen=True, slots=True)
 class StepPlan:
-    """What one step trains.
+    """The samples of one step.
 
     Args:
-        group: The one kind of conversation of all its samples.
-        draws: The samples, those of like length together.
+        group: Task group of all samples.
+        draws: The samples, sorted by length.
     """
 
     group: str
     draws: tuple[Draw, ...]
 
 
-class Rota:
-    """Gives turns to several takers by their shares.
+class WeightedRoundRobin:
+    """Distributes turns in proportion to weights.
 
     Args:
-        shares: Positive, of any sum.
+        weights: Positive, of any sum.
         key: Decides the order; the same key gives the same order.
     """
 
-    def __init__(self, shares: Sequence[float], *, key: str) -> None:
-        self._turns = _apportion(shares, _TURNS)
+    def __init__(self, weights: Sequence[float], *, key: str) -> None:
+        self._counts = _apportion(weights, _CYCLE)
         self._key = key
         self._order = lru_cache(maxsize=4)(self._draw_order)
 
     def at(self, turn: int) -> tuple[int, int]:
-        """Who has a turn, and how many turns it had before."""
-        block, place = divmod(turn, _TURNS)
-        order, before = self._order(block)
-        taker = int(order[place])
-        return taker, block * self._turns[taker] + int(before[place])
+        """Index of the weight that gets a turn, and how many turns it got before."""
+        cycle, position = divmod(turn, _CYCLE)
+        order, counts_before = self._order(cycle)
+        index = int(order[position])
+        return index, cycle * self._counts[index] + int(counts_before[position])
 
-    def _draw_order(self, block: int) -> tuple[np.ndarray, np.ndarray]:
-        takers = np.repeat(np.arange(len(self._turns)), self._turns)
-        order = np.random.default_rng(_number(f"{self._key}/{block}")).permutation(takers)
-        before = np.zeros(_TURNS, dtype=np.int64)
-        for taker in range(len(self._turns)):
-            places = np.flatnonzero(order == taker)
-            before[places] = np.arange(len(places))
-        return order, before
+    def _draw_order(self, cycle: int) -> tuple[np.ndarray, np.ndarray]:
+        """For each turn of a cycle the index of its weight, and how many turns that weight got before in the cycle."""
+        indices = np.repeat(np.arange(len(self._counts)), self._counts)
+        order = np.random.default_rng(_seed_of(f"{self._key}/{cycle}")).permutation(indices)
+        counts_before = np.zeros(_CYCLE, dtype=np.int64)
+        for index in range(len(self._counts)):
+            positions = np.flatnonzero(order == index)
+            counts_before[positions] = np.arange(len(positions))
+        return order, counts_before
 
 
 class Mixture:
-    """Says what every step trains.
+    """Plans which samples each training step uses.
 
     Args:
-        streams: What there is.
-        config: How often each is wanted.
-        seed: Of the run.
-        samples_per_step: Over all devices and passes.
-        length_bucket_steps: Steps of a kind whose samples are sorted by length and dealt to them again.
+        streams: All samples, by task group and data set.
+        config: Weights of the task groups and data sets.
+        seed: The same seed gives the same plans.
+        samples_per_step: Over all devices and passes of a step.
+        length_bucket_steps: Number of consecutive steps of a task group whose samples are sorted by length and
+            redistributed among these steps.
 
     Raises:
-        ConfigError: Nothing that has a weight is in the streams, or a rate names a data set that is not there.
+        ConfigError: No stream belongs to a task group with a weight, or `dataset_weights` names a data set that is in no
+            stream.
     """
 
     def __init__(
@@ -108,116 +112,127 @@ class Mixture:
         self.streams = tuple(streams)
         self._seed = seed
         self._samples_per_step = samples_per_step
-        self._length_window = length_bucket_steps
-        self._window = lru_cache(maxsize=2 * len(config.weights()))(self._draw_window)
-        unknown = sorted(set(config.dataset_weights) - {stream.dataset for stream in streams})
-        if unknown:
-            raise ConfigError(
-                f"the mixture has rates for data sets that the shards do not hold: {', '.join(unknown)}"
-            )
-        rated = [
-            config.dataset_weights.get(stream.dataset, float(len(stream))) for stream in streams
-        ]
-        self._groups = [
-            group
-            for group, weight in config.weights().items()
+        self._bucket_steps = length_bucket_steps
+        group_weights = config.weights()
+        self._bucket = lru_cache(maxsize=2 * len(group_weights))(self._draw_bucket)
+        stream_weights = _stream_weights(streams, config)
+        self._members = {
+            group: members
+            for group, weight in group_weights.items()
             if weight
-            and any(
-                rate and stream.group == group for rate, stream in zip(rated, streams, strict=True)
+            and (
+                members := [
+                    index
+                    for index, stream in enumerate(streams)
+                    if stream.group == group and stream_weights[index]
+                ]
             )
-        ]
-        if not self._groups:
-            held = sorted({stream.group for stream in streams})
+        }
+        if not self._members:
+            present = sorted({stream.group for stream in streams})
             raise ConfigError(
-                f"the shards hold {', '.join(held) or 'nothing'}, and none of it has a weight in the mixture"
+                f"the shards hold {', '.join(present) or 'nothing'}, and none of it has a weight in the mixture"
             )
-        weights = config.weights()
-        self._of_steps = Rota([weights[group] for group in self._groups], key=f"{seed}/steps")
-        self._members = [
-            [
-                index
-                for index, stream in enumerate(streams)
-                if stream.group == group and rated[index]
-            ]
-            for group in self._groups
-        ]
-        self._of_samples = [
-            Rota([rated[index] for index in members], key=f"{seed}/{group}")
-            for group, members in zip(self._groups, self._members, strict=True)
-        ]
+        self._groups = list(self._members)
+        self._group_turns = WeightedRoundRobin(
+            [group_weights[group] for group in self._groups], key=f"{seed}/steps"
+        )
+        self._stream_turns = {
+            group: WeightedRoundRobin(
+                [stream_weights[index] for index in members], key=f"{seed}/{group}"
+            )
+            for group, members in self._members.items()
+        }
 
     def at(self, step: int) -> StepPlan:
-        """The plan of an optimiser step, counted from 0."""
-        group, steps_before = self._of_steps.at(step)
-        window, place = divmod(steps_before, self._length_window)
-        return StepPlan(self._groups[group], self._window(group, window)[place])
+        """The plan of an optimizer step, counted from 0."""
+        group_index, steps_before = self._group_turns.at(step)
+        group = self._groups[group_index]
+        bucket, position = divmod(steps_before, self._bucket_steps)
+        return StepPlan(group, self._bucket(group, bucket)[position])
 
-    def _draw_window(self, group: int, window: int) -> list[tuple[Draw, ...]]:
-        """The samples of every step of a window: those of a step are of like length, steps follow at random."""
-        size, steps = self._samples_per_step, self._length_window
-        turns = range(window * steps * size, (window + 1) * steps * size)
+    def _draw_bucket(self, group: str, bucket: int) -> list[tuple[Draw, ...]]:
+        """The samples of each step of a bucket: similar lengths within a step, the steps in random order."""
+        size, steps = self._samples_per_step, self._bucket_steps
+        turns = range(bucket * steps * size, (bucket + 1) * steps * size)
         draws = sorted((self._draw(group, turn) for turn in turns), key=self._num_words)
-        key = f"{self._seed}/{self._groups[group]}/lengths/{window}"
-        order = np.random.default_rng(_number(key)).permutation(steps)
-        return [tuple(draws[place * size : (place + 1) * size]) for place in order]
+        key = f"{self._seed}/{group}/lengths/{bucket}"
+        order = np.random.default_rng(_seed_of(key)).permutation(steps)
+        return [tuple(draws[index * size : (index + 1) * size]) for index in order]
 
     def _num_words(self, draw: Draw) -> int:
-        return int(self.streams[draw.stream].places[draw.index, 2])
+        return int(self.streams[draw.stream].entries[draw.index, 2])
 
-    def _draw(self, group: int, turn: int) -> Draw:
-        member, before = self._of_samples[group].at(turn)
-        number = self._members[group][member]
-        stream = self.streams[number]
-        epoch, place = divmod(before, len(stream))
+    def _draw(self, group: str, turn: int) -> Draw:
+        member, samples_before = self._stream_turns[group].at(turn)
+        stream_index = self._members[group][member]
+        stream = self.streams[stream_index]
+        epoch, index = divmod(samples_before, len(stream))
         key = f"{self._seed}/{stream.group}/{stream.dataset}/{epoch}"
-        return Draw(number, shuffled(place, len(stream), key=key), epoch)
+        return Draw(stream_index, feistel_permutation(index, len(stream), key=key), epoch)
 
 
-def shuffled(place: int, size: int, *, key: str) -> int:
-    """Where a place comes from in a shuffled order of `size` things, without writing the order down.
+def _stream_weights(streams: Sequence[Stream], config: MixtureConfig) -> list[float]:
+    """Weight of each stream within its task group: that of its data set, or its number of samples.
+
+    Raises:
+        ConfigError: A weight is for a data set that is in no stream.
+    """
+    unknown = sorted(set(config.dataset_weights) - {stream.dataset for stream in streams})
+    if unknown:
+        raise ConfigError(
+            f"dataset_weights names data sets that the shards do not hold: {', '.join(unknown)}"
+        )
+    return [config.dataset_weights.get(stream.dataset, float(len(stream))) for stream in streams]
+
+
+def feistel_permutation(index: int, size: int, *, key: str) -> int:
+    """One value of a pseudo-random permutation of `range(size)`, without computing the others.
 
     Args:
-        place: 0 to size - 1.
-        size: How many things.
-        key: Decides the order.
+        index: 0 to size - 1.
+        size: At least 1.
+        key: Decides the permutation.
 
-    Source: a Feistel network with cycle walking (Black and Rogaway 2002), here for order and not for secrecy.
+    Source: a Feistel network with cycle walking (Black and Rogaway 2002), used here to shuffle, not to encrypt.
     """
-    number = _number(key)
-    half = max((size - 1).bit_length() + 1, 2) // 2
-    mask = (1 << half) - 1
+    offset = _seed_of(key)
+    half_bits = max((size - 1).bit_length() + 1, 2) // 2
+    mask = (1 << half_bits) - 1
     while True:
-        left, right = place >> half, place & mask
-        for index in range(_ROUNDS):
-            left, right = right, left ^ (_mix(right + (index << half) + number) & mask)
-        place = (left << half) | right
-        if place < size:
-            return place
+        left, right = index >> half_bits, index & mask
+        for round_index in range(_FEISTEL_ROUNDS):
+            round_value = _mix(right + (round_index << half_bits) + offset)
+            left, right = right, left ^ (round_value & mask)
+        index = (left << half_bits) | right
+        if index < size:
+            return index
 
 
 def _mix(value: int) -> int:
-    """Scatter 64 bits (the finaliser of SplitMix64)."""
-    value &= _WORD
-    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
-    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _WORD
+    """Mix the bits of a 64-bit number (the finalizer of SplitMix64)."""
+    value &= _UINT64_MAX
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _UINT64_MAX
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _UINT64_MAX
     return value ^ (value >> 31)
 
 
 @lru_cache(maxsize=256)
-def _number(key: str) -> int:
+def _seed_of(key: str) -> int:
+    """A 64-bit number for a key."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "little")
 
 
-def _apportion(shares: Sequence[float], turns: int) -> list[int]:
-    """Whole turns by shares, at least one each, largest remainders first."""
-    total = sum(shares)
-    exact = [share / total * turns for share in shares]
-    given = [max(int(value), 1) for value in exact]
-    by_need = sorted(range(len(shares)), key=lambda index: given[index] - exact[index])
+def _apportion(weights: Sequence[float], turns: int) -> list[int]:
+    """Whole numbers of turns in proportion to weights, at least one each, by largest remainders."""
+    total = sum(weights)
+    exact = [weight / total * turns for weight in weights]
+    counts = [max(int(value), 1) for value in exact]
+    by_remainder = sorted(range(len(weights)), key=lambda index: counts[index] - exact[index])
     index = 0
-    while sum(given) < turns:
-        given[by_need[index % len(by_need)]] += 1
+    while sum(counts) < turns:
+        counts[by_remainder[index % len(by_remainder)]] += 1
         index += 1
-    while sum(given) > turns:  # many takers of less than a turn each
-        given[given.index(max(given))] -= 1
-    return given
+    while sum(counts) > turns:  # many weights whose share is less than one turn
+        counts[counts.index(max(counts))] -= 1
+    return counts

@@ -1,67 +1,82 @@
-"""Blocks of records: the unit in which a data set is prepared, kept from a former run, and done again.
+"""Prepares a data set in blocks: a block that has not changed since a former run is kept, any other is made again.
 
-A block ends where the name of an image says so, not after a fixed number, so that an image that comes or goes moves
-the borders of its own block only. Its fingerprint is made from everything that decides its bytes.
+A block is a run of about 128 consecutive records. It ends where the name of an image decides, not after a fixed
+number of records, so that an added or removed image changes the limits of its own block only. The fingerprint of a
+block is a digest of everything that decides the content of its shards.
 """
 
 import hashlib
-import json
 import os
 import shutil
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar
 
-from glamm.data.preparation.check import Checked
+from pydantic import Field
+
 from glamm.data.preparation.read_checked import checked
-from glamm.data.record import Record, Rejection
-from glamm.data.shards.writer import Chunk, Part, PartWriter
-from glamm.structures.sample import SCHEMA_VERSION
+from glamm.data.record import Record
+from glamm.data.shards.writer import BlockShards, BlockWriter
+from glamm.errors import DataError
+from glamm.files import replacing, sha256
+from glamm.structures.issue import Issue
+from glamm.structures.manifest import DatasetCounts
+from glamm.structures.sample import SCHEMA_VERSION, Sample
+from glamm.structures.versioned_file import VersionedFile
 
-BLOCKS = "blocks"
-"""Folder of a split that says what is in each block."""
+BLOCKS_FOLDER = "blocks"
+"""Folder in that of a split; holds the description of each block."""
 
-_VERSION = 2  # raised when the same records give other bytes
-_MEAN = 128  # images of a block: some 60 MB of SA-1B's
-_MOST = 256  # records of a block, so that memory is bounded whatever the names are
+IMAGES_PER_BLOCK = 128
+"""On average; about 60 MB of SA-1B's images."""
 
-Item = Record | Rejection
+_VERSION = 2  # raised when the same records give other shards
+_MAX_RECORDS = 256  # of a block, which limits memory whatever the images are called
+
+Item = Record | Issue
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
-    """What came of some records that follow one another.
+class Block(VersionedFile):
+    """The result of preparing the records of one block; saved as `blocks/<fingerprint>.json`.
 
     Args:
-        fingerprint: Of the records, their images and the parameters, in hexadecimal.
-        source: Name of the data set.
-        part: The rows; no files where nothing could be trained.
-        images: By (split, data set).
-        objects: By (split, data set).
-        samples: By (split, data set, task).
-        rejections: What was left out.
-        is_kept: A former run wrote it.
+        fingerprint: Digest of the records, their images and the parameters, in hexadecimal digits.
+        dataset: Name of the data set.
+        content: The shards; none if no record can be trained.
+        counts: What is in the shards.
+        issues: What was left out.
+        is_kept: Whether a former run wrote the shards.
     """
 
+    current_version: ClassVar[int] = 2
+    remedy: ClassVar[str] = "run glamm data prepare again"
+    indent: ClassVar[int | None] = None
+
+    schema_version: int = 2
     fingerprint: str
-    source: str
-    part: Part
-    images: Counter[tuple[str, ...]]
-    objects: Counter[tuple[str, ...]]
-    samples: Counter[tuple[str, ...]]
-    rejections: tuple[Rejection, ...]
-    is_kept: bool = False
+    dataset: str
+    content: BlockShards
+    counts: DatasetCounts
+    issues: tuple[Issue, ...]
+    is_kept: Annotated[bool, Field(exclude=True)] = False
 
 
-def cut(items: Iterable[Item]) -> Iterator[list[Item]]:
-    """Cut a data set's records into blocks, in their order."""
+def split_blocks(
+    items: Iterable[Item], *, images_per_block: int = IMAGES_PER_BLOCK
+) -> Iterator[list[Item]]:
+    """Split the items of a data set into blocks, in their order.
+
+    Args:
+        items: Records and issues of a reader.
+        images_per_block: On average; no block has more than 256 items.
+    """
     block: list[Item] = []
     for item in items:
         block.append(item)
-        if _is_border(item) or len(block) == _MOST:
+        if _ends_block(item, images_per_block) or len(block) == _MAX_RECORDS:
             yield block
             block = []
     if block:
@@ -69,150 +84,114 @@ def cut(items: Iterable[Item]) -> Iterator[list[Item]]:
 
 
 def make_block(
-    items: Sequence[Item], source: str, folder: Path, former: Path, shard_bytes: int
+    items: Sequence[Item], dataset: str, folder: Path, former: Path, shard_bytes: int
 ) -> Block:
-    """Check records and write their shard files, unless they are already there.
+    """Check the records of a block and write its shards, unless they exist.
 
     Args:
-        items: A block of `cut`.
-        source: Name of the data set.
-        folder: Of the split, not finished; gets the files.
-        former: Of the split as a former run finished it; need not exist.
-        shard_bytes: Size at which a file is closed.
+        items: A block of `split_blocks`.
+        dataset: Name of the data set.
+        folder: Folder of the split in the output of this run; gets the shards.
+        former: Folder of the split in the output of the last finished run; may be missing.
+        shard_bytes: Size in bytes at which a shard is closed.
     """
-    name = fingerprint(items, f"{_VERSION}/{SCHEMA_VERSION}/{shard_bytes}/{source}")
-    for place in (folder, former):
-        found = _find(place, name)
-        if found:
-            _bring(found, place, folder)
-            return replace(found, is_kept=True)
-    writer = PartWriter(folder, name=f"chunk-{name}", shard_bytes=shard_bytes)
-    images, objects, samples = Counter(), Counter(), Counter()
-    rejections: list[Rejection] = []
+    name = fingerprint(items, f"{_VERSION}/{SCHEMA_VERSION}/{shard_bytes}/{dataset}")
+    for candidate in (folder, former):
+        block = _find(candidate, name)
+        if block is not None:
+            if candidate != folder:
+                link_files(block, candidate, folder)
+            return block.model_copy(update={"is_kept": True})
+    writer = BlockWriter(folder, name=f"chunk-{name}", shard_bytes=shard_bytes)
+    counts = DatasetCounts()
+    issues: list[Issue] = []
     for item in items:
         for result in checked(item):
-            if isinstance(result, Rejection):
-                rejections.append(result)
+            if isinstance(result, Issue):
+                issues.append(result)
                 continue
             writer.add(result.record.samples, result.image_bytes)
-            _count(result, images, objects, samples)
-    block = Block(name, source, writer.close(), images, objects, samples, tuple(rejections))
-    _save(block, folder)
+            counts += _count(result.record.samples)
+    block = Block(
+        fingerprint=name,
+        dataset=dataset,
+        content=writer.close(),
+        counts=counts,
+        issues=tuple(issues),
+    )
+    block.save(
+        _description(folder, name)
+    )  # after the shards: a block with a description is complete
     return block
 
 
 def fingerprint(items: Sequence[Item], parameters: str) -> str:
-    """Digest of records with the bytes of their images; does not depend on where the data set lies."""
+    """Digest of records with the bytes of their images; does not depend on the path of the data set."""
     digest = hashlib.sha256(parameters.encode())
     for item in items:
-        if isinstance(item, Rejection):
+        if isinstance(item, Issue):
             digest.update(repr(item).encode("utf-8", "surrogatepass"))
             continue
         first = item.samples[0]
         bare = [replace(s, image=replace(s.image, path=None), objects=()) for s in item.samples]
-        said = repr((item.place, item.file, first.objects, bare))
-        digest.update(said.encode("utf-8", "surrogatepass"))
+        text = repr((item.location.file, item.location.record, first.objects, bare))
+        digest.update(text.encode("utf-8", "surrogatepass"))
         digest.update(_digest_of(Path(first.image.path or "")))
     return digest.hexdigest()[:32]
 
 
-def _digest_of(path: Path) -> bytes:
+def link_files(block: Block, source: Path, target: Path) -> None:
+    """Put the files of a block into another folder, with hard links where the file system has them."""
+    for shard in block.content.shards:
+        _link(source / shard.filename, target / shard.filename)
+    description = _description(target, block.fingerprint)
+    description.parent.mkdir(parents=True, exist_ok=True)
+    _link(_description(source, block.fingerprint), description)
+
+
+def _link(source: Path, target: Path) -> None:
+    target.unlink(missing_ok=True)
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        return (error.strerror or "unreadable").encode()  # another fault, another finding
+        os.link(source, target)
+    except OSError:  # a file system without hard links
+        with replacing(target, tag=f".{os.getpid()}") as unfinished:
+            shutil.copyfile(source, unfinished)
 
 
-def _is_border(item: Item) -> bool:
-    if isinstance(item, Rejection):
-        return False
-    key = item.samples[0].image.key
-    return zlib.crc32(key.encode("utf-8", "surrogatepass")) % _MEAN == 0
-
-
-def _count(
-    result: Checked,
-    images: Counter[tuple[str, ...]],
-    objects: Counter[tuple[str, ...]],
-    samples: Counter[tuple[str, ...]],
-) -> None:
-    first = result.record.samples[0]
-    images[first.split, first.dataset] += 1
-    objects[first.split, first.dataset] += len(first.objects)
-    for sample in result.record.samples:
-        samples[sample.split, sample.dataset, sample.task.value] += 1
+def _description(folder: Path, name: str) -> Path:
+    return folder / BLOCKS_FOLDER / f"{name}.json"
 
 
 def _find(folder: Path, name: str) -> Block | None:
-    """A block that is finished and whose files are whole."""
+    """A complete block whose shards have the right checksums."""
     try:
-        block = _load(folder / BLOCKS / f"{name}.json")
-        for chunk in block.part.chunks:
-            with (folder / chunk.filename).open("rb") as file:
-                if hashlib.file_digest(file, "sha256").hexdigest() != chunk.sha256:
-                    return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # cut off by a crash or damaged since: it is simply done again
-    return block
+        block = Block.load(_description(folder, name))
+        is_intact = all(
+            sha256(folder / shard.filename) == shard.sha256 for shard in block.content.shards
+        )
+    except (OSError, DataError):  # incomplete, damaged, or written by another version
+        return None
+    return block if is_intact else None
 
 
-def _bring(block: Block, place: Path, folder: Path) -> None:
-    """Have a block's files in this run's folder too, without writing them again."""
-    if place == folder:
-        return
-    for chunk in block.part.chunks:
-        _link(place / chunk.filename, folder / chunk.filename)
-    (folder / BLOCKS).mkdir(parents=True, exist_ok=True)
-    name = f"{block.fingerprint}.json"
-    _link(place / BLOCKS / name, folder / BLOCKS / name)
-
-
-def _link(old: Path, new: Path) -> None:
-    new.unlink(missing_ok=True)
+def _digest_of(path: Path) -> bytes:
     try:
-        os.link(old, new)
-    except OSError:  # a file system without hard links
-        unfinished = new.with_name(f"{new.name}.{os.getpid()}.unfinished")
-        shutil.copyfile(old, unfinished)
-        unfinished.replace(new)
+        return bytes.fromhex(sha256(path))
+    except OSError as error:
+        return (error.strerror or "unreadable").encode()  # another error gives another issue
 
 
-def _save(block: Block, folder: Path) -> None:
-    """Last of a block's files: where it is, the others are whole."""
-    told = {
-        "source": block.source,
-        "chunks": [asdict(chunk) for chunk in block.part.chunks],
-        "places": [[*key, places] for key, places in block.part.places.items()],
-        "images": _listed(block.images),
-        "objects": _listed(block.objects),
-        "samples": _listed(block.samples),
-        "rejections": [asdict(rejection) for rejection in block.rejections],
-    }
-    (folder / BLOCKS).mkdir(parents=True, exist_ok=True)
-    path = folder / BLOCKS / f"{block.fingerprint}.json"
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.unfinished")
-    unfinished.write_text(json.dumps(told, ensure_ascii=True), encoding="ascii")
-    unfinished.replace(path)
+def _ends_block(item: Item, images_per_block: int) -> bool:
+    if isinstance(item, Issue):
+        return False
+    key = item.samples[0].image.key
+    return zlib.crc32(key.encode("utf-8", "surrogatepass")) % images_per_block == 0
 
 
-def _load(path: Path) -> Block:
-    told: dict[str, Any] = json.loads(path.read_text(encoding="ascii"))
-    places = {(group, dataset): triples for group, dataset, triples in told["places"]}
-    return Block(
-        fingerprint=path.stem,
-        source=told["source"],
-        part=Part(tuple(Chunk(**chunk) for chunk in told["chunks"]), places),
-        images=_counted(told["images"]),
-        objects=_counted(told["objects"]),
-        samples=_counted(told["samples"]),
-        rejections=tuple(Rejection(**rejection) for rejection in told["rejections"]),
+def _count(samples: Sequence[Sample]) -> DatasetCounts:
+    """Counts of the samples of one image."""
+    return DatasetCounts(
+        images=1,
+        objects=len(samples[0].objects),
+        samples=Counter(sample.task.value for sample in samples),
     )
-
-
-def _listed(counts: Counter[tuple[str, ...]]) -> list[list[Any]]:
-    return [[*key, number] for key, number in counts.items()]
-
-
-def _counted(rows: list[list[Any]]) -> Counter[tuple[str, ...]]:
-    return Counter({tuple(key): number for *key, number in rows})

@@ -1,49 +1,76 @@
-"""Turns data sets on disk into checked shards with a manifest; the folder appears whole or not at all.
+"""Turns data sets into checked shards with a manifest; the output folder appears whole or not at all.
 
-The work goes on in a folder beside it, block by block. A run that was ended, killed or broke off leaves there what
-was finished, and the next one takes it over, as it takes over from the former shards every block that is still the
-same: what is done again is what changed.
+The shards are written block by block into a folder beside the output folder. An interrupted run leaves its finished
+blocks there, and the next run continues with them. Blocks of the last finished run that have not changed are kept
+too, so that only what changed is made again.
 """
 
-import hashlib
 import json
+import logging
 import shutil
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
 
 from glamm.config.data import PrepareConfig
-from glamm.data.preparation.incremental import BLOCKS, Block, cut, make_block
+from glamm.data.preparation.incremental import (
+    BLOCKS_FOLDER,
+    IMAGES_PER_BLOCK,
+    Block,
+    make_block,
+    split_blocks,
+)
 from glamm.data.readers.registry import Source, find_sources, get_source
-from glamm.data.record import Rejection
-from glamm.data.shards.writer import IndexWriter
+from glamm.data.shards.writer import INDEX_FILE, IndexWriter
 from glamm.errors import DataError
-from glamm.subprocesses import worker_pool
+from glamm.files import sha256
+from glamm.structures.issue import Issue, Severity
+from glamm.structures.manifest import (
+    MANIFEST_FILE,
+    SPLITS,
+    BlockEntry,
+    DatasetCounts,
+    FileEntry,
+    LeftOut,
+    PrepareManifest,
+)
+from glamm.subprocesses import OrderedMap, worker_pool
 
-SPLITS = ("train", "val", "test")
-MANIFEST = "manifest.json"
-QUARANTINE = "quarantine.jsonl"
+QUARANTINE_FILE = "quarantine.jsonl"
 
 _MIB = 1 << 20
 
-Report = Callable[[Block], None]
+logger = logging.getLogger(__name__)
 
 
 @dataclass
-class _Tally:
-    """What went where."""
+class _Totals:
+    """What all blocks so far hold, and what was left out."""
 
-    images: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    objects: Counter[tuple[str, ...]] = field(default_factory=Counter)
-    samples: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    counts: dict[str, dict[str, DatasetCounts]] = field(default_factory=lambda: defaultdict(dict))
+    blocks: dict[str, list[BlockEntry]] = field(default_factory=lambda: defaultdict(list))
+    checksums: dict[str, str] = field(default_factory=dict)
     records_left_out: Counter[str] = field(default_factory=Counter)
     parts_left_out: Counter[str] = field(default_factory=Counter)
-    broken_files: list[Rejection] = field(default_factory=list)
-    shards: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    checksums: dict[str, str] = field(default_factory=dict)
+    broken_files: list[Issue] = field(default_factory=list)
+
+    def add(self, block: Block, split: str) -> None:
+        """Add a block of a split."""
+        dataset, shards = block.dataset, block.content.shards
+        if block.counts.images:
+            counts = self.counts[split]
+            counts[dataset] = counts.get(dataset, DatasetCounts()) + block.counts
+        files = tuple(shard.filename for shard in shards)
+        entry = BlockEntry(fingerprint=block.fingerprint, dataset=dataset, files=files)
+        self.blocks[split].append(entry)
+        self.checksums |= {f"{split}/{shard.filename}": shard.sha256 for shard in shards}
+        for issue in block.issues:
+            is_part = issue.severity is Severity.PART
+            (self.parts_left_out if is_part else self.records_left_out)[dataset] += 1
+            if issue.severity is Severity.FILE:
+                self.broken_files.append(issue)
 
 
 def prepare(
@@ -52,195 +79,209 @@ def prepare(
     config: PrepareConfig,
     *,
     workers: int = 1,
-    report: Report = lambda _: None,
-) -> dict[str, Any]:
+    images_per_block: int = IMAGES_PER_BLOCK,
+    on_block: Callable[[Block], None] = lambda _: None,
+) -> PrepareManifest:
     """Check every data set below a folder and write shards.
 
     Args:
         root: Holds data sets in official layouts.
-        out: Gets train/, val/, test/, manifest.json and quarantine.jsonl; replaced as a whole when all is done.
+        out: Gets train/, val/, test/, manifest.json and quarantine.jsonl; replaced as a whole at the end.
         config: Which data sets, and the size of shards.
-        workers: Processes that check and write; the bytes do not depend on it.
-        report: Told every block, in the order of the records.
+        workers: Processes that check and write; the shards do not depend on it.
+        images_per_block: On average; another number makes most blocks again.
+        on_block: Called with every block, in the order of the records.
 
     Returns:
-        The manifest.
+        The content of manifest.json.
 
     Raises:
-        DataError: There is nothing to prepare, or a file that holds many records is broken; `out` stays as it was.
-            An image's own file that is broken is left out, and the error comes after `out` was replaced.
+        DataError: There is nothing to prepare, or a file with many records is broken; `out` stays as it was. If a file
+            with one record is broken, it is left out, and the error is raised after `out` was replaced.
     """
-    sources = _choose(root, config)
+    sources = _choose_sources(root, config)
     restore(out)
-    unfinished = _beside(out, "unfinished")
+    _warn_if_outdated(out)
+    unfinished = _sibling_path(out, "unfinished")
     unfinished.mkdir(parents=True, exist_ok=True)
+    totals = _Totals()
     try:
-        tally = _write(root, unfinished, out, sources, config, workers=workers, report=report)
-        _remove_others(unfinished, tally)
-        manifest = _manifest(unfinished, config, sources, tally)
-        text = json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False)
-        (unfinished / MANIFEST).write_text(text + "\n", encoding="utf-8")
-        _replace(unfinished, out)
+        with (
+            (unfinished / QUARANTINE_FILE).open("w", encoding="utf-8") as quarantine,
+            worker_pool(workers) as ordered_map,
+        ):
+            make_blocks = partial(
+                _make_blocks,
+                root,
+                sources,
+                shard_bytes=config.shard_mebibytes * _MIB,
+                images_per_block=images_per_block,
+                ordered_map=ordered_map,
+            )
+            for split in SPLITS:
+                index = IndexWriter(unfinished / split, shard_bytes=config.shard_mebibytes * _MIB)
+                for block in make_blocks(split, unfinished / split, out / split):
+                    index.add(block.content)
+                    totals.add(block, split)
+                    quarantine.writelines(_quarantine_lines(block))
+                    on_block(block)
+                if index.num_images:
+                    index.close()
+                else:
+                    shutil.rmtree(unfinished / split)
+                    totals.blocks.pop(split, None)
+        if not totals.counts:
+            raise DataError(_nothing_left(totals), file=root)
+        _remove_stale_files(unfinished, totals.blocks)
+        manifest = _manifest(unfinished, config, sources, totals)
+        manifest.save(unfinished / MANIFEST_FILE)
+        _replace(out, unfinished)
     except OSError as error:
-        error.filename = error.filename or str(out)  # a full disk does not say where it was met
+        error.filename = error.filename or str(out)  # "no space left on device" names no file
         raise
-    if tally.broken_files:
-        first = tally.broken_files[0]
+    if totals.broken_files:
+        first = totals.broken_files[0]
         raise DataError(
-            f"{first.reason}. {len(tally.broken_files)} file(s) are broken: repair or remove them; "
-            f"everything else is in {out}, the list in {out / QUARANTINE}",
-            file=first.file,
+            f"{first.reason}. {len(totals.broken_files)} file(s) are broken: repair or remove them; "
+            f"all other data is in {out}, and {out / QUARANTINE_FILE} lists every issue",
+            file=first.location.file,
         )
     return manifest
 
 
 def restore(out: Path) -> None:
-    """Put the former shards back if a run was killed in the moment between taking them away and the new ones."""
-    former = _beside(out, "former")
+    """Restore the former output if a run was killed after it was moved away and before the new one was in place."""
+    former = _sibling_path(out, "former")
     if former.exists() and not out.exists():
         former.rename(out)
     shutil.rmtree(former, ignore_errors=True)
 
 
-def _choose(root: Path, config: PrepareConfig) -> tuple[Source, ...]:
+def _choose_sources(root: Path, config: PrepareConfig) -> tuple[Source, ...]:
     if not root.is_dir():
         raise DataError("is no folder: name the one that holds the data sets", file=root)
     chosen = tuple(get_source(name) for name in sorted(set(config.datasets))) or find_sources(root)
     missing = [source.name for source in chosen if not source.is_in(root)]
     if missing:
         raise DataError(
-            f"does not hold {', '.join(missing)}, which prepare.datasets asks for", file=root
+            f"does not hold {', '.join(missing)}, which prepare.datasets names", file=root
         )
     if not chosen:
         raise DataError(
-            "holds no data set in a layout that is known; see glamm data read --help", file=root
+            "holds no data set in a known layout; glamm data read --help lists the layouts",
+            file=root,
         )
     return chosen
 
 
-def _write(
+def _warn_if_outdated(out: Path) -> None:
+    """Log why blocks of a former run are made again although the data has not changed."""
+    path = out / MANIFEST_FILE
+    if not path.exists():
+        return
+    try:
+        PrepareManifest.load(path)
+    except DataError:
+        logger.warning(
+            "%s was written by another version of glamm or is damaged: blocks that this version "
+            "cannot read are prepared again",
+            path,
+        )
+
+
+def _make_blocks(
     root: Path,
+    sources: Sequence[Source],
+    split: str,
     folder: Path,
     former: Path,
-    sources: tuple[Source, ...],
-    config: PrepareConfig,
     *,
-    workers: int,
-    report: Report,
-) -> _Tally:
-    tally = _Tally()
-    shard_bytes = config.shard_mebibytes * _MIB
-    with (
-        (folder / QUARANTINE).open("w", encoding="utf-8") as quarantine,
-        worker_pool(workers) as run,
-    ):
-        for split in SPLITS:
-            (folder / split).mkdir(exist_ok=True)
-            index = IndexWriter(folder / split, shard_bytes=shard_bytes)
-            for source in sources:
-                make = partial(
-                    make_block,
-                    source=source.name,
-                    folder=folder / split,
-                    former=former / split,
-                    shard_bytes=shard_bytes,
-                )
-                for block in run(make, cut(source.read(root, split))):
-                    index.add(block.part)
-                    _count(block, split, quarantine, tally)
-                    report(block)
-            if index.num_rows:
-                index.close()
-            else:
-                shutil.rmtree(folder / split)
-                tally.shards.pop(split, None)
-    if not tally.images:
-        raise DataError(_nothing_left(tally), file=root)
-    return tally
+    shard_bytes: int,
+    images_per_block: int,
+    ordered_map: OrderedMap,
+) -> Iterator[Block]:
+    """Make the blocks of one split: those of one data set after another."""
+    folder.mkdir(exist_ok=True)
+    for source in sources:
+        make = partial(
+            make_block,
+            dataset=source.name,
+            folder=folder,
+            former=former,
+            shard_bytes=shard_bytes,
+        )
+        items = split_blocks(source.read(root, split), images_per_block=images_per_block)
+        yield from ordered_map(make, items)
 
 
-def _nothing_left(tally: _Tally) -> str:
-    if tally.broken_files:
-        first = tally.broken_files[0]
-        return f"nothing could be read; first: {first.file} {first.reason}"
-    return f"none of {sum(tally.records_left_out.values())} records can be trained; glamm data read says why"
+def _nothing_left(totals: _Totals) -> str:
+    if totals.broken_files:
+        first = totals.broken_files[0]
+        return f"nothing could be read; first: {first.location.file} {first.reason}"
+    num_records = sum(totals.records_left_out.values())
+    return f"none of {num_records} records can be trained; glamm data read lists the issues"
 
 
-def _count(block: Block, split: str, quarantine: TextIO, tally: _Tally) -> None:
-    tally.images.update(block.images)
-    tally.objects.update(block.objects)
-    tally.samples.update(block.samples)
-    files = [chunk.filename for chunk in block.part.chunks]
-    told = {"fingerprint": block.fingerprint, "source": block.source, "files": files}
-    tally.shards.setdefault(split, []).append(told)
-    for chunk in block.part.chunks:
-        tally.checksums[f"{split}/{chunk.filename}"] = chunk.sha256
-    for item in block.rejections:
-        line = {"source": block.source, **asdict(item)}
-        quarantine.write(json.dumps(line, ensure_ascii=False) + "\n")
-        (tally.records_left_out if item.is_whole else tally.parts_left_out)[block.source] += 1
-        if item.is_file:
-            tally.broken_files.append(item)
+def _quarantine_lines(block: Block) -> Iterator[str]:
+    for issue in block.issues:
+        entry = {
+            "dataset": block.dataset,
+            **asdict(issue.location),
+            "severity": issue.severity,
+            "kind": issue.kind,
+            "reason": issue.reason,
+        }
+        yield json.dumps(entry, ensure_ascii=False) + "\n"
 
 
-def _remove_others(folder: Path, tally: _Tally) -> None:
-    """Remove what a run that was broken off made of records that have changed since."""
-    for split, blocks in tally.shards.items():
-        known = {name for block in blocks for name in block["files"]}
-        known |= {f"{block['fingerprint']}.json" for block in blocks}
-        for path in (*(folder / split).glob("chunk-*"), *(folder / split / BLOCKS).iterdir()):
-            if path.name not in known:
-                path.unlink()
+def _remove_stale_files(folder: Path, blocks: Mapping[str, Sequence[BlockEntry]]) -> None:
+    """Remove files that an interrupted run wrote for records that have changed since."""
+    _remove_files(folder, keep={QUARANTINE_FILE})
+    for split, entries in blocks.items():
+        shards = {name for entry in entries for name in entry.files}
+        _remove_files(folder / split, keep={INDEX_FILE, *shards})
+        descriptions = {f"{entry.fingerprint}.json" for entry in entries}
+        _remove_files(folder / split / BLOCKS_FOLDER, keep=descriptions)
+
+
+def _remove_files(folder: Path, *, keep: Set[str]) -> None:
+    for path in folder.iterdir():
+        if path.is_file() and path.name not in keep:
+            path.unlink()
 
 
 def _manifest(
-    folder: Path, config: PrepareConfig, sources: tuple[Source, ...], tally: _Tally
-) -> dict[str, Any]:
-    counts: dict[str, Any] = {}
-    for (split, dataset), images in sorted(tally.images.items()):
-        samples = {
-            task: number
-            for (of_split, of_dataset, task), number in sorted(tally.samples.items())
-            if (of_split, of_dataset) == (split, dataset)
-        }
-        counts.setdefault(split, {})[dataset] = {
-            "images": images,
-            "objects": tally.objects[split, dataset],
-            "samples": samples,
-        }
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    names = {path: path.relative_to(folder).as_posix() for path in files}
-    return {
-        "schema": 1,
-        "parameters": config.model_dump(mode="json"),
-        "sources": [source.name for source in sources],
-        "counts": counts,
-        "shards": tally.shards,
-        "left_out": {
-            "records": dict(sorted(tally.records_left_out.items())),
-            "parts": dict(sorted(tally.parts_left_out.items())),
-        },
-        "files": {
-            names[path]: {
-                "bytes": path.stat().st_size,
-                "sha256": tally.checksums.get(names[path]) or _sha256(path),
-            }
-            for path in files
-        },
+    folder: Path, config: PrepareConfig, sources: Sequence[Source], totals: _Totals
+) -> PrepareManifest:
+    files = {
+        path.relative_to(folder).as_posix(): path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST_FILE
     }
+    return PrepareManifest(
+        parameters=config,
+        datasets=tuple(source.name for source in sources),
+        counts={split: dict(sorted(counts.items())) for split, counts in totals.counts.items()},
+        blocks={split: tuple(blocks) for split, blocks in totals.blocks.items()},
+        left_out=LeftOut(
+            records=dict(sorted(totals.records_left_out.items())),
+            parts=dict(sorted(totals.parts_left_out.items())),
+        ),
+        files={
+            name: FileEntry(
+                num_bytes=path.stat().st_size, sha256=totals.checksums.get(name) or sha256(path)
+            )
+            for name, path in files.items()
+        },
+    )
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _beside(out: Path, name: str) -> Path:
+def _sibling_path(out: Path, name: str) -> Path:
     return out.with_name(f".{out.name}.{name}")
 
 
-def _replace(new: Path, out: Path) -> None:
-    former = _beside(out, "former")
+def _replace(out: Path, new: Path) -> None:
+    former = _sibling_path(out, "former")
     if out.exists():
         out.rename(former)
     new.rename(out)

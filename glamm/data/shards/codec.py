@@ -1,4 +1,4 @@
-"""An image's samples as bytes: msgpack of plain values, never a pickle."""
+"""Encodes the samples of an image as bytes: msgpack of plain values, never a pickle."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ from glamm.structures.sample import (
 
 
 def pack(samples: tuple[Sample, ...]) -> bytes:
-    """Write samples of one image; objects and image are stored once.
+    """Encode the samples of one image; the image's description and the objects are stored once.
 
     Args:
-        samples: All with the same image and objects.
+        samples: At least one; all have the same image and objects.
     """
     first = samples[0]
-    row = {
+    record = {
         "schema": SCHEMA_VERSION,
         "dataset": first.dataset,
         "split": first.split,
@@ -34,31 +34,32 @@ def pack(samples: tuple[Sample, ...]) -> bytes:
         "objects": [_pack_object(obj) for obj in first.objects],
         "samples": [_pack_sample(sample) for sample in samples],
     }
-    return msgpack.Packer().pack(row)
+    return msgpack.Packer().pack(record)
 
 
 def unpack(data: bytes, *, image_bytes: bytes) -> tuple[Sample, ...]:
-    """Undo `pack`.
+    """Decode the samples of one image.
 
     Args:
-        data: What `pack` wrote.
-        image_bytes: The encoded image, put into every sample's `image.data`.
+        data: The result of `pack`.
+        image_bytes: The encoded image; becomes `image.data` of every sample.
 
     Raises:
-        DataError: Bytes of another schema, or none of ours.
+        DataError: The bytes are damaged or have another schema version.
     """
     try:
-        row = msgpack.unpackb(data)
-        if row["schema"] != SCHEMA_VERSION:
+        record = msgpack.unpackb(data)
+        if record["schema"] != SCHEMA_VERSION:
             raise DataError(
-                f"shards have schema {row['schema']}, this version reads {SCHEMA_VERSION}: run glamm data prepare again"
+                f"the shards have schema {record['schema']}, and this glamm reads {SCHEMA_VERSION}: "
+                "run glamm data prepare again"
             )
-        key, size, licence = row["image"]
-        image = ImageRef(key=key, size=(size[0], size[1]), data=image_bytes, license=licence)
-        objects = tuple(_unpack_object(value) for value in row["objects"])
+        key, size, license_ = record["image"]
+        image = ImageRef(key=key, size=(size[0], size[1]), data=image_bytes, license=license_)
+        objects = tuple(_unpack_object(value) for value in record["objects"])
         return tuple(
-            _unpack_sample(value, image, objects, dataset=row["dataset"], split=row["split"])
-            for value in row["samples"]
+            _unpack_sample(value, image, objects, dataset=record["dataset"], split=record["split"])
+            for value in record["samples"]
         )
     except (ValueError, KeyError, TypeError, IndexError, msgpack.UnpackException) as error:
         raise DataError(
@@ -82,9 +83,9 @@ def _pack_object(obj: Obj) -> list[Any]:
 
 
 def _unpack_object(value: list[Any]) -> Obj:
-    number, box, mask, labels, attributes, score, depth, source, is_crowd = value
+    object_id, box, mask, labels, attributes, score, depth, source, is_crowd = value
     return Obj(
-        id=number,
+        id=object_id,
         box=(box[0], box[1], box[2], box[3]),
         mask=Mask((mask[0][0], mask[0][1]), mask[1]) if mask else None,
         labels=tuple(labels),

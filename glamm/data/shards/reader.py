@@ -1,172 +1,165 @@
-"""Shards: one row an image in LitData's chunk files, and for each kind of conversation a list of where it is.
+"""Reads shards: images by their index in the split, and for each task group a list of its samples.
 
-A folder holds `index.json` and `*.bin` in LitData's layout (a `StreamingDataset` reads them too) and
-`streams/<group>/<data set>.npy`, int64 triples (row, which of the row's samples, expected words). Rows are read at
-random through memory maps: what a step trains is then a function of its number alone, whatever the number of workers.
+The folder of a split holds `index.json` and `*.bin` in LitData's layout (a `StreamingDataset` reads them too) and
+`streams/<group>/<data set>.npy`. Images are read in random order through memory maps, so that the samples of a
+training step are a function of the step number alone, whatever the number of workers.
 
 Axis names: ``samples`` entries of a stream.
 """
 
-import json
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Int64, UInt8
 
 from glamm.data.shards.codec import unpack
-from glamm.data.shards.writer import FIELDS, INDEX, PLACE, STREAMS, IndexWriter, PartWriter
+from glamm.data.shards.writer import ENTRY_COLUMNS, FIELDS, INDEX_FILE, STREAMS_FOLDER
 from glamm.errors import DataError
-from glamm.structures.sample import Sample
+from glamm.files import read_json_object
+from glamm.geometry.image_files import decode
+from glamm.structures.sample import ImageRef, Sample
 
-_MOST_MAPS = 4096  # a process may hold 65,530 memory maps in all; the oldest goes, and is opened again when asked
+_MAX_OPEN_SHARDS = 4096  # Linux allows a process 65,530 memory maps; the oldest is closed first
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """All samples of one kind from one data set.
+    """All samples of one task group from one data set.
 
     Args:
-        group: Kind of conversation, a key of `MixtureConfig.weights`.
+        group: Task group, a key of `MixtureConfig.weights`.
         dataset: Name of the data set.
-        places: (row, which of its samples, expected words) of each.
+        entries: For each sample the index of its image, its index among the samples of that image, and the expected
+            number of words.
     """
 
     group: str
     dataset: str
-    places: Int64[np.ndarray, "samples 3"]
+    entries: Int64[np.ndarray, "samples 3"]
 
     def __len__(self) -> int:
         """Number of samples."""
-        return len(self.places)
-
-
-class ShardWriter:
-    """Writes the rows of one split in one go.
-
-    Args:
-        folder: New; made when it is missing.
-        shard_bytes: Size at which a file is closed.
-    """
-
-    def __init__(self, folder: Path, *, shard_bytes: int) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._part = PartWriter(folder, name="chunk-0", shard_bytes=shard_bytes)
-        self._index = IndexWriter(folder, shard_bytes=shard_bytes)
-
-    def add(self, samples: tuple[Sample, ...], image: bytes) -> None:
-        """Write the samples of one image."""
-        self._part.add(samples, image)
-
-    def close(self) -> None:
-        """Write what is left and the index."""
-        self._index.add(self._part.close())
-        self._index.close()
+        return len(self.entries)
 
 
 class ShardReader:
-    """The rows of one split, by number.
+    """The images of one split with their samples, by index.
 
     Args:
-        folder: As `ShardWriter` wrote it.
+        folder: Folder of the split, below the folder that `glamm data prepare` wrote.
+
+    Attributes:
+        shards: Filename and number of images of every shard, in the order of the images.
+        streams: The samples by task group and data set.
 
     Raises:
-        DataError: It holds no shards, or not all of them.
+        DataError: It holds no shards, or a shard is missing or truncated.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._chunks = _read_index(folder)
-        self._ends = list(accumulate(count for _, count in self._chunks))
+        self.shards = _read_index(folder)
+        self._ends = list(accumulate(num_images for _, num_images in self.shards))
         self._maps: dict[int, tuple[mmap.mmap, np.ndarray]] = {}
         self.streams = tuple(_read_streams(folder))
 
     def __reduce__(self) -> tuple[type["ShardReader"], tuple[Path]]:
-        """Another process opens the files itself."""
+        """A copy in another process opens the files again."""
         return ShardReader, (self.folder,)
 
-    @property
-    def chunks(self) -> tuple[tuple[str, int], ...]:
-        """Name and number of rows of every shard file, in the order of the rows."""
-        return tuple(self._chunks)
-
     def __len__(self) -> int:
-        """Number of rows, one an image."""
+        """Number of images."""
         return self._ends[-1] if self._ends else 0
 
-    def __getitem__(self, row: int) -> tuple[Sample, ...]:
-        """All samples of an image, which is in `image.data` of each.
+    def __getitem__(self, index: int) -> tuple[Sample, ...]:
+        """All samples of an image; `image.data` of each is the encoded image.
 
         Raises:
-            IndexError: There is no such row.
+            IndexError: There is no such image.
             DataError: The shard is damaged.
         """
-        if not 0 <= row < len(self):
-            raise IndexError(f"row {row} of {len(self)}")
-        chunk = int(np.searchsorted(self._ends, row, side="right"))
-        begin = row - (self._ends[chunk - 1] if chunk else 0)
-        data, offsets = self._map(chunk)
-        item = data[int(offsets[begin]) : int(offsets[begin + 1])]
+        if not 0 <= index < len(self):
+            raise IndexError(f"image {index} of {len(self)}")
+        shard = int(np.searchsorted(self._ends, index, side="right"))
+        index_in_shard = index - (self._ends[shard - 1] if shard else 0)
+        data, offsets = self._map(shard)
+        item = data[int(offsets[index_in_shard]) : int(offsets[index_in_shard + 1])]
         lengths = np.frombuffer(item, dtype="<u4", count=len(FIELDS))
         start = lengths.nbytes
         end = start + int(lengths[0])
         return unpack(item[end : end + int(lengths[1])], image_bytes=item[start:end])
 
     def __iter__(self) -> Iterator[tuple[Sample, ...]]:
-        """Every row in order."""
-        return (self[row] for row in range(len(self)))
+        """The samples of every image, in order."""
+        return (self[index] for index in range(len(self)))
 
-    def _map(self, chunk: int) -> tuple[mmap.mmap, np.ndarray]:
-        if chunk not in self._maps:
-            if len(self._maps) == _MOST_MAPS:
+    def _map(self, shard: int) -> tuple[mmap.mmap, np.ndarray]:
+        """Content of a shard, and where each of its images begins and the last one ends."""
+        if shard not in self._maps:
+            if len(self._maps) == _MAX_OPEN_SHARDS:
                 del self._maps[next(iter(self._maps))]
-            name, count = self._chunks[chunk]
+            name, num_images = self.shards[shard]
             with (self.folder / name).open("rb") as file:
                 data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            offsets = np.frombuffer(data, dtype="<u4", count=count + 1, offset=4)
-            self._maps[chunk] = data, offsets
-        return self._maps[chunk]
+            offsets = np.frombuffer(data, dtype="<u4", count=num_images + 1, offset=4)
+            self._maps[shard] = data, offsets
+        return self._maps[shard]
 
 
-def _read_index(folder: Path) -> list[tuple[str, int]]:
-    """Name and rows of every chunk file, whose sizes must be right."""
-    index_file = folder / INDEX
+def read_pixels(image: ImageRef) -> UInt8[np.ndarray, "height width 3"]:
+    """Decode an image that a shard holds.
+
+    Raises:
+        DataError: Its bytes are damaged, or it has another size than `image.size`.
+    """
     try:
-        index: dict[str, Any] = json.loads(index_file.read_text())
-        chunks = [
-            (chunk["filename"], chunk["chunk_size"], chunk["chunk_bytes"])
-            for chunk in index["chunks"]
+        return decode(image.data or b"", size=image.size)
+    except ValueError as error:
+        raise DataError(f"{error}: run glamm data prepare again", record=image.key) from error
+
+
+def _read_index(folder: Path) -> tuple[tuple[str, int], ...]:
+    """Filename and number of images of every shard, in order; checks the sizes of the files."""
+    path = folder / INDEX_FILE
+    if not path.is_file():
+        raise DataError("holds no shards: run glamm data prepare", file=folder)
+    try:
+        shards = [
+            (shard["filename"], shard["chunk_size"], shard["chunk_bytes"])
+            for shard in read_json_object(path)["chunks"]
         ]
-    except FileNotFoundError as error:
-        raise DataError("holds no shards: run glamm data prepare", file=folder) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (DataError, KeyError, TypeError) as error:
+        reason = error.reason if isinstance(error, DataError) else repr(error)
         raise DataError(
-            f"is no shard index ({error}): run glamm data prepare again", file=index_file
+            f"is no shard index ({reason}): run glamm data prepare again", file=path
         ) from error
-    for name, _, size in chunks:
-        path = folder / name
-        found = path.stat().st_size if path.is_file() else 0
-        if found != size:
-            raise DataError(f"has {found} of {size} bytes: run glamm data prepare again", file=path)
-    return [(name, count) for name, count, _ in chunks]
+    for name, _, expected_bytes in shards:
+        shard_file = folder / name
+        num_bytes = shard_file.stat().st_size if shard_file.is_file() else 0
+        if num_bytes != expected_bytes:
+            raise DataError(
+                f"has {num_bytes} of {expected_bytes} bytes: run glamm data prepare again",
+                file=shard_file,
+            )
+    return tuple((name, num_images) for name, num_images, _ in shards)
 
 
 def _read_streams(folder: Path) -> Iterator[Stream]:
-    for path in sorted((folder / STREAMS).glob("*/*.npy")):
+    for path in sorted((folder / STREAMS_FOLDER).glob("*/*.npy")):
         try:
-            places = np.load(path, mmap_mode="r", allow_pickle=False)
+            entries = np.load(path, mmap_mode="r", allow_pickle=False)
         except (ValueError, EOFError, OSError) as error:
             raise DataError(
                 f"is damaged ({error}): run glamm data prepare again", file=path
             ) from error
-        if places.ndim != 2 or places.shape[1] != len(PLACE):
+        if entries.ndim != 2 or entries.shape[1] != len(ENTRY_COLUMNS):
             raise DataError(
-                f"has shape {places.shape}, not (samples, {len(PLACE)}): another version wrote it, "
-                "run glamm data prepare again",
+                f"has shape {entries.shape}, not (samples, {len(ENTRY_COLUMNS)}): "
+                "another version wrote it; run glamm data prepare again",
                 file=path,
             )
-        yield Stream(path.parent.name, path.stem, places)
+        yield Stream(path.parent.name, path.stem, entries)

@@ -24,7 +24,7 @@ CONFIG = ModelConfig.tiny(vocab_size=len(TOKENIZER))
 SEG, BOX = TOKENIZER.token_id("[SEG]"), TOKENIZER.token_id("<bbox>")
 
 
-def maker(*, config=CONFIG, seed=0, flip_probability=0.0, mask_side=None):
+def make_preprocessor(*, config=CONFIG, seed=0, flip_probability=0.0, mask_side=None):
     return SamplePreprocessor(
         model_config=config,
         tokenizer=TOKENIZER,
@@ -35,35 +35,39 @@ def maker(*, config=CONFIG, seed=0, flip_probability=0.0, mask_side=None):
 
 
 def batch_of(*groups, **options):
-    make = maker(**options)
+    preprocessor = make_preprocessor(**options)
     return collate(
-        [make.make(samples, epoch=0) for samples in groups], pad_id=CONFIG.special_tokens.pad
+        [preprocessor.preprocess(samples, epoch=0) for samples in groups],
+        pad_id=CONFIG.special_tokens.pad,
     )
 
 
-MAKERS = {"grounded": grounded, "referring": referring, "regions": regions, "caption": caption}
+SAMPLES = {"grounded": grounded, "referring": referring, "regions": regions, "caption": caption}
 
 
-@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
-def test_every_special_token_has_its_mask_or_box(make):
-    batch = batch_of([make(seed=0)], [make(seed=1)], [make(seed=2)])
+@pytest.mark.parametrize("sample_of", SAMPLES.values(), ids=SAMPLES)
+def test_every_special_token_has_its_mask_or_box(sample_of):
+    batch = batch_of([sample_of(seed=0)], [sample_of(seed=1)], [sample_of(seed=2)])
 
     assert (batch.input_ids == IMAGE_PLACEHOLDER_ID).sum(dim=1).tolist() == [1, 1, 1]
-    for row, boxes in zip(batch.input_ids, batch.boxes_xyxy_unit, strict=True):
-        assert int((row == BOX).sum()) == len(boxes)
+    for ids, boxes in zip(batch.input_ids, batch.boxes_xyxy_unit, strict=True):
+        assert int((ids == BOX).sum()) == len(boxes)
     if batch.grounding_pixels is None:
         assert batch.masks == ()
         assert not (batch.input_ids == SEG).any()
     else:
-        counts = [int((row == SEG).sum()) for row in batch.input_ids]
+        counts = [int((ids == SEG).sum()) for ids in batch.input_ids]
         assert counts == [len(stack) for stack in batch.masks]
         assert all(count > 0 for count in counts)
 
 
-def test_only_kinds_with_masks_bring_grounding_pixels():
-    kinds = {name: batch_of([make()]).grounding_pixels is not None for name, make in MAKERS.items()}
+def test_only_task_groups_with_masks_have_grounding_pixels():
+    groups = {
+        name: batch_of([sample_of()]).grounding_pixels is not None
+        for name, sample_of in SAMPLES.items()
+    }
 
-    assert kinds == {"grounded": True, "referring": True, "regions": False, "caption": False}
+    assert groups == {"grounded": True, "referring": True, "regions": False, "caption": False}
 
 
 def test_mask_of_a_phrase_is_the_union_of_its_objects_in_text_order():
@@ -87,7 +91,7 @@ def test_smaller_masks_are_those_of_the_image_scaled_down():
 
 def test_masks_and_boxes_follow_the_targets_that_were_drawn():
     sample = referring()
-    rounds = render_rounds(sample, random.Random(f"0/0/{sample.sample_id}"))  # noqa: S311 - as the maker draws
+    rounds = render_rounds(sample, random.Random(f"0/0/{sample.sample_id}"))  # noqa: S311 - as the preprocessor draws
 
     batch = batch_of([sample])
 
@@ -100,7 +104,7 @@ def test_masks_and_boxes_follow_the_targets_that_were_drawn():
 
 def test_boxes_are_in_units_of_the_image():
     sample = regions()
-    rounds = render_rounds(sample, random.Random(f"0/0/{sample.sample_id}"))  # noqa: S311 - as the maker draws
+    rounds = render_rounds(sample, random.Random(f"0/0/{sample.sample_id}"))  # noqa: S311 - as the preprocessor draws
 
     batch = batch_of([sample])
 
@@ -120,14 +124,14 @@ def test_labels_are_the_answers_and_their_ends():
     assert TOKENIZER.decode(supervised) == "Three things."
 
 
-def test_rows_are_padded_on_the_right():
+def test_conversations_are_padded_on_the_right():
     long = caption(seed=1)
     batch = batch_of([caption()], [grounded_without_masks(long)])
 
     lengths = batch.attention_mask.sum(dim=1)
     assert lengths[0] != lengths[1]
-    for row, labels, mask in zip(batch.input_ids, batch.labels, batch.attention_mask, strict=True):
-        assert (row[~mask] == CONFIG.special_tokens.pad).all()
+    for ids, labels, mask in zip(batch.input_ids, batch.labels, batch.attention_mask, strict=True):
+        assert (ids[~mask] == CONFIG.special_tokens.pad).all()
         assert (labels[~mask] == IGNORE_LABEL).all()
         assert mask.tolist() == sorted(mask.tolist(), reverse=True)
 
@@ -155,7 +159,7 @@ def test_sizes_are_those_of_the_model():
     assert batch.masks[0].shape[1:] == SIZE
 
 
-def test_the_whole_image_is_squashed_unless_the_release_is_followed():
+def test_global_image_is_squashed_unless_it_is_cropped_as_in_the_release():
     pixels = np.zeros((32, 96, 3), dtype=np.uint8)
     pixels[:, 64:] = 255
     file = io.BytesIO()
@@ -175,11 +179,14 @@ def test_the_whole_image_is_squashed_unless_the_release_is_followed():
     assert cropped.max() < 128
 
 
-def test_same_sample_in_the_same_epoch_is_worded_the_same():
+def test_wording_depends_on_seed_epoch_and_sample_only():
     samples = [referring(seed=seed) for seed in range(8)]
     texts = [
         [
-            maker(seed=seed).make([sample], epoch=epoch).conversations[0].encoded.input_ids
+            make_preprocessor(seed=seed)
+            .preprocess([sample], epoch=epoch)
+            .conversations[0]
+            .encoded.input_ids
             for sample in samples
         ]
         for seed, epoch in ((0, 0), (0, 0), (0, 1), (1, 0))
@@ -192,52 +199,55 @@ def test_same_sample_in_the_same_epoch_is_worded_the_same():
 
 def test_mirrored_image_has_mirrored_masks_and_boxes():
     plain, mirrored = (
-        maker().make([grounded()], epoch=0),
-        maker(flip_probability=1.0).make([grounded()], epoch=0),
+        make_preprocessor().preprocess([grounded()], epoch=0),
+        make_preprocessor(flip_probability=1.0).preprocess([grounded()], epoch=0),
     )
 
     one, two = plain.conversations[0], mirrored.conversations[0]
     assert (two.targets == one.targets[:, :, ::-1]).all()
     assert abs(mirrored.global_pixels[:, :, ::-1].astype(int) - plain.global_pixels).max() <= 1
     by_box = zip(
-        maker().make([regions()], epoch=0).conversations[0].regions,
-        maker(flip_probability=1.0).make([regions()], epoch=0).conversations[0].regions,
+        make_preprocessor().preprocess([regions()], epoch=0).conversations[0].regions,
+        make_preprocessor(flip_probability=1.0)
+        .preprocess([regions()], epoch=0)
+        .conversations[0]
+        .regions,
         strict=True,
     )
     for (x1, y1, x2, y2), found in by_box:
         assert found == pytest.approx((1 - x2, y1, 1 - x1, y2))
 
 
-def test_image_whose_words_say_left_is_never_mirrored():
+def test_image_whose_text_mentions_left_is_never_mirrored():
     sample = grounded(turns=(Turn("user", None), Turn("assistant", "A cube on the left.")))
 
-    plain, asked = (
-        maker().make([sample], epoch=0),
-        maker(flip_probability=1.0).make([sample], epoch=0),
+    plain, flipped = (
+        make_preprocessor().preprocess([sample], epoch=0),
+        make_preprocessor(flip_probability=1.0).preprocess([sample], epoch=0),
     )
 
-    assert (plain.global_pixels == asked.global_pixels).all()
+    assert (plain.global_pixels == flipped.global_pixels).all()
 
 
 def test_text_that_does_not_fit_is_left_out_with_a_message(caplog):
-    make = maker()
+    preprocessor = make_preprocessor()
     huge = caption()
     huge = replace(huge, turns=(Turn("user", None), Turn("assistant", "lorem " * 16_665)))
 
     with caplog.at_level(logging.WARNING):
-        assert make.make([huge], epoch=0) is None
-        assert make.make([huge], epoch=1) is None
+        assert preprocessor.preprocess([huge], epoch=0) is None
+        assert preprocessor.preprocess([huge], epoch=1) is None
 
     [message] = caplog.messages
-    assert "toy/train/0/caption is not trained: the first round alone has" in message
+    assert "toy/train/0/caption is not used for training: the first round alone has" in message
 
 
-def test_damaged_image_names_itself():
+def test_damaged_image_is_named():
     sample = grounded()
     cut = replace(sample, image=replace(sample.image, data=sample.image.data[:200]))
 
     with pytest.raises(DataError, match=r"record image0.jpg: .* run glamm data prepare again"):
-        maker().make([cut], epoch=0)
+        make_preprocessor().preprocess([cut], epoch=0)
 
 
 def test_batch_on_another_order_of_images_is_the_same_in_that_order():

@@ -8,13 +8,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from glamm.config.data import LoaderConfig, MixtureConfig
 from glamm.config.model import ModelConfig
 from glamm.data.loading.collate import SamplePreprocessor
-from glamm.data.loading.datamodule import GLaMMDataModule, Scenes, TrainBatches
+from glamm.data.loading.datamodule import GLaMMDataModule, TrainBatches
 from glamm.data.loading.sampler import Mixture
-from glamm.data.shards.reader import ShardReader, ShardWriter
+from glamm.data.shards.reader import ShardReader
 from glamm.data.task_groups import GROUP_OF_TASK
 from glamm.structures.sample import Task
 from glamm.text.tokenizer import embedded_tokenizer
-from tests.builders.data import OBJECTS, SIZE, row
+from tests.builders.data import write_shards
 
 TOKENIZER = embedded_tokenizer()
 CONFIG = ModelConfig.tiny(vocab_size=len(TOKENIZER))
@@ -30,11 +30,8 @@ NAMES = {
 @pytest.fixture(scope="module")
 def shards(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shards")
-    for split, seeds in (("train", range(12)), ("val", range(20, 25))):
-        writer = ShardWriter(folder / split, shard_bytes=20_000)
-        for seed in seeds:
-            writer.add(row(seed), row(seed)[0].image.data)
-        writer.close()
+    write_shards(folder / "train", range(12), shard_bytes=20_000)
+    write_shards(folder / "val", range(20, 25), shard_bytes=20_000)
     return folder
 
 
@@ -68,23 +65,25 @@ def ids(loader):
     return [batch.sample_ids for batch in loader]
 
 
-def test_batch_has_one_kind_of_conversation(shards):
-    kinds = [group(batch) for batch in module(shards, steps_per_epoch=60).train_dataloader()]
+def test_batch_has_one_task_group(shards):
+    groups = [group(batch) for batch in module(shards, steps_per_epoch=60).train_dataloader()]
 
-    assert len(set(kinds)) == 4
+    assert len(set(groups)) == 4
 
 
 @pytest.mark.slow
 def test_batches_do_not_depend_on_the_number_of_workers(shards):
-    alone = list(module(shards, num_workers=0).train_dataloader())
-    helped = list(module(shards, num_workers=2).train_dataloader())
+    without_workers = list(module(shards, num_workers=0).train_dataloader())
+    with_workers = list(module(shards, num_workers=2).train_dataloader())
 
-    assert len(alone) == len(helped) == 10
-    assert all(same(one, two) for one, two in zip(alone, helped, strict=True))
+    assert len(without_workers) == len(with_workers) == 10
+    assert all(same(one, two) for one, two in zip(without_workers, with_workers, strict=True))
 
 
-@pytest.mark.parametrize("stop", [1, 4, 10, 13])
-def test_loader_goes_on_where_its_state_was_saved(shards, stop):
+@pytest.mark.parametrize(
+    "stop", [1, 4, 10, 13], ids=["first", "within_an_epoch", "end_of_an_epoch", "second_epoch"]
+)
+def test_loader_resumes_where_its_state_was_saved(shards, stop):
     whole = module(shards).train_dataloader()
     expected = [*ids(whole), *ids(whole), *ids(whole)]
     first = module(shards).train_dataloader()
@@ -110,21 +109,21 @@ def test_epochs_of_the_run_differ(shards):
     assert ids(loader) != ids(loader)
 
 
-def test_passes_of_a_step_train_the_same_kind(shards):
-    kinds = [
+def test_passes_of_a_step_have_the_same_task_group(shards):
+    groups = [
         group(batch)
         for batch in module(shards, steps_per_epoch=30, accumulation=4).train_dataloader()
     ]
 
-    assert len(kinds) == 120
-    steps = [kinds[first : first + 4] for first in range(0, 120, 4)]
+    assert len(groups) == 120
+    steps = [groups[first : first + 4] for first in range(0, 120, 4)]
     assert all(len(set(step)) == 1 for step in steps)
     assert len({step[0] for step in steps}) == 4
 
 
-def test_two_devices_share_what_one_would_train(shards):
+def test_two_devices_share_the_samples_of_one(shards):
     reader = ShardReader(shards / "train")
-    maker = SamplePreprocessor(
+    preprocessor = SamplePreprocessor(
         model_config=CONFIG, tokenizer=TOKENIZER, seed=0, flip_probability=0.0
     )
 
@@ -132,7 +131,7 @@ def test_two_devices_share_what_one_would_train(shards):
         return TrainBatches(
             reader=reader,
             mixture=Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_step=8),
-            maker=maker,
+            preprocessor=preprocessor,
             pad_id=0,
             config=LoaderConfig(batch_size=batch_size),
             accumulation=1,
@@ -149,7 +148,7 @@ def test_two_devices_share_what_one_would_train(shards):
         assert group(shared[0]) == group(shared[1])
 
 
-def test_image_brings_further_conversations_of_its_kind(shards):
+def test_image_comes_with_further_conversations_of_its_task_group(shards):
     only = MixtureConfig(referring_segmentation=0, region_captioning=0, image_captioning=0)
 
     batch = next(iter(module(shards, mixture=only, conversations_per_image=2).train_dataloader()))
@@ -176,18 +175,8 @@ def test_validation_without_a_split_is_empty(shards, tmp_path):
     assert list(module(tmp_path).val_dataloader()) == []
 
 
-def test_scenes_are_images_with_their_objects(shards):
-    scenes = Scenes(shards, split="val")
-
-    pixels, sample = scenes[2]
-
-    assert len(scenes) == 5
-    assert pixels.shape == (*SIZE, 3)
-    assert sample.objects == OBJECTS
-
-
 class Recorder(LightningModule):
-    """Writes down what it trains on."""
+    """Records the samples that it trains on."""
 
     def __init__(self):
         super().__init__()
@@ -224,7 +213,9 @@ def fit(shards, folder, *, max_steps, checkpoint=None):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore:.*isinstance.treespec:FutureWarning")
-@pytest.mark.parametrize("stop", [3, 5, 7], ids=["within an epoch", "at its end", "in the second"])
+@pytest.mark.parametrize(
+    "stop", [3, 5, 7], ids=["within_an_epoch", "end_of_an_epoch", "second_epoch"]
+)
 def test_trainer_resumes_with_the_next_batch(shards, tmp_path, stop):
     whole = fit(shards, tmp_path / "whole", max_steps=12)
 

@@ -1,3 +1,4 @@
+import tracemalloc
 from collections import Counter
 from itertools import pairwise
 
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glamm.config.data import MixtureConfig
-from glamm.data.loading.sampler import Mixture, Rota, shuffled
+from glamm.data.loading.sampler import Mixture, WeightedRoundRobin, feistel_permutation
 from glamm.data.shards.reader import Stream
 from glamm.errors import ConfigError
 
@@ -36,45 +37,55 @@ def mixture(seed=0, samples_per_step=4, length_bucket_steps=1, **config):
 
 
 @given(size=st.integers(1, 3000), key=st.text(max_size=4))
-def test_shuffled_is_a_permutation(size, key):
-    assert sorted(shuffled(place, size, key=key) for place in range(size)) == list(range(size))
+def test_feistel_permutation_is_a_permutation(size, key):
+    values = [feistel_permutation(index, size, key=key) for index in range(size)]
+
+    assert sorted(values) == list(range(size))
 
 
-def test_shuffled_differs_by_key_and_scatters():
-    one = [shuffled(place, 1000, key="a") for place in range(1000)]
-    two = [shuffled(place, 1000, key="b") for place in range(1000)]
+def test_feistel_permutation_differs_by_key_and_scatters():
+    first = [feistel_permutation(index, 1000, key="a") for index in range(1000)]
+    second = [feistel_permutation(index, 1000, key="b") for index in range(1000)]
 
-    assert abs(np.corrcoef(one, two)[0, 1]) < 0.1
-    assert abs(np.corrcoef(one, range(1000))[0, 1]) < 0.1
-
-
-def test_ten_million_samples_need_no_list():
-    assert 0 <= shuffled(9_999_999, 10_000_000, key="x") < 10_000_000
+    # Standard deviation of a correlation of 1000 random pairs: 0.03
+    assert abs(np.corrcoef(first, second)[0, 1]) < 0.1
+    assert abs(np.corrcoef(first, range(1000))[0, 1]) < 0.1
 
 
-@given(shares=st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=12), block=st.integers(0, 5))
-def test_every_thousand_turns_are_given_by_the_shares(shares, block):
-    rota = Rota(shares, key="k")
+def test_permutation_of_ten_million_samples_takes_no_memory():
+    tracemalloc.start()
+    try:
+        feistel_permutation(9_999_999, 10_000_000, key="x")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
 
-    given_to = Counter(rota.at(turn)[0] for turn in range(block * 1000, (block + 1) * 1000))
-
-    for index, share in enumerate(shares):
-        exact = 1000 * share / sum(shares)
-        assert given_to[index] >= 1
-        assert abs(given_to[index] - exact) <= len(shares)
+    assert peak < 10_000  # a list of the order would take 80 MB
 
 
-def test_rota_counts_the_turns_before():
-    rota = Rota([3.0, 1.0], key="k")
-    before = Counter()
+@given(weights=st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=12), cycle=st.integers(0, 5))
+def test_every_thousand_turns_are_distributed_by_weight(weights, cycle):
+    round_robin = WeightedRoundRobin(weights, key="k")
+
+    counts = Counter(round_robin.at(turn)[0] for turn in range(cycle * 1000, (cycle + 1) * 1000))
+
+    for index, weight in enumerate(weights):
+        exact = 1000 * weight / sum(weights)
+        assert counts[index] >= 1
+        assert abs(counts[index] - exact) <= len(weights)
+
+
+def test_round_robin_counts_the_turns_before():
+    round_robin = WeightedRoundRobin([3.0, 1.0], key="k")
+    expected = Counter()
 
     for turn in range(2500):
-        taker, count = rota.at(turn)
-        assert count == before[taker]
-        before[taker] += 1
+        index, count = round_robin.at(turn)
+        assert count == expected[index]
+        expected[index] += 1
 
 
-def test_step_has_one_kind_of_conversation():
+def test_step_has_one_task_group():
     plans = [mixture().at(step) for step in range(200)]
 
     for plan in plans:
@@ -93,11 +104,11 @@ def test_every_sample_comes_once_an_epoch():
     assert {(0, 3, index) for index in range(30)} <= set(seen)
 
 
-@pytest.mark.parametrize("length_bucket_steps", [1, 8])
+@pytest.mark.parametrize("length_bucket_steps", [1, 8], ids=["one_step", "eight_steps"])
 def test_plan_depends_on_nothing_but_seed_and_step(length_bucket_steps):
     forward = [mixture(length_bucket_steps=length_bucket_steps).at(step) for step in range(50)]
-    one = mixture(length_bucket_steps=length_bucket_steps)
-    backward = [one.at(step) for step in reversed(range(50))]
+    same = mixture(length_bucket_steps=length_bucket_steps)
+    backward = [same.at(step) for step in reversed(range(50))]
 
     assert forward == backward[::-1]
     assert forward != [
@@ -105,29 +116,29 @@ def test_plan_depends_on_nothing_but_seed_and_step(length_bucket_steps):
     ]
 
 
-@given(samples=st.integers(1, 20), window=st.integers(1, 9))
-def test_window_deals_the_same_samples_by_their_length(samples, window):
+@given(samples=st.integers(1, 20), bucket=st.integers(1, 9))
+def test_length_bucket_redistributes_the_same_samples(samples, bucket):
     only = {"referring_segmentation": 0.0, "region_captioning": 0.0, "image_captioning": 0.0}
-    drawn, dealt = (
-        [plans.at(step).draws for step in range(3 * window)]
+    drawn, redistributed = (
+        [plans.at(step).draws for step in range(3 * bucket)]
         for plans in (
             mixture(samples_per_step=samples, **only),
-            mixture(samples_per_step=samples, length_bucket_steps=window, **only),
+            mixture(samples_per_step=samples, length_bucket_steps=bucket, **only),
         )
     )
 
-    for first in range(0, 3 * window, window):
-        steps = slice(first, first + window)
-        assert Counter(sum(drawn[steps], ())) == Counter(sum(dealt[steps], ()))
-        runs = sorted(
-            [int(STREAMS[draw.stream].places[draw.index, 2]) for draw in step]
-            for step in dealt[steps]
+    for first in range(0, 3 * bucket, bucket):
+        steps = slice(first, first + bucket)
+        assert Counter(sum(drawn[steps], ())) == Counter(sum(redistributed[steps], ()))
+        lengths = sorted(
+            [int(STREAMS[draw.stream].entries[draw.index, 2]) for draw in step]
+            for step in redistributed[steps]
         )
-        assert all(run == sorted(run) for run in runs)
-        assert all(one[-1] <= two[0] for one, two in pairwise(runs))
+        assert all(of_step == sorted(of_step) for of_step in lengths)
+        assert all(shorter[-1] <= longer[0] for shorter, longer in pairwise(lengths))
 
 
-def test_rates_choose_among_data_sets():
+def test_weights_choose_among_data_sets():
     plans = mixture(dataset_weights={"granddf_ha_gcg": 90.0, "grand": 30.0})
 
     drawn = Counter(
@@ -140,7 +151,7 @@ def test_rates_choose_among_data_sets():
     assert drawn["granddf_ha_gcg"] / drawn.total() == pytest.approx(0.75, abs=0.01)
 
 
-def test_data_set_of_rate_nought_is_left_out():
+def test_data_set_of_weight_zero_is_left_out():
     plans = mixture(dataset_weights={"grand": 0.0})
 
     assert {
@@ -148,7 +159,7 @@ def test_data_set_of_rate_nought_is_left_out():
     } == {"granddf_ha_gcg"}
 
 
-def test_mixture_of_nothing_is_refused():
+def test_mixture_without_any_sample_is_refused():
     with pytest.raises(
         ConfigError, match=r"the shards hold grounded_conversation, .* none of it has a weight"
     ):
