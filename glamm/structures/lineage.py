@@ -1,22 +1,10 @@
 """lineage.json of a model folder: the data, code and parameters that the model was made from."""
 
-from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar
 
-from pydantic import Field
-
-from glamm.structures.versioned_file import VersionedFile
+from glamm.structures.versioned_file import IfKnown, VersionedFile
 
 LINEAGE_FILE = "lineage.json"
-
-T = TypeVar("T")
-
-
-def _is_none(value: object) -> bool:
-    return value is None
-
-
-IfKnown: TypeAlias = Annotated[T | None, Field(exclude_if=_is_none)]
-"""Not in the file if it is None."""
 
 
 class Lineage(VersionedFile):

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, TypeAlias
 from pydantic import Field
 
 from glamm.structures.issue import IssueKind
-from glamm.structures.versioned_file import FileSection, VersionedFile
+from glamm.structures.versioned_file import FileSection, IfKnown, VersionedFile
 
 PAPER_METRICS = ("METEOR", "CIDEr", "AP50", "mIoU", "Recall")
 """The metrics of grounded conversation generation, in the order of the paper's table."""
@@ -17,10 +17,6 @@ REPORT_FILE = "report.json"
 REFERRING_FILE = "referring.json"
 
 ImageId: TypeAlias = str | int
-
-
-def _is_none(value: object) -> bool:
-    return value is None
 
 
 class GcgCounts(FileSection):
@@ -88,11 +84,11 @@ class GcgScores(FileSection):
     actual_positives: int
     captions: dict[str, float]
     coco_stats: dict[str, float]
-    f1: Annotated[float | None, Field(alias="F1", exclude_if=_is_none)] = None
-    f1_precision: Annotated[float | None, Field(alias="F1_precision", exclude_if=_is_none)] = None
-    f1_recall: Annotated[float | None, Field(alias="F1_recall", exclude_if=_is_none)] = None
-    has_confidences: Annotated[bool | None, Field(exclude_if=_is_none)] = None
-    detail: Annotated[GcgDetail | None, Field(exclude_if=_is_none)] = None
+    f1: Annotated[IfKnown[float], Field(alias="F1")] = None
+    f1_precision: Annotated[IfKnown[float], Field(alias="F1_precision")] = None
+    f1_recall: Annotated[IfKnown[float], Field(alias="F1_recall")] = None
+    has_confidences: IfKnown[bool] = None
+    detail: IfKnown[GcgDetail] = None
 
     @property
     def paper_metrics(self) -> dict[str, float]:
