@@ -92,16 +92,12 @@ class Issue:
         cls, file: str, record: str | None, reason: str, field: str | None = None
     ) -> "Issue":
         """A file that cannot be read; `record` is what it is about, where its name says that."""
-        return cls(
-            Location(file, record, field), Severity.FILE, IssueKind.UNREADABLE_FILE, reason
-        )
+        return cls(Location(file, record, field), Severity.FILE, IssueKind.UNREADABLE_FILE, reason)
 
     @classmethod
     def of_record(cls, file: str, record: str, reason: str, field: str | None = None) -> "Issue":
         """A record that is left out."""
-        return cls(
-            Location(file, record, field), Severity.RECORD, IssueKind.INVALID_RECORD, reason
-        )
+        return cls(Location(file, record, field), Severity.RECORD, IssueKind.INVALID_RECORD, reason)
 
     @classmethod
     def of_part(cls, file: str, record: str, reason: str, field: str | None = None) -> "Issue":

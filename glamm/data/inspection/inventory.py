@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from glamm.data.readers.registry import SOURCES, Source
-from glamm.data.record import Rejection
 from glamm.errors import DataError
+from glamm.structures.issue import Issue, Severity
 
 _ROUNDING = 0.05  # of a number that was published as "31K"
 
@@ -173,13 +173,13 @@ def _examine(source: Source, root: Path, split: str, files: set[str]) -> Finding
     keys: set[str] = set()
     try:
         for item in source.read(root, split):
-            files.add(item.file)
-            if not isinstance(item, Rejection):
+            files.add(item.location.file)
+            if not isinstance(item, Issue):
                 found.records += 1
                 keys.add(item.samples[0].image.key)
-            elif item.is_file:
-                found.broken.append(f"{item.file}: {item.reason}")
-            elif item.is_whole:
+            elif item.severity is Severity.FILE:
+                found.broken.append(f"{item.location.file}: {item.reason}")
+            elif item.severity is Severity.RECORD:
                 kind = _kind(item.reason)
                 found.rejections[kind] += 1
                 found.examples.setdefault(kind, str(item))

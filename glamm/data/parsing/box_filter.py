@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from glamm.data.parsing import json_fields
-from glamm.data.record import Rejection
 from glamm.errors import DataError
+from glamm.structures.issue import Issue
 from glamm.typing import Box, Size
 
 MIN_SIDE = 32
@@ -39,10 +39,10 @@ class LeftOut:
         """As JSON."""
         return {"annotation_id": self.id, "reason": self.reason}
 
-    def rejection(self, file: str, record: str, place: str) -> Rejection:
-        """As a finding."""
+    def issue(self, file: str, record: str) -> Issue:
+        """As an issue of a record."""
         field = f"annotation {self.id}" + (f".{self.field}" if self.field else "")
-        return Rejection(file, record, self.reason, field, is_whole=False, place=place)
+        return Issue.of_part(file, record, self.reason, field)
 
 
 def boxed(annotations: list[json_fields.Json], size: Size) -> Iterator[Boxed | LeftOut]:

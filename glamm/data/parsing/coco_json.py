@@ -9,8 +9,9 @@ from typing import Any
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import ensure_inside, relative
 from glamm.data.parsing.json_stream import read_json
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import DataError
+from glamm.structures.issue import Issue
 
 Key = int | str
 
@@ -31,7 +32,7 @@ class CocoFile:
     images: dict[Key, json_fields.Json]
     annotations: dict[Key, list[json_fields.Json]]
     categories: dict[Key, str]
-    findings: tuple[Rejection, ...]
+    findings: tuple[Issue, ...]
 
 
 def read_coco(root: Path, path: Path) -> CocoFile:
@@ -43,7 +44,7 @@ def read_coco(root: Path, path: Path) -> CocoFile:
     file = relative(root, ensure_inside(root, path))
     try:
         content = json_fields.mapping(read_json(path), "the file")
-        findings: list[Rejection] = []
+        findings: list[Issue] = []
         images = _by_id(content, "images", "image", file, findings)
         listed = _by_id(content, "annotations", "annotation", file, findings)
         named = _by_id(content, "categories", "category", file, findings)
@@ -58,7 +59,7 @@ def read_coco(root: Path, path: Path) -> CocoFile:
             annotations[image_id].append(annotation)
             continue
         reason = f"image_id {str(image_id)[:80]} is not among the images"
-        findings.append(Rejection(file, f"annotation {number}", reason, "image_id", is_whole=False))
+        findings.append(Issue.of_part(file, f"annotation {number}", reason, "image_id"))
     categories = {
         number: name
         for number, category in named.items()
@@ -68,43 +69,40 @@ def read_coco(root: Path, path: Path) -> CocoFile:
 
 
 def read_images(
-    content: CocoFile, read: Callable[[Key], Iterator[Record | Rejection]], *, name: str
-) -> Iterator[Record | Rejection]:
+    content: CocoFile, read: Callable[[Key], Iterator[Record | Issue]]
+) -> Iterator[Record | Issue]:
     """What is read of each image; one that cannot be read is rejected, the others go on.
 
     Args:
         content: Lists the images.
         read: Reads one by its id; raises DataError.
-        name: Of the file or data set, in the places of rejections.
     """
     for number in content.images:
         record = f"image {number}"
         try:
             yield from read(number)
         except DataError as error:
-            place = f"{name}#{record}"
-            yield Rejection(content.file, record, error.reason, error.field, place=place)
+            yield Issue.of_record(content.file, record, error.reason, error.field)
 
 
 def _by_id(
-    content: json_fields.Json, name: str, word: str, file: str, findings: list[Rejection]
+    content: json_fields.Json, name: str, word: str, file: str, findings: list[Issue]
 ) -> dict[Key, json_fields.Json]:
     """Index a list; entries without an id and all that share one are findings."""
     places: dict[Key, list[int]] = defaultdict(list)
     entries: list[Any] = json_fields.items(content, name)
-    is_whole = word == "image"
+    # without its image nothing can be read; an annotation or a category is a part
+    issue = Issue.of_record if word == "image" else Issue.of_part
     for index, entry in enumerate(entries):
         try:
             number = json_fields.key(json_fields.mapping(entry, f"{name}[{index}]").get("id"), "id")
         except DataError as error:
-            findings.append(
-                Rejection(file, f"{name}[{index}]", error.reason, error.field, is_whole=is_whole)
-            )
+            findings.append(issue(file, f"{name}[{index}]", error.reason, error.field))
             continue
         places[number].append(index)
     for number, found in places.items():
         if len(found) > 1:
             shown = ", ".join(f"{name}[{index}]" for index in found[:5])
             reason = f"{len(found)} entries have this id ({shown}): none of them can be told apart"
-            findings.append(Rejection(file, f"{word} {number}", reason, "id", is_whole=is_whole))
+            findings.append(issue(file, f"{word} {number}", reason, "id"))
     return {number: entries[found[0]] for number, found in places.items() if len(found) == 1}

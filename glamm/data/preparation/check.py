@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glamm.data.preparation.normalize import settle
-from glamm.data.preparation.validate import Fault, find_faults
-from glamm.data.record import Record, Rejection
+from glamm.data.preparation.validate import find_issues
+from glamm.data.record import Record
 from glamm.geometry.image_files import decode
+from glamm.structures.issue import Issue, IssueKind, Location, Severity
 from glamm.structures.sample import Sample
 
 
@@ -18,15 +19,15 @@ class Checked:
     Args:
         record: Its samples are settled and without fault.
         image: The encoded image, known to decode.
-        rejections: What was wrong with parts of it.
+        issues: What was wrong with parts of it.
     """
 
     record: Record
     image_bytes: bytes
-    rejections: tuple[Rejection, ...] = ()
+    issues: tuple[Issue, ...] = ()
 
 
-def check(record: Record) -> Checked | tuple[Rejection, ...]:
+def check(record: Record) -> Checked | tuple[Issue, ...]:
     """Settle and validate every sample of a record and decode its image.
 
     Objects with a fault go, and with them the samples that mean them.
@@ -40,60 +41,56 @@ def check(record: Record) -> Checked | tuple[Rejection, ...]:
         decode(image_bytes, size=image.size)
     except (OSError, ValueError) as error:
         reason = f"{image.key}: {getattr(error, 'strerror', None) or error}"
-        return (Rejection(record.file, _name(record), reason, "image", place=record.place),)
-    if not record.teaches:
+        return (_left_out(record, reason, "image"),)
+    if not record.is_trainable:
         return Checked(record, image_bytes)
-    settled = [settle(sample) for sample in record.samples]
-    good: list[Sample] = []
-    rejections: list[Rejection] = []
-    bad_objects = list(dict.fromkeys(_object_faults(settled)))
-    bad_ids = {fault.field for fault in bad_objects}
-    for sample in settled:
-        kept = replace(
-            sample,
-            objects=tuple(obj for obj in sample.objects if f"object {obj.id}" not in bad_ids),
+    normalized = [settle(sample) for sample in record.samples]
+    valid: list[Sample] = []
+    issues = list(dict.fromkeys(_object_issues(normalized[0], record.location)))
+    invalid_objects = {issue.location.field for issue in issues}
+    for sample in normalized:
+        objects = tuple(obj for obj in sample.objects if f"object {obj.id}" not in invalid_objects)
+        kept, target_issues, sample_issues = _drop_invalid_targets(
+            replace(sample, objects=objects), record.location
         )
-        kept, target_faults, faults = _without_bad_targets(kept)
-        rejections += [_reject(record, fault, sample.sample_id) for fault in target_faults]
-        if faults:
-            rejections.append(_reject(record, faults[0], sample.sample_id))
-        else:
-            good.append(kept)
-    rejections = [_reject(record, fault, None) for fault in bad_objects] + rejections
-    if not good:
-        reason = rejections[0].reason
-        whole = Rejection(
-            record.file, _name(record), f"no sample is left: {reason}", place=record.place
-        )
-        return (*rejections, whole)
-    return Checked(replace(record, samples=tuple(good)), image_bytes, tuple(rejections))
+        issues += [_of_sample(issue, sample) for issue in (*target_issues, *sample_issues[:1])]
+        if not sample_issues:
+            valid.append(kept)
+    if not valid:
+        return (*issues, _left_out(record, f"no sample is left: {issues[0].reason}"))
+    return Checked(replace(record, samples=tuple(valid)), image_bytes, tuple(issues))
 
 
-def _without_bad_targets(sample: Sample) -> tuple[Sample, list[Fault], list[Fault]]:
-    """The sample with the targets that are good, what is wrong with the others, and what spoils all of it."""
-    faults = find_faults(sample)
-    bad = {fault.field for fault in faults if fault.field.startswith("targets[")}
+def _drop_invalid_targets(
+    sample: Sample, location: Location
+) -> tuple[Sample, list[Issue], list[Issue]]:
+    """The sample with its valid targets, the issues of the other targets, and those that invalidate the sample."""
+    issues = find_issues(sample, location)
+    invalid = {field for issue in issues if (field := _field(issue)).startswith("targets[")}
     targets = tuple(
-        target for index, target in enumerate(sample.targets) if f"targets[{index}]" not in bad
+        target for index, target in enumerate(sample.targets) if f"targets[{index}]" not in invalid
     )
     if not targets:
-        return sample, [], faults
-    others = [fault for fault in faults if fault.field not in bad]
-    return replace(sample, targets=targets), [f for f in faults if f.field in bad], others
+        return sample, [], issues
+    of_targets = [issue for issue in issues if _field(issue) in invalid]
+    others = [issue for issue in issues if _field(issue) not in invalid]
+    return replace(sample, targets=targets), of_targets, others
 
 
-def _object_faults(samples: list[Sample]) -> Iterator[Fault]:
-    """Faults of objects; the samples of a record share them, so the first tells all."""
-    return (fault for fault in find_faults(samples[0]) if fault.field.startswith("object "))
+def _object_issues(sample: Sample, location: Location) -> Iterator[Issue]:
+    """Issues of objects; all samples of a record have the same objects."""
+    issues = find_issues(sample, location)
+    return (issue for issue in issues if _field(issue).startswith("object "))
 
 
-def _reject(record: Record, fault: Fault, sample_id: str | None) -> Rejection:
-    reason = f"{fault.reason} (sample {sample_id})" if sample_id else fault.reason
-    return Rejection(
-        record.file, _name(record), reason, fault.field, is_whole=False, place=record.place
-    )
+def _field(issue: Issue) -> str:
+    return issue.location.field or ""
 
 
-def _name(record: Record) -> str:
-    """How a record is called inside its file."""
-    return record.place.rpartition("#")[2].removeprefix(record.file) or record.samples[0].image.key
+def _of_sample(issue: Issue, sample: Sample) -> Issue:
+    return replace(issue, reason=f"{issue.reason} (sample {sample.sample_id})")
+
+
+def _left_out(record: Record, reason: str, field: str | None = None) -> Issue:
+    location = replace(record.location, field=field)
+    return Issue(location, Severity.RECORD, IssueKind.INVALID_RECORD, reason)

@@ -5,13 +5,12 @@ from pathlib import Path
 
 from glamm.data.preparation.check import Checked, check
 from glamm.data.readers.registry import Source
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import DataError
+from glamm.structures.issue import Issue, IssueKind, Severity
 
 
-def read_checked(
-    source: Source, root: Path, split: str | None = None
-) -> Iterator[Checked | Rejection]:
+def read_checked(source: Source, root: Path, split: str | None = None) -> Iterator[Checked | Issue]:
     """Read and check.
 
     Args:
@@ -27,9 +26,7 @@ def read_checked(
             yield from _checked(item)
 
 
-def read_splits(
-    source: Source, root: Path, split: str | None = None
-) -> Iterator[Checked | Rejection]:
+def read_splits(source: Source, root: Path, split: str | None = None) -> Iterator[Checked | Issue]:
     """As `read_checked`, but a file that cannot be read is one more thing left out and the other splits go on."""
     for name in source.splits if split is None else (split,):
         try:
@@ -37,29 +34,27 @@ def read_splits(
         except DataError as error:
             file = Path(error.file or "")
             shown = file.relative_to(root) if file.is_relative_to(root) else file
-            yield Rejection(shown.as_posix(), name, error.reason, error.field, is_file=True)
+            yield Issue.of_file(shown.as_posix(), name, error.reason, error.field)
 
 
-def checked(item: Record | Rejection) -> Iterator[Checked | Rejection]:
+def checked(item: Record | Issue) -> Iterator[Checked | Issue]:
     """Check one item of a reader for training; findings come before the record that they are about."""
     for result in _checked(item):
-        if isinstance(result, Checked) and not result.record.teaches:
-            record = result.record
+        if isinstance(result, Checked) and not result.record.is_trainable:
             reason = "holds nothing to train"
-            yield Rejection(
-                record.file, record.place.rpartition("#")[2], reason, place=record.place
-            )
+            location = result.record.location
+            yield Issue(location, Severity.RECORD, IssueKind.NOTHING_TO_TRAIN, reason)
         else:
             yield result
 
 
-def _checked(item: Record | Rejection) -> Iterator[Checked | Rejection]:
-    if isinstance(item, Rejection):
+def _checked(item: Record | Issue) -> Iterator[Checked | Issue]:
+    if isinstance(item, Issue):
         yield item
         return
     result = check(item)
     if isinstance(result, tuple):
         yield from result
         return
-    yield from result.rejections
+    yield from result.issues
     yield result

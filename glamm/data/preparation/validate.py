@@ -1,116 +1,119 @@
-"""What must hold for every sample before it may be trained; each rule says what it found."""
+"""The rules that a sample must meet before it may be trained."""
 
 import unicodedata
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 from glamm.geometry import boxes, masks
+from glamm.structures.issue import Issue, IssueKind, Location, Severity
 from glamm.structures.sample import Obj, Sample, Span, SpanKind, Target, Task, Turn, objects_by_id
-from glamm.text.conversation import contains_reserved_word
+from glamm.text.conversation import find_reserved_token
 
 _TARGET_TASKS = {Task.REFERRING_SEGMENTATION, Task.SEMANTIC_SEGMENTATION, Task.REGION_CAPTIONING}
 _ROLES = ("user", "assistant")
 
+Violation = tuple[str, str]
+"""Field of the sample, and what is wrong with it."""
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A broken rule.
+
+def find_issues(sample: Sample, location: Location) -> list[Issue]:
+    """Check every rule.
 
     Args:
-        field: Where in the sample.
-        reason: What is wrong, with the numbers.
+        sample: Composed and clipped by `normalize`.
+        location: The record that it was made from.
+
+    Returns:
+        One issue per violation, with the field of the sample; none if the sample can be trained.
     """
-
-    field: str
-    reason: str
-
-
-def find_faults(sample: Sample) -> list[Fault]:
-    """Check every rule; an empty list means that the sample can be trained."""
-    return [fault for rule in _RULES for fault in rule(sample)]
+    return [
+        Issue(replace(location, field=field), Severity.PART, IssueKind.INVALID_PART, reason)
+        for rule in _RULES
+        for field, reason in rule(sample)
+    ]
 
 
-def _shape(sample: Sample) -> Iterator[Fault]:
+def _shape(sample: Sample) -> Iterator[Violation]:
     if bool(sample.turns) == bool(sample.targets):
-        yield Fault("turns", "a sample has either turns or targets")
+        yield "turns", "a sample has either turns or targets"
     if sample.targets and sample.task not in _TARGET_TASKS:
-        yield Fault("targets", f"task {sample.task} has turns, not targets")
+        yield "targets", f"task {sample.task} has turns, not targets"
     for index, turn in enumerate(sample.turns):
         if turn.role != _ROLES[index % 2]:
-            yield Fault(f"turns[{index}]", f"says '{turn.role}' where '{_ROLES[index % 2]}' is due")
+            yield f"turns[{index}]", f"says '{turn.role}' where '{_ROLES[index % 2]}' is due"
         if turn.text is None and (turn.role == "assistant" or turn.spans):
-            yield Fault(f"turns[{index}]", "has no text")
+            yield f"turns[{index}]", "has no text"
     if len(sample.turns) % 2:
-        yield Fault("turns", "the last question has no answer")
+        yield "turns", "the last question has no answer"
 
 
-def _texts(sample: Sample) -> Iterator[Fault]:
+def _texts(sample: Sample) -> Iterator[Violation]:
     texts = [(f"turns[{index}]", turn.text) for index, turn in enumerate(sample.turns)]
     texts += [(f"targets[{index}]", target.text) for index, target in enumerate(sample.targets)]
     for field, text in texts:
         if text is None:
             continue
-        reserved = contains_reserved_word(text)
+        reserved = find_reserved_token(text)
         if reserved:
-            yield Fault(field, f"holds {reserved}, which is reserved for the model")
+            yield field, f"holds {reserved}, which is reserved for the model"
         if not text.strip():
-            yield Fault(field, "is empty")
+            yield field, "is empty"
         if not unicodedata.is_normalized("NFC", text):
-            yield Fault(field, "is not composed Unicode (NFC)")
+            yield field, "is not composed Unicode (NFC)"
 
 
-def _objects(sample: Sample) -> Iterator[Fault]:
+def _objects(sample: Sample) -> Iterator[Violation]:
     ids = [obj.id for obj in sample.objects]
     if len(set(ids)) < len(ids):
-        yield Fault("objects", "two objects have the same id")
+        yield "objects", "two objects have the same id"
     for obj in sample.objects:
         yield from _object(obj, sample)
 
 
-def _object(obj: Obj, sample: Sample) -> Iterator[Fault]:
+def _object(obj: Obj, sample: Sample) -> Iterator[Violation]:
     field, size = f"object {obj.id}", sample.image.size
     if not boxes.is_inside(obj.box, size=size):
-        yield Fault(field, f"box {obj.box} is not inside the image of {size} (height, width)")
+        yield field, f"box {obj.box} is not inside the image of {size} (height, width)"
     elif min(obj.box[2] - obj.box[0], obj.box[3] - obj.box[1]) < 1:
-        yield Fault(field, f"box {obj.box} is thinner than one pixel")
+        yield field, f"box {obj.box} is thinner than one pixel"
     if obj.mask is None:
         return
     if obj.mask.size != size:
-        yield Fault(field, f"mask is {obj.mask.size}, the image {size} (height, width)")
+        yield field, f"mask is {obj.mask.size}, the image {size} (height, width)"
     try:
         masks.check_runs(obj.mask)
     except ValueError as error:
-        yield Fault(field, str(error))
+        yield field, str(error)
         return
     if masks.area(obj.mask) == 0:
-        yield Fault(field, "mask is empty")
+        yield field, "mask is empty"
 
 
-def _spans(sample: Sample) -> Iterator[Fault]:
+def _spans(sample: Sample) -> Iterator[Violation]:
     for index, turn in enumerate(sample.turns):
         cursor = 0
         for span in turn.spans:
             field = f"turns[{index}].spans[{span.start}:{span.end}]"
             yield from _span(span, turn, field, sample)
             if span.start < cursor:
-                yield Fault(field, f"begins before {cursor}, where the span before it ends")
+                yield field, f"begins before {cursor}, where the span before it ends"
             cursor = max(cursor, span.end)
 
 
-def _span(span: Span, turn: Turn, field: str, sample: Sample) -> Iterator[Fault]:
+def _span(span: Span, turn: Turn, field: str, sample: Sample) -> Iterator[Violation]:
     length = len(turn.text or "")
     if not 0 <= span.start <= span.end <= length:
-        yield Fault(field, f"is outside the text of {length} characters")
+        yield field, f"is outside the text of {length} characters"
     if (span.start == span.end) != (span.kind is SpanKind.SEG_ONLY):
-        yield Fault(field, f"an empty range and the kind {span.kind} do not go together")
+        yield field, f"an empty range and the kind {span.kind} do not go together"
     if (span.kind is SpanKind.REGION) != (turn.role == "user"):
-        yield Fault(field, f"kind {span.kind} is not for a turn of the {turn.role}")
+        yield field, f"kind {span.kind} is not for a turn of the {turn.role}"
     if not span.object_ids:
-        yield Fault(field, "means no object")
+        yield field, "means no object"
     yield from _meant(span.object_ids, field, sample, needs_mask=span.kind is not SpanKind.REGION)
 
 
-def _targets(sample: Sample) -> Iterator[Fault]:
+def _targets(sample: Sample) -> Iterator[Violation]:
     for index, target in enumerate(sample.targets):
         field = f"targets[{index}]"
         yield from _region(target, field, sample)
@@ -118,23 +121,23 @@ def _targets(sample: Sample) -> Iterator[Fault]:
         yield from _meant(target.object_ids, field, sample, needs_mask=needs_mask)
 
 
-def _region(target: Target, field: str, sample: Sample) -> Iterator[Fault]:
+def _region(target: Target, field: str, sample: Sample) -> Iterator[Violation]:
     if sample.task is Task.REGION_CAPTIONING and len(target.object_ids) != 1:
-        yield Fault(field, f"a region is one object, not {len(target.object_ids)}")
+        yield field, f"a region is one object, not {len(target.object_ids)}"
 
 
 def _meant(
     ids: tuple[int, ...], field: str, sample: Sample, *, needs_mask: bool
-) -> Iterator[Fault]:
+) -> Iterator[Violation]:
     known = objects_by_id(sample.objects)
     for number in ids:
         if number not in known:
-            yield Fault(field, f"means object {number}, which is not there")
+            yield field, f"means object {number}, which is not there"
         elif needs_mask and known[number].mask is None:
-            yield Fault(field, f"means object {number}, which has no mask")
+            yield field, f"means object {number}, which has no mask"
 
 
-_RULES: tuple[Callable[[Sample], Iterator[Fault]], ...] = (
+_RULES: tuple[Callable[[Sample], Iterator[Violation]], ...] = (
     _shape,
     _texts,
     _objects,

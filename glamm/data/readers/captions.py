@@ -7,8 +7,9 @@ from typing import Any
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_json import CocoFile, Key
 from glamm.data.parsing.image_refs import find_image, stated_size
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import DataError
+from glamm.structures.issue import Issue, Location
 from glamm.structures.sample import ImageRef, Sample, Task, Turn
 
 
@@ -19,8 +20,7 @@ def read_captions(
     *,
     name: str,
     split: str,
-    home: str,
-) -> Iterator[Record | Rejection]:
+) -> Iterator[Record | Issue]:
     """Yield the captions of every image, a sample each.
 
     Args:
@@ -29,12 +29,10 @@ def read_captions(
         images: Folders that images may be in.
         name: Of the data set.
         split: Of the samples.
-        home: How records name the file.
     """
     for number, image in content.images.items():
         record = f"image {number}"
-        place = f"{home}#{record}"
-        findings: list[Rejection] = []
+        findings: list[Issue] = []
         try:
             image_ref = find_image(
                 root, images, json_fields.text(image, "file_name"), size=stated_size(image)
@@ -43,13 +41,13 @@ def read_captions(
                 content, number, image_ref, name=name, split=split, report=findings.append
             )
         except DataError as error:
-            yield Rejection(content.file, record, error.reason, error.field, place=place)
+            yield Issue.of_record(content.file, record, error.reason, error.field)
             continue
         yield from findings
         if not captions:
-            yield Rejection(content.file, record, "has no caption", place=place)
+            yield Issue.of_record(content.file, record, "has no caption")
             continue
-        yield Record(place, content.file, samples, {"captions": captions})
+        yield Record(Location(content.file, record), samples, remarks={"captions": captions})
 
 
 def captions_of(
@@ -59,13 +57,13 @@ def captions_of(
     *,
     name: str,
     split: str,
-    report: Callable[[Rejection], None],
+    report: Callable[[Issue], None],
 ) -> tuple[list[dict[str, Any]], tuple[Sample, ...]]:
     """The captions of one image, as JSON and as samples; `report` is told what is no caption."""
     captions: list[dict[str, Any]] = []
     for annotation in content.annotations.get(number, []):
         found = _caption(annotation, content.file, number)
-        if isinstance(found, Rejection):
+        if isinstance(found, Issue):
             report(found)
         else:
             captions.append(found)
@@ -75,14 +73,14 @@ def captions_of(
     return captions, samples
 
 
-def _caption(annotation: json_fields.Json, file: str, number: Key) -> dict[str, Any] | Rejection:
+def _caption(annotation: json_fields.Json, file: str, number: Key) -> dict[str, Any] | Issue:
     where = f"annotation {annotation['id']}.caption"
     try:
         text = json_fields.text(annotation, "caption").strip()
     except DataError as error:
-        return Rejection(file, f"image {number}", error.reason, where, is_whole=False)
+        return Issue.of_part(file, f"image {number}", error.reason, where)
     if not text:
-        return Rejection(file, f"image {number}", "has no words", where, is_whole=False)
+        return Issue.of_part(file, f"image {number}", "has no words", where)
     return {"annotation_id": annotation["id"], "text": text}
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from glamm.data.parsing.coco_json import read_coco
 from glamm.data.parsing.dataset_paths import find_file
 from glamm.data.readers.captions import read_captions
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
+from glamm.structures.issue import Issue
 
 NAME = "coco_captions_2017"
 SPLITS = ("train", "val")
@@ -24,7 +25,7 @@ def is_in(root: Path) -> bool:
     return any(find_file(root, _files(split)) for split in SPLITS)
 
 
-def read(root: Path, split: str) -> Iterator[Record | Rejection]:
+def read(root: Path, split: str) -> Iterator[Record | Issue]:
     """Yield a record an image with a sample a caption.
 
     Upstream: the release draws a random annotation whatever index it was asked for.
@@ -35,4 +36,4 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
     content = read_coco(root, path)
     yield from content.findings
     images = (f"coco_2017/{split}2017", "coco_2017/train2017", "coco_2017/val2017")
-    yield from read_captions(root, content, images, name=NAME, split=split, home=path.name)
+    yield from read_captions(root, content, images, name=NAME, split=split)

@@ -17,8 +17,9 @@ from glamm.data.parsing.coco_segmentation import usable_box
 from glamm.data.parsing.dataset_paths import find_file
 from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.parsing.phrase_spans import Range, checked_range, settle_spans
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import DataError
+from glamm.structures.issue import Issue, Location
 from glamm.structures.sample import Mask, Obj, Sample, Span, SpanKind, Task, Turn
 from glamm.typing import Size
 
@@ -59,7 +60,7 @@ class Flickr:
         """Whether the data set is below a folder."""
         return any(find_file(root, names) for names in self.files.values())
 
-    def read(self, root: Path, split: str) -> Iterator[Record | Rejection]:
+    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
         """Yield a record a caption; annotations of one phrase are one span.
 
         Upstream: only the first span of an annotation counts, here too; repeated spans corrupt the release's text.
@@ -70,11 +71,11 @@ class Flickr:
         content = read_coco(root, path)
         yield from content.findings
         read = partial(self._read_caption, root, split, content)
-        yield from read_images(content, read, name=content.file)
+        yield from read_images(content, read)
 
     def _read_caption(
         self, root: Path, split: str, content: CocoFile, number: Key
-    ) -> Iterator[Record | Rejection]:
+    ) -> Iterator[Record | Issue]:
         image = content.images[number]
         record = f"image {number}"
         caption = json_fields.text(image, "caption")
@@ -94,12 +95,12 @@ class Flickr:
             else:
                 left_out.append(phrase)
         for item in left_out:
-            yield item.rejection(content.file, record, f"{content.file}#{record}")
+            yield item.issue(content.file, record)
         shown = _grouped(phrases)
         kept, gone = settle_spans(span for span, _ in shown)
         for span in gone:
             reason = f"'{caption[span.start : span.end]}' overlaps a longer phrase"
-            yield Rejection(content.file, record, reason, "tokens_positive", is_whole=False)
+            yield Issue.of_part(content.file, record, reason, "tokens_positive")
         sample = Sample(
             sample_id=f"{self.name}/{split}/{number}",
             task=self.task,
@@ -118,7 +119,7 @@ class Flickr:
             ],
             "annotations_left_out": [item.shown() for item in left_out],
         }
-        yield Record(f"{content.file}#{record}", content.file, (sample,), told, hidden=("turns",))
+        yield Record(Location(content.file, record), (sample,), remarks=told, hidden=("turns",))
 
     def _phrase(self, item: Boxed | LeftOut, caption: str, size: Size) -> _Phrase | LeftOut:
         if isinstance(item, LeftOut):

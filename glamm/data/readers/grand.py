@@ -6,7 +6,7 @@ Source: spec of GranD's final JSON; `prepare_annotations` of the release.
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,10 @@ from glamm.data.parsing.dataset_paths import (
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.readers.grand_lmdb import all_tables, find_tables, read_tables
 from glamm.data.readers.grand_phrases import GroundedCaption, Phrase, expressions, ground
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry.image_files import read_header
+from glamm.structures.issue import Issue, IssueLog, Location, Severity
 from glamm.structures.sample import ImageRef, Obj, Sample, Target, Task, Turn
 from glamm.typing import Size
 
@@ -36,21 +37,13 @@ _ROLE_PREFIX = re.compile(r"^\s*(?:ass)?istant:\s*", re.IGNORECASE)
 _ROLE_ANYWHERE = re.compile(r"\b(?:ass)?istant:?\s*", re.IGNORECASE)
 
 
-@dataclass
-class _Notes:
-    """What was found wrong in one file, and what single objects say beyond `Obj`."""
+class _Notes(IssueLog):
+    """Issues of one image, and what single objects say beyond `Obj`."""
 
-    file: str
-    record: str
-    place: str
-    has_dense: bool = True  # as the tables for pretraining have not
-    faults: list[Rejection] = field(default_factory=list)
-    object_remarks: dict[int, dict[str, Any]] = field(default_factory=dict)
-
-    def add(self, reason: str, where: str | None) -> None:
-        self.faults.append(
-            Rejection(self.file, self.record, reason, where, is_whole=False, place=self.place)
-        )
+    def __init__(self, file: str, record: str, *, has_dense: bool) -> None:
+        super().__init__(file, record)
+        self.has_dense = has_dense  # the tables for pretraining have no dense caption
+        self.object_remarks: dict[int, dict[str, Any]] = {}
 
 
 def is_in(root: Path) -> bool:
@@ -58,7 +51,7 @@ def is_in(root: Path) -> bool:
     return find_folder(root, _ANNOTATIONS) is not None or bool(find_tables(root))
 
 
-def read(root: Path, split: str) -> Iterator[Record | Rejection]:
+def read(root: Path, split: str) -> Iterator[Record | Issue]:
     """Yield everything that a file teaches about its image: up to two conversations, captions, expressions.
 
     Files in a folder named after a split belong to it, all others to train. The tables are read where there are no
@@ -73,21 +66,14 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
         try:
             content = json_fields.mapping(read_json(ensure_inside(root, path)), "file")
         except DataError as error:
-            yield Rejection(
-                file,
-                path.stem,
-                error.reason,
-                error.field,
-                is_file=error.field is None,
-                place=file,
-            )
+            issue = Issue.of_record if error.field else Issue.of_file
+            yield issue(file, path.stem, error.reason, error.field)
             continue
         for name, value in content.items():
-            place = file if len(content) == 1 else f"{file}#{name}"
-            yield from _read_noted(root, split, value, _Notes(file, name, place))
+            yield from _read_noted(root, split, value, _Notes(file, name, has_dense=True))
 
 
-def beside(root: Path) -> tuple[dict[str, Any], list[Rejection]]:
+def beside(root: Path) -> tuple[dict[str, Any], list[Issue]]:
     """The tables for pretraining as they are, and what of them cannot be read."""
     tables, faults = all_tables(root)
     if not tables:
@@ -100,36 +86,29 @@ def beside(root: Path) -> tuple[dict[str, Any], list[Rejection]]:
     return {"tables": tables, "images_lost_by_the_preparation_steps": lost}, faults
 
 
-def _read_rows(root: Path, split: str) -> Iterator[Record | Rejection]:
+def _read_rows(root: Path, split: str) -> Iterator[Record | Issue]:
     for row in read_tables(root, split):
-        if isinstance(row, Rejection):
+        if isinstance(row, Issue):
             yield row
             continue
-        place = f"{row.file}#{row.name}"
-        notes = _Notes(row.file, row.name, place, has_dense=False)
+        notes = _Notes(row.file, row.name, has_dense=False)
         yield from _read_noted(root, split, row.content, notes)
 
 
-def _read_noted(
-    root: Path, split: str, value: object, notes: _Notes
-) -> Iterator[Record | Rejection]:
+def _read_noted(root: Path, split: str, value: object, notes: _Notes) -> Iterator[Record | Issue]:
     """Read an image; what was noted comes before it."""
     try:
-        record = _read_image(
-            root, notes.place, split, json_fields.mapping(value, notes.record), notes
-        )
+        record = _read_image(root, split, json_fields.mapping(value, str(notes.record)), notes)
     except DataError as error:
-        yield from notes.faults
-        yield Rejection(notes.file, notes.record, error.reason, error.field, place=notes.place)
+        notes.add(error.reason, error.field, severity=Severity.RECORD)
+        yield from notes
         return
-    yield from notes.faults
+    yield from notes
     yield record
 
 
-def _read_image(
-    root: Path, place: str, split: str, content: json_fields.Json, notes: _Notes
-) -> Record:
-    image_path = resolve_image(root, _IMAGES, notes.record)
+def _read_image(root: Path, split: str, content: json_fields.Json, notes: _Notes) -> Record:
+    image_path = resolve_image(root, _IMAGES, str(notes.record))
     try:
         header = read_header(image_path)
     except ValueError as error:
@@ -158,7 +137,12 @@ def _read_image(
     if not samples:
         raise DataError("teaches nothing: no caption and no expression")
     remarks = _remarks(content, objects, notes.object_remarks, described, captions)
-    return Record(place, notes.file, samples, remarks, notes.object_remarks)
+    return Record(
+        Location(notes.file, notes.record),
+        samples,
+        remarks=remarks,
+        object_remarks=notes.object_remarks,
+    )
 
 
 def _objects(content: json_fields.Json, notes: _Notes) -> tuple[Obj, ...]:

@@ -16,8 +16,8 @@ from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.json_stream import parse_json
 from glamm.data.parsing.lmdb import LmdbFile
-from glamm.data.record import Rejection
 from glamm.errors import DataError
+from glamm.structures.issue import Issue
 
 _FOLDERS = {
     "objects": "GranD_Data/Grand_Object_Level_lmdb",
@@ -48,7 +48,7 @@ def find_tables(root: Path) -> dict[str, Path]:
     return {name: path for name, path in found.items() if path}
 
 
-def read_tables(root: Path, split: str) -> Iterator[TableRow | Rejection]:
+def read_tables(root: Path, split: str) -> Iterator[TableRow | Issue]:
     """Yield the images of a split, sorted by name; the tables are read side by side, one row in memory.
 
     An image is in val where any of the lists beside the tables says so; the release's lists differ between tables.
@@ -75,17 +75,17 @@ def read_tables(root: Path, split: str) -> Iterator[TableRow | Rejection]:
                 }
                 yield TableRow(image_ref, file, _content(opened))
             except DataError as error:
-                yield Rejection(file, image_ref, error.reason, error.field)
+                yield Issue.of_record(file, image_ref, error.reason, error.field)
     for image_ref in sorted(lists.get(split, set()) - seen):
         if split == "val" or image_ref not in lists["val"]:
             file = relative(root, next(iter(tables.values())))
-            yield Rejection(file, image_ref, "is in a list of keys and in no table")
+            yield Issue.of_record(file, image_ref, "is in a list of keys and in no table")
 
 
-def all_tables(root: Path) -> tuple[dict[str, dict[str, Any]], list[Rejection]]:
+def all_tables(root: Path) -> tuple[dict[str, dict[str, Any]], list[Issue]]:
     """Every table as it is, for a person to look at, and what could not be read."""
     told: dict[str, dict[str, Any]] = {}
-    faults: list[Rejection] = []
+    faults: list[Issue] = []
     for name, path in find_tables(root).items():
         file = relative(root, path)
         told[name] = {}
@@ -96,9 +96,9 @@ def all_tables(root: Path) -> tuple[dict[str, dict[str, Any]], list[Rejection]]:
                     try:
                         told[name][image_ref] = _rows(value, image_ref, path)
                     except DataError as error:
-                        faults.append(Rejection(file, image_ref, error.reason, error.field))
+                        faults.append(Issue.of_record(file, image_ref, error.reason, error.field))
         except DataError as error:
-            faults.append(Rejection(file, name, error.reason, is_file=True))
+            faults.append(Issue.of_file(file, name, error.reason))
     return told, faults
 
 

@@ -57,7 +57,7 @@ class GroundedCaption:
 def ground(
     caption: tuple[str, list[Phrase]],
     objects: tuple[Obj, ...],
-    report: Callable[[str, str], None],
+    report: Callable[[str, str], object],
     *,
     where: str,
 ) -> GroundedCaption:

@@ -11,10 +11,11 @@ from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, resolve_image
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.phrase_spans import Range, locate, settle_spans
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.geometry.image_files import read_header
+from glamm.structures.issue import Issue, Location
 from glamm.structures.sample import ImageRef, Obj, Sample, Span, SpanKind, Task, Turn
 
 NAME = "granddf_val_test"
@@ -33,7 +34,7 @@ def is_in(root: Path) -> bool:
     return any(find_file(root, _files(split)) for split in SPLITS)
 
 
-def read(root: Path, split: str) -> Iterator[Record | Rejection]:
+def read(root: Path, split: str) -> Iterator[Record | Issue]:
     """Yield ground truth as grounded captions: the i-th label of an image belongs to its i-th mask."""
     names = _files(split)
     if split not in SPLITS or not find_file(root, names):
@@ -60,7 +61,7 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
             found = annotations.get(image_id, [])
             yield from _read_entry(root, names[0], place, record, image, found)
         except DataError as error:
-            yield Rejection(names[0], place, error.reason, error.field, place=place)
+            yield Issue.of_record(names[0], place, error.reason, error.field)
 
 
 def _whole(path: Path) -> json_fields.Json:
@@ -86,7 +87,7 @@ def _read_entry(
     record: json_fields.Json,
     image: json_fields.Json,
     found: list[Any],
-) -> Iterator[Record | Rejection]:
+) -> Iterator[Record | Issue]:
     split = place.partition(":")[0]
     caption = json_fields.text(record, "caption")
     labels = [
@@ -117,14 +118,14 @@ def _read_entry(
         where = locate(caption, label, taken=taken)
         if where is None:
             reason = f"'{label}' is not in the caption"
-            yield Rejection(file, place, reason, "labels", is_whole=False, place=place)
+            yield Issue.of_part(file, place, reason, "labels")
             continue
         taken.append(where)
         spans.append(Span(*where, SpanKind.SEG, (obj.id,)))
     kept, gone = settle_spans(spans)
     for span in gone:
         reason = f"'{caption[span.start : span.end]}' overlaps a longer phrase"
-        yield Rejection(file, place, reason, "labels", is_whole=False, place=place)
+        yield Issue.of_part(file, place, reason, "labels")
     sample = Sample(
         sample_id=f"{NAME}/{split}/{place.partition(':')[2]}",
         task=Task.GROUNDED_CONVERSATION,
@@ -143,7 +144,11 @@ def _read_entry(
         }
         for s in spans
     ]
-    yield Record(place, file, (sample,), {"text": caption, "spans": shown, "labels": labels})
+    yield Record(
+        Location(file, place),
+        (sample,),
+        remarks={"text": caption, "spans": shown, "labels": labels},
+    )
 
 
 def _object(annotation: json_fields.Json) -> Obj:

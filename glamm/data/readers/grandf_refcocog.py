@@ -15,9 +15,10 @@ from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import stream_list
 from glamm.data.parsing.phrase_spans import locate, settle_spans
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import masks
+from glamm.structures.issue import Issue, Location
 from glamm.structures.sample import ImageRef, Obj, Sample, Span, SpanKind, Task, Turn
 
 NAME = "refcocog_gcg"
@@ -35,7 +36,7 @@ def is_in(root: Path) -> bool:
     return any(find_file(root, _files(split)) for split in SPLITS)
 
 
-def read(root: Path, split: str) -> Iterator[Record | Rejection]:
+def read(root: Path, split: str) -> Iterator[Record | Issue]:
     """Yield captions with their own capitals; an expression is one object.
 
     Upstream: the release writes captions in small letters, loses expressions with capitals, and trims spans in file
@@ -49,18 +50,18 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
         try:
             for key, value in json_fields.mapping(entry, "record").items():
                 record = json_fields.mapping(value, key)
-                yield from _read_caption(root, split, f"{file}#{index}", key, record)
+                yield from _read_caption(root, split, Location(file, str(index)), key, record)
         except DataError as error:
-            yield Rejection(file, str(index), error.reason, error.field)
+            yield Issue.of_record(file, str(index), error.reason, error.field)
 
 
 def _read_caption(
-    root: Path, split: str, place: str, key: str, record: json_fields.Json
-) -> Iterator[Record | Rejection]:
-    file, _, index = place.rpartition("#")
+    root: Path, split: str, location: Location, key: str, record: json_fields.Json
+) -> Iterator[Record | Issue]:
+    file, index = location.file, str(location.record)
     caption = json_fields.text(record, "caption").strip('"').strip()
     image_ref = find_image(root, _IMAGES, json_fields.text(record, "img_file_name"))
-    findings: list[Rejection] = []
+    findings: list[Issue] = []
     found: list[tuple[Span, str, Obj, Segmentation]] = []
     absent: list[str] = []
     for number, ref in enumerate(json_fields.items(record, "refs")):
@@ -72,13 +73,13 @@ def _read_caption(
                 absent.append(sentence)
                 reason = f"'{sentence}' is not in the caption"
                 field = f"refs[{number}].sentence"
-                findings.append(Rejection(file, index, reason, field, is_whole=False))
+                findings.append(Issue.of_part(file, index, reason, field))
                 continue
             obj, covers = _object(number, told, image_ref, findings, file, index)
             found.append((Span(*where, SpanKind.SEG, (number,)), sentence, obj, covers))
         except DataError as error:
             field = f"refs[{number}].{error.field}"
-            findings.append(Rejection(file, index, error.reason, field, is_whole=False))
+            findings.append(Issue.of_part(file, index, error.reason, field))
     yield from findings
     if not found:
         raise DataError("none of the expressions can be grounded", field="refs")
@@ -87,7 +88,7 @@ def _read_caption(
     kept, gone = settle_spans(spans)
     for span in gone:
         reason = f"'{caption[span.start : span.end]}' overlaps a longer phrase"
-        yield Rejection(file, index, reason, "refs", is_whole=False)
+        yield Issue.of_part(file, index, reason, "refs")
     sample = Sample(
         sample_id=f"{NAME}/{split}/{index}-{key}",
         task=Task.GROUNDED_CONVERSATION,
@@ -109,14 +110,14 @@ def _read_caption(
         "spans_overlap": any(one.end > two.start for one, two in pairwise(spans)),
     }
     remarks = {obj.id: {"sum_of_parts": covers.sum_of_parts()} for _, _, obj, covers in found}
-    yield Record(place, file, (sample,), shown, remarks)
+    yield Record(location, (sample,), remarks=shown, object_remarks=remarks)
 
 
 def _object(
     number: int,
     ref: json_fields.Json,
     image_ref: ImageRef,
-    findings: list[Rejection],
+    findings: list[Issue],
     file: str,
     index: str,
 ) -> tuple[Obj, Segmentation]:
@@ -125,7 +126,7 @@ def _object(
         "segmentation",
         size=image_ref.size,
         report=lambda reason: findings.append(
-            Rejection(file, index, reason, f"refs[{number}].segmentation", is_whole=False)
+            Issue.of_part(file, index, reason, f"refs[{number}].segmentation")
         ),
     )
     box = masks.box_of(covers.mask)

@@ -13,10 +13,11 @@ from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative,
 from glamm.data.parsing.image_refs import image_header
 from glamm.data.parsing.json_stream import stream_list
 from glamm.data.parsing.phrase_spans import Range, checked_range, locate, settle_spans
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.geometry.image_files import ImageHeader
+from glamm.structures.issue import Issue, Location
 from glamm.structures.sample import ImageRef, Mask, Obj, Sample, Span, SpanKind, Task, Turn
 from glamm.typing import Size
 
@@ -48,7 +49,7 @@ class PhraseMasks:
         """Whether the data set is below a folder."""
         return find_file(root, tuple(self.files.values())) is not None
 
-    def read(self, root: Path, split: str) -> Iterator[Record | Rejection]:
+    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
         """Yield captions with spans; a mask is one object, and the objects of a phrase are united when it is trained.
 
         Upstream: the release adds the masks of a phrase, so that pixels under two of them count twice.
@@ -61,16 +62,16 @@ class PhraseMasks:
             try:
                 yield from self._read_entry(root, split, file, index, entry)
             except DataError as error:
-                yield Rejection(file, str(index), error.reason, error.field)
+                yield Issue.of_record(file, str(index), error.reason, error.field)
 
     def _read_entry(
         self, root: Path, split: str, file: str, index: int, entry: object
-    ) -> Iterator[Record | Rejection]:
+    ) -> Iterator[Record | Issue]:
         record = json_fields.mapping(entry, "record")
         caption = json_fields.text(record, "caption").strip('"').strip()
         groundings = json_fields.mapping(record.get("groundings") or {}, "groundings")
         if not groundings:
-            yield Rejection(
+            yield Issue.of_record(
                 file, str(index), "no grounding (the official reader draws another record instead)"
             )
             return
@@ -90,7 +91,7 @@ class PhraseMasks:
                     if place
                     else "is neither where token_positives says nor elsewhere in the caption"
                 )
-                yield Rejection(file, str(index), reason, field, is_whole=False)
+                yield Issue.of_part(file, str(index), reason, field)
                 continue
             phrases.append(_Phrase(key, place, codes))
         if not phrases:
@@ -101,7 +102,7 @@ class PhraseMasks:
         kept, gone = settle_spans(spans)
         for span in gone:
             reason = f"'{caption[span.start : span.end]}' overlaps a longer phrase"
-            yield Rejection(file, str(index), reason, "groundings", is_whole=False)
+            yield Issue.of_part(file, str(index), reason, "groundings")
         sample = Sample(
             sample_id=f"{self.name}/{split}/{index}-{image_ref.stem}",
             task=Task.GROUNDED_CONVERSATION,
@@ -112,7 +113,7 @@ class PhraseMasks:
             turns=(Turn("user", None), Turn("assistant", caption, kept)),
         )
         told = {"text": caption, "spans": _shown(caption, phrases, spans)}
-        yield Record(f"{file}#{index}", file, (sample,), told)
+        yield Record(Location(file, str(index)), (sample,), remarks=told)
 
 
 def _frame(header: ImageHeader, phrases: list[_Phrase]) -> Size:

@@ -1,12 +1,13 @@
 """Objects with class names, drawn by people: what LabelMe, CVAT and COCO instances teach."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from glamm.data.parsing.coco_segmentation import usable_box
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import masks
+from glamm.structures.issue import Location
 from glamm.structures.sample import ImageRef, Mask, Obj, Sample, Target, Task
 from glamm.typing import Box
 
@@ -26,19 +27,6 @@ class Shape:
     group: str | None = None
 
 
-@dataclass
-class Notes:
-    """What was left out of one record."""
-
-    file: str
-    record: str
-    faults: list[Rejection] = field(default_factory=list)
-
-    def add(self, reason: str, where: str | None) -> None:
-        """Note a part that was left out."""
-        self.faults.append(Rejection(self.file, self.record, reason, where, is_whole=False))
-
-
 def class_targets(objects: Sequence[Obj]) -> tuple[Target, ...]:
     """A target for every class, meaning all objects whose first label it is."""
     named: dict[str, tuple[int, ...]] = {}
@@ -48,17 +36,23 @@ def class_targets(objects: Sequence[Obj]) -> tuple[Target, ...]:
 
 
 def shapes_record(
-    shapes: Sequence[Shape], image_ref: ImageRef, *, name: str, split: str, place: str, file: str
+    shapes: Sequence[Shape],
+    image_ref: ImageRef,
+    location: Location,
+    *,
+    sample_id: str,
+    dataset: str,
+    split: str,
 ) -> Record:
     """A record with one object a thing and one target a class.
 
     Args:
         shapes: In file order.
         image_ref: That they are drawn on.
-        name: Of the data set.
-        split: Of the sample.
-        place: Of the record.
-        file: The annotation file.
+        location: Annotation file and record.
+        sample_id: Identifies the sample among all data sets.
+        dataset: Name of the data set.
+        split: train, val or test.
 
     Raises:
         DataError: There is nothing drawn.
@@ -76,13 +70,13 @@ def shapes_record(
     if not objects:
         raise DataError("nothing is drawn that can be used")
     sample = Sample(
-        sample_id=f"{name}/{split}/{place}",
+        sample_id=sample_id,
         task=Task.SEMANTIC_SEGMENTATION,
-        dataset=name,
+        dataset=dataset,
         split=split,
         image=image_ref,
         objects=tuple(objects),
         targets=class_targets(objects),
     )
     remarks = {obj.id: {"labels": list(obj.labels)} for obj in objects}
-    return Record(place, file, (sample,), object_remarks=remarks)
+    return Record(location, (sample,), object_remarks=remarks)

@@ -10,8 +10,9 @@ from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import stream_list
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import DataError
+from glamm.structures.issue import Issue, Location
 from glamm.structures.sample import Sample, Task, Turn
 
 NAME = "llava_instruct_150k"
@@ -28,7 +29,7 @@ def is_in(root: Path) -> bool:
     return find_file(root, _FILES) is not None
 
 
-def read(root: Path, split: str) -> Iterator[Record | Rejection]:
+def read(root: Path, split: str) -> Iterator[Record | Issue]:
     """Yield a record a dialogue; the word for the image is taken out of the text.
 
     Upstream: a dialogue that the model opens loses that turn.
@@ -38,14 +39,15 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
         return
     file = relative(root, ensure_inside(root, path))
     for index, entry in enumerate(stream_list(path)):
-        place = f"{path.name}#{index}"
         try:
-            yield _read_dialogue(root, file, place, json_fields.mapping(entry, "record"))
+            yield _read_dialogue(
+                root, Location(file, str(index)), json_fields.mapping(entry, "record")
+            )
         except DataError as error:
-            yield Rejection(file, str(index), error.reason, error.field, place=place)
+            yield Issue.of_record(file, str(index), error.reason, error.field)
 
 
-def _read_dialogue(root: Path, file: str, place: str, entry: json_fields.Json) -> Record:
+def _read_dialogue(root: Path, location: Location, entry: json_fields.Json) -> Record:
     image_ref = find_image(root, _IMAGES, json_fields.text(entry, "image"))
     said = [
         _say(value, index) for index, value in enumerate(json_fields.items(entry, "conversations"))
@@ -61,7 +63,7 @@ def _read_dialogue(root: Path, file: str, place: str, entry: json_fields.Json) -
         raise DataError("the last question has no answer", field="conversations")
     texts = [text.replace(_PICTURE, "").strip() for _, text in said]
     sample = Sample(
-        sample_id=f"{NAME}/train/{place.rpartition('#')[2]}",
+        sample_id=f"{NAME}/train/{location.record}",
         task=Task.VQA,
         dataset=NAME,
         split="train",
@@ -72,7 +74,7 @@ def _read_dialogue(root: Path, file: str, place: str, entry: json_fields.Json) -
         {"role": role, "text": text} | ({"image": _PICTURE in raw} if role == "user" else {})
         for (role, raw), text in zip(said, texts, strict=True)
     ]
-    return Record(place, file, (sample,), {"turns": shown})
+    return Record(location, (sample,), remarks={"turns": shown})
 
 
 def _say(value: object, index: int) -> tuple[str, str]:

@@ -15,8 +15,9 @@ from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
 from glamm.data.parsing.coco_segmentation import parse_segmentation, usable_box
 from glamm.data.parsing.dataset_paths import find_file
 from glamm.data.parsing.image_refs import find_image, stated_size
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import DataError
+from glamm.structures.issue import Issue, Location
 from glamm.structures.sample import ImageRef, Obj, Sample, Target, Task
 
 
@@ -48,7 +49,7 @@ class PartFiles:
         """Whether the data set is below a folder."""
         return any(find_file(root, names) for names in self.files.values())
 
-    def read(self, root: Path, split: str) -> Iterator[Record | Rejection]:
+    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
         """Yield a record an image; an annotation is an object, and both ways to name a part are targets."""
         path = find_file(root, self.files.get(split, ()))
         if path is None:
@@ -56,11 +57,11 @@ class PartFiles:
         content = read_coco(root, path)
         yield from content.findings
         read = partial(self._read_image, root, split, content)
-        yield from read_images(content, read, name=self.name)
+        yield from read_images(content, read)
 
     def _read_image(
         self, root: Path, split: str, content: CocoFile, number: Key
-    ) -> Iterator[Record | Rejection]:
+    ) -> Iterator[Record | Issue]:
         if number not in content.annotations:
             raise DataError("no annotation")
         image = content.images[number]
@@ -68,15 +69,13 @@ class PartFiles:
             root, self.images, json_fields.text(image, "file_name"), size=stated_size(image)
         )
         parts: list[_Part] = []
-        findings: list[Rejection] = []
+        findings: list[Issue] = []
         for annotation in content.annotations[number]:
             try:
                 parts.append(_read_part(annotation, content, image_ref, findings))
             except DataError as error:
                 record = f"annotation {annotation['id']}"
-                findings.append(
-                    Rejection(content.file, record, error.reason, error.field, is_whole=False)
-                )
+                findings.append(Issue.of_part(content.file, record, error.reason, error.field))
         yield from findings
         if not parts:
             raise DataError("none of its annotations can be used")
@@ -102,8 +101,11 @@ class PartFiles:
             shown_object(part.seen, {"bbox_source": "file", "labels": list(part.seen.labels)})
             for part in parts
         ]
-        place = f"{self.name}#image {number}"
-        yield Record(place, content.file, (sample,), {"objects": objects, "targets": told})
+        yield Record(
+            Location(content.file, f"image {number}"),
+            (sample,),
+            remarks={"objects": objects, "targets": told},
+        )
 
     def _texts(self, category: str) -> list[str]:
         """Words for a category: mug:handle is "mug handle" and "the handle of the mug"."""
@@ -113,7 +115,7 @@ class PartFiles:
 
 
 def _read_part(
-    annotation: json_fields.Json, content: CocoFile, image_ref: ImageRef, findings: list[Rejection]
+    annotation: json_fields.Json, content: CocoFile, image_ref: ImageRef, findings: list[Issue]
 ) -> _Part:
     number = json_fields.integer(annotation["id"], "id")
     category = annotation.get("category_id")
@@ -124,7 +126,7 @@ def _read_part(
         "segmentation",
         size=image_ref.size,
         report=lambda reason: findings.append(
-            Rejection(content.file, f"annotation {number}", reason, "segmentation", is_whole=False)
+            Issue.of_part(content.file, f"annotation {number}", reason, "segmentation")
         ),
     )
     if not covers.area:

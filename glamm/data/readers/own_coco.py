@@ -15,9 +15,10 @@ from glamm.data.parsing.coco_segmentation import parse_segmentation, usable_box
 from glamm.data.parsing.dataset_paths import find_file
 from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.readers.captions import captions_of
-from glamm.data.readers.labelled_shapes import Notes, class_targets
-from glamm.data.record import Record, Rejection
+from glamm.data.readers.labelled_shapes import class_targets
+from glamm.data.record import Record
 from glamm.errors import DataError
+from glamm.structures.issue import Issue, IssueLog, Location, Severity
 from glamm.structures.sample import ImageRef, Obj, Sample, Task
 
 NAME = "coco"
@@ -43,7 +44,7 @@ def is_in(root: Path) -> bool:
     )
 
 
-def read(root: Path, split: str) -> Iterator[Record | Rejection]:
+def read(root: Path, split: str) -> Iterator[Record | Issue]:
     """Yield a record an image: one target a category, meaning all its instances, and every caption."""
     paths = [find_file(root, _files(kind, split)) for kind in ("instances", "captions")]
     instances, captions = (read_coco(root, path) if path else None for path in paths)
@@ -55,14 +56,14 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
         for number in content.images:
             rows.setdefault(number, content)
     for number, content in rows.items():
-        notes = Notes(content.file, f"image {number}")
+        issues = IssueLog(content.file, f"image {number}")
         try:
-            record = _read_image(root, split, content, number, (instances, captions), notes)
+            record = _read_image(root, split, content, number, (instances, captions), issues)
         except DataError as error:
-            yield from notes.faults
-            yield Rejection(content.file, notes.record, error.reason, error.field)
+            issues.add(error.reason, error.field, severity=Severity.RECORD)
+            yield from issues
             continue
-        yield from notes.faults
+        yield from issues
         yield record
 
 
@@ -72,14 +73,14 @@ def _read_image(
     content: CocoFile,
     number: Key,
     both: tuple[CocoFile | None, CocoFile | None],
-    notes: Notes,
+    issues: IssueLog,
 ) -> Record:
     instances, captions = both
     image = content.images[number]
     image_ref = find_image(
         root, _images(split), json_fields.text(image, "file_name"), size=stated_size(image)
     )
-    objects = tuple(_objects(instances, number, image_ref, notes)) if instances else ()
+    objects = tuple(_objects(instances, number, image_ref, issues)) if instances else ()
     samples: list[Sample] = []
     if objects:
         samples.append(
@@ -96,7 +97,7 @@ def _read_image(
     told: list[dict[str, Any]] = []
     if captions:
         told, spoken = captions_of(
-            captions, number, image_ref, name=NAME, split=split, report=notes.faults.append
+            captions, number, image_ref, name=NAME, split=split, report=issues.issues.append
         )
         samples += [replace(sample, objects=objects) for sample in spoken]
     if not samples:
@@ -108,22 +109,29 @@ def _read_image(
             for target in samples[0].targets
         ]
     labels = {obj.id: {"labels": list(obj.labels), "bbox_source": "file"} for obj in objects}
-    return Record(f"{content.file}#{notes.record}", content.file, tuple(samples), remarks, labels)
+    return Record(
+        Location(content.file, issues.record),
+        tuple(samples),
+        remarks=remarks,
+        object_remarks=labels,
+    )
 
 
-def _objects(content: CocoFile, number: Key, image_ref: ImageRef, notes: Notes) -> Sequence[Obj]:
+def _objects(
+    content: CocoFile, number: Key, image_ref: ImageRef, issues: IssueLog
+) -> Sequence[Obj]:
     found: list[Obj] = []
     for annotation in content.annotations.get(number, []):
         where = f"annotation {annotation['id']}"
         try:
-            found.append(_object(annotation, content, image_ref, notes))
+            found.append(_object(annotation, content, image_ref, issues))
         except DataError as error:
-            notes.add(error.reason, f"{where}.{error.field}")
+            issues.add(error.reason, f"{where}.{error.field}")
     return found
 
 
 def _object(
-    annotation: json_fields.Json, content: CocoFile, image_ref: ImageRef, notes: Notes
+    annotation: json_fields.Json, content: CocoFile, image_ref: ImageRef, issues: IssueLog
 ) -> Obj:
     number = json_fields.integer(annotation["id"], "id")
     category = annotation.get("category_id")
@@ -133,7 +141,7 @@ def _object(
         annotation.get("segmentation"),
         "segmentation",
         size=image_ref.size,
-        report=lambda reason: notes.add(reason, f"annotation {number}.segmentation"),
+        report=lambda reason: issues.add(reason, f"annotation {number}.segmentation"),
     )
     file_box = json_fields.xywh(annotation["bbox"], "bbox") if annotation.get("bbox") else None
     box = usable_box(file_box, covers.mask, size=image_ref.size)

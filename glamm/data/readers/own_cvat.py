@@ -12,10 +12,11 @@ from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_segmentation import polygon_mask
 from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, relative
 from glamm.data.parsing.image_refs import find_image
-from glamm.data.readers.labelled_shapes import Notes, Shape, shapes_record
-from glamm.data.record import Record, Rejection
+from glamm.data.readers.labelled_shapes import Shape, shapes_record
+from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import masks
+from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import Mask
 from glamm.typing import Size
 
@@ -56,7 +57,7 @@ def _begins_well(root: Path, path: Path) -> bool:
         return b"<annotations" in file.read(_BLOCK)
 
 
-def read(root: Path, split: str) -> Iterator[Record | Rejection]:
+def read(root: Path, split: str) -> Iterator[Record | Issue]:
     """Yield a record an image; the split is the image's subset, else the file's name, else train."""
     for path in _paths(root):
         file = relative(root, ensure_inside(root, path))
@@ -66,18 +67,18 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
             if _SUBSETS.get(subset, of_file) != split:
                 continue
             record = f"image {image.attributes.get('id', index)}"
-            notes = Notes(file, record)
+            issues = IssueLog(file, record)
             try:
-                found = _read_image(root, split, image, notes)
+                found = _read_image(root, split, image, issues)
             except DataError as error:
-                yield from notes.faults
-                yield Rejection(file, record, error.reason, error.field)
+                yield from issues
+                yield Issue.of_record(file, record, error.reason, error.field)
                 continue
-            yield from notes.faults
+            yield from issues
             yield found
 
 
-def _read_image(root: Path, split: str, image: _Image, notes: Notes) -> Record:
+def _read_image(root: Path, split: str, image: _Image, issues: IssueLog) -> Record:
     given = image.attributes
     size = json_fields.size(_whole(given, "height"), _whole(given, "width"), "height, width")
     name = json_fields.text(dict(given), "name")
@@ -91,9 +92,16 @@ def _read_image(root: Path, split: str, image: _Image, notes: Notes) -> Record:
             group = attributes.get("group_id")
             shapes.append(Shape(_words(label), _mask(kind, attributes, size), group))
         except DataError as error:
-            notes.add(error.reason, f"{kind} {index}.{error.field}")
-    place = f"{notes.file}#{notes.record}"
-    return shapes_record(shapes, image_ref, name=NAME, split=split, place=place, file=notes.file)
+            issues.add(error.reason, f"{kind} {index}.{error.field}")
+    location = Location(issues.file, issues.record)
+    return shapes_record(
+        shapes,
+        image_ref,
+        location,
+        sample_id=f"{NAME}/{split}/{issues.file}#{issues.record}",
+        dataset=NAME,
+        split=split,
+    )
 
 
 def _words(label: str) -> str:

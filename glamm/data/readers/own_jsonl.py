@@ -13,10 +13,10 @@ from glamm.data.parsing.coco_segmentation import parse_segmentation
 from glamm.data.parsing.dataset_paths import ensure_inside, relative
 from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.parsing.json_stream import parse_json
-from glamm.data.readers.labelled_shapes import Notes
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import masks
+from glamm.structures.issue import Issue, IssueLog, Location, Severity
 from glamm.structures.sample import (
     ImageRef,
     Obj,
@@ -41,7 +41,7 @@ def is_in(root: Path) -> bool:
     return any((root / f"{split}.jsonl").is_file() for split in SPLITS)
 
 
-def read(root: Path, split: str) -> Iterator[Record | Rejection]:
+def read(root: Path, split: str) -> Iterator[Record | Issue]:
     """Yield a record a line, as the file is read."""
     path = root / f"{split}.jsonl"
     if not path.is_file():
@@ -51,26 +51,27 @@ def read(root: Path, split: str) -> Iterator[Record | Rejection]:
         with path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield from _read_line(root, split, path, line, Notes(file, f"line {number}"))
+                    issues = IssueLog(file, f"line {number}")
+                    yield from _read_line(root, split, path, line, issues)
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", file=path) from error
 
 
 def _read_line(
-    root: Path, split: str, path: Path, line: bytes, notes: Notes
-) -> Iterator[Record | Rejection]:
+    root: Path, split: str, path: Path, line: bytes, issues: IssueLog
+) -> Iterator[Record | Issue]:
     try:
         entry = json_fields.mapping(parse_json(line, path), "the line")
-        sample = _sample(root, split, entry, notes)
+        sample = _sample(root, split, entry, issues)
     except DataError as error:
-        yield from notes.faults
-        yield Rejection(notes.file, notes.record, error.reason, error.field)
+        issues.add(error.reason, error.field, severity=Severity.RECORD)
+        yield from issues
         return
-    yield from notes.faults
-    yield Record(f"{notes.file}#{notes.record}", notes.file, (sample,))
+    yield from issues
+    yield Record(Location(issues.file, issues.record), (sample,))
 
 
-def _sample(root: Path, split: str, entry: json_fields.Json, notes: Notes) -> Sample:
+def _sample(root: Path, split: str, entry: json_fields.Json, issues: IssueLog) -> Sample:
     if not entry.get("turns") and not entry.get("targets"):
         raise DataError("has neither turns nor targets", field="turns, targets")
     given = json_fields.mapping(entry.get("image"), "image")
@@ -78,8 +79,8 @@ def _sample(root: Path, split: str, entry: json_fields.Json, notes: Notes) -> Sa
     objects: list[Obj] = []
     for index, value in enumerate(json_fields.items(entry, "objects")):
         field = f"objects[{index}]"
-        objects.append(_object(json_fields.mapping(value, field), field, image_ref, notes))
-    name = notes.record.removeprefix("line ")
+        objects.append(_object(json_fields.mapping(value, field), field, image_ref, issues))
+    name = str(issues.record).removeprefix("line ")
     sample_id = json_fields.text(entry, "sample_id") if "sample_id" in entry else name
     return Sample(
         sample_id=f"{NAME}/{split}/{sample_id}",
@@ -97,14 +98,14 @@ def _sample(root: Path, split: str, entry: json_fields.Json, notes: Notes) -> Sa
     )
 
 
-def _object(entry: json_fields.Json, field: str, image_ref: ImageRef, notes: Notes) -> Obj:
+def _object(entry: json_fields.Json, field: str, image_ref: ImageRef, issues: IssueLog) -> Obj:
     mask = None
     if entry.get("segmentation") is not None:
         covers = parse_segmentation(
             entry["segmentation"],
             f"{field}.segmentation",
             size=image_ref.size,
-            report=lambda reason: notes.add(reason, f"{field}.segmentation"),
+            report=lambda reason: issues.add(reason, f"{field}.segmentation"),
         )
         mask = covers.mask
     box = masks.box_of(mask) if mask else None

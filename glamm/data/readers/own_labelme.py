@@ -16,9 +16,10 @@ from glamm.data.parsing.coco_segmentation import polygon_mask
 from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, relative
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import read_json
-from glamm.data.readers.labelled_shapes import Notes, Shape, shapes_record
-from glamm.data.record import Record, Rejection
+from glamm.data.readers.labelled_shapes import Shape, shapes_record
+from glamm.data.record import Record
 from glamm.errors import DataError
+from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import ImageRef, Mask
 from glamm.typing import Size
 
@@ -47,24 +48,24 @@ def _begins_well(root: Path, split: str) -> bool:
     return False
 
 
-def read(root: Path, split: str) -> Iterator[Record | Rejection]:
+def read(root: Path, split: str) -> Iterator[Record | Issue]:
     """Yield a record a file; shapes of one label and one group id are one object."""
     for path in files_of_split(root, _FOLDERS, "*.json", split):
         file = relative(root, path)
-        notes = Notes(file, path.stem)
+        issues = IssueLog(file, path.stem)
         try:
             content = json_fields.mapping(read_json(ensure_inside(root, path)), "the file")
-            record = _read_file(root, split, path, content, notes)
+            record = _read_file(root, split, path, content, issues)
         except DataError as error:
-            yield from notes.faults
-            yield Rejection(file, path.stem, error.reason, error.field, place=file)
+            yield from issues
+            yield Issue.of_record(file, path.stem, error.reason, error.field)
             continue
-        yield from notes.faults
+        yield from issues
         yield record
 
 
 def _read_file(
-    root: Path, split: str, path: Path, content: json_fields.Json, notes: Notes
+    root: Path, split: str, path: Path, content: json_fields.Json, issues: IssueLog
 ) -> Record:
     size = json_fields.size(
         content.get("imageHeight"), content.get("imageWidth"), "imageHeight, imageWidth"
@@ -75,9 +76,14 @@ def _read_file(
         try:
             shapes.append(_shape(json_fields.mapping(value, "shape"), size))
         except DataError as error:
-            notes.add(error.reason, f"shapes[{index}].{error.field}")
+            issues.add(error.reason, f"shapes[{index}].{error.field}")
     return shapes_record(
-        shapes, image_ref, name=NAME, split=split, place=notes.file, file=notes.file
+        shapes,
+        image_ref,
+        Location(issues.file, issues.record),
+        sample_id=f"{NAME}/{split}/{issues.file}",
+        dataset=NAME,
+        split=split,
     )
 
 

@@ -18,8 +18,9 @@ from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.image_refs import find_image, stated_size
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.safe_pickle import read_plain_pickle
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import DataError
+from glamm.structures.issue import Issue, Location, Severity
 from glamm.structures.sample import ImageRef, Obj, Sample, Target, Task
 from glamm.typing import Size
 
@@ -97,7 +98,7 @@ class Referring:
         """Whether the data set is below a folder."""
         return all(self._paths(root))
 
-    def read(self, root: Path, split: str) -> Iterator[Record | Rejection]:
+    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
         """Yield a record an image with all its expressions.
 
         Upstream: parts of an object are added up; here they are united.
@@ -106,13 +107,14 @@ class Referring:
         if instances is None or refs is None or split not in self.splits:
             return
         content = read_coco(root, instances)
-        findings: list[Rejection] = []
+        findings: list[Issue] = []
         by_image = _by_image(root, refs, content, split, findings)
         is_first = split == self.splits[0]
         yield from content.findings if is_first else ()
-        yield from (one for one in findings if is_first or not one.is_whole)  # whole: told once
+        # records that are no references belong to no split: they are reported once
+        yield from (one for one in findings if is_first or one.severity is Severity.PART)
         read = partial(self._read_image, root, split, content, by_image)
-        yield from read_images(content, read, name=self.folder)
+        yield from read_images(content, read)
 
     def _read_image(
         self,
@@ -121,7 +123,7 @@ class Referring:
         content: CocoFile,
         by_image: dict[Key, list[tuple[str, json_fields.Json]]],
         number: Key,
-    ) -> Iterator[Record | Rejection]:
+    ) -> Iterator[Record | Issue]:
         refs = by_image.get(number)
         if not refs:
             return
@@ -129,7 +131,7 @@ class Referring:
         image_ref = find_image(
             root, self.images, json_fields.text(image, "file_name"), size=stated_size(image)
         )
-        findings: list[Rejection] = []
+        findings: list[Issue] = []
         known, expressions = _objects_and_expressions(content, number, image_ref, refs, findings)
         yield from findings
         used = {one for expression in expressions for one in expression.ids}
@@ -157,11 +159,11 @@ class Referring:
             "objects": [thing.shown() for thing in known.values()],
             "targets": [expression.shown() for expression in expressions],
         }
-        yield Record(f"{self.folder}#image {number}", content.file, (sample,), told)
+        yield Record(Location(content.file, f"image {number}"), (sample,), remarks=told)
 
 
 def _by_image(
-    root: Path, path: Path, content: CocoFile, split: str, findings: list[Rejection]
+    root: Path, path: Path, content: CocoFile, split: str, findings: list[Issue]
 ) -> dict[Key, list[tuple[str, json_fields.Json]]]:
     """References of a split by image; those that are no references or share an id are findings."""
     file = relative(root, ensure_inside(root, path))
@@ -176,7 +178,7 @@ def _by_image(
             number = json_fields.integer(record.get("ref_id"), "ref_id")
             json_fields.text(record, "split")
         except DataError as error:
-            findings.append(Rejection(file, f"refs[{index}]", error.reason, error.field))
+            findings.append(Issue.of_record(file, f"refs[{index}]", error.reason, error.field))
             continue
         places[number].append(index)
     by_image: dict[Key, list[tuple[str, json_fields.Json]]] = defaultdict(list)
@@ -194,7 +196,7 @@ def _by_image(
         else:
             by_image[image_id].append((file, entries[found[0]]))
             continue
-        findings.append(Rejection(file, f"ref {number}", reason, "ref_id", is_whole=False))
+        findings.append(Issue.of_part(file, f"ref {number}", reason, "ref_id"))
     return by_image
 
 
@@ -203,7 +205,7 @@ def _objects_and_expressions(
     number: Key,
     image_ref: ImageRef,
     refs: list[tuple[str, json_fields.Json]],
-    findings: list[Rejection],
+    findings: list[Issue],
 ) -> tuple[dict[int, _Object], list[_Expression]]:
     wanted = {one for _, ref in refs for one in _loose_ids(ref.get("ann_id"))}
     known: dict[int, _Object] = {}
@@ -215,26 +217,24 @@ def _objects_and_expressions(
         try:
             thing = _read_object(annotation, image_ref.size, content.file, findings)
         except DataError as error:
-            findings.append(
-                Rejection(content.file, record, error.reason, error.field, is_whole=False)
-            )
+            findings.append(Issue.of_part(content.file, record, error.reason, error.field))
             continue
         known[one] = thing
         if not thing.covers.area:
             reason = "has no pixels: what means it is not trained"
-            findings.append(Rejection(content.file, record, reason, "segmentation", is_whole=False))
+            findings.append(Issue.of_part(content.file, record, reason, "segmentation"))
     expressions: list[_Expression] = []
     for file, ref in refs:
         try:
             expressions += _expressions(file, ref, known, findings)
         except DataError as error:
             record = f"ref {ref['ref_id']}"
-            findings.append(Rejection(file, record, error.reason, error.field, is_whole=False))
+            findings.append(Issue.of_part(file, record, error.reason, error.field))
     return known, expressions
 
 
 def _read_object(
-    annotation: json_fields.Json, size: Size, file: str, findings: list[Rejection]
+    annotation: json_fields.Json, size: Size, file: str, findings: list[Issue]
 ) -> _Object:
     number = json_fields.integer(annotation["id"], "id")
     json_fields.xywh(annotation.get("bbox"), "bbox")
@@ -243,7 +243,7 @@ def _read_object(
         "segmentation",
         size=size,
         report=lambda reason: findings.append(
-            Rejection(file, f"annotation {number}", reason, "segmentation", is_whole=False)
+            Issue.of_part(file, f"annotation {number}", reason, "segmentation")
         ),
     )
     return _Object(annotation, covers)
@@ -255,7 +255,7 @@ def _loose_ids(value: object) -> list[object]:
 
 
 def _expressions(
-    file: str, ref: json_fields.Json, known: dict[int, _Object], findings: list[Rejection]
+    file: str, ref: json_fields.Json, known: dict[int, _Object], findings: list[Issue]
 ) -> Iterator[_Expression]:
     value = ref.get("ann_id")
     listed = cast("list[Any]", value) if isinstance(value, list) else [value]
@@ -276,6 +276,6 @@ def _expressions(
         except DataError as error:
             field = f"{where}.{error.field}"
             record = f"ref {ref['ref_id']}"
-            findings.append(Rejection(file, record, error.reason, field, is_whole=False))
+            findings.append(Issue.of_part(file, record, error.reason, field))
             continue
         yield _Expression(text, tuple(ids), ref["ref_id"], sent_id)

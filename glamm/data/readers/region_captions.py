@@ -14,9 +14,10 @@ from glamm.data.parsing.box_filter import MIN_SIDE, Boxed, LeftOut, boxed
 from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
 from glamm.data.parsing.dataset_paths import find_file
 from glamm.data.parsing.image_refs import find_image, stated_size
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import boxes
+from glamm.structures.issue import Issue, Location
 from glamm.structures.sample import Obj, Sample, Target, Task
 
 
@@ -42,7 +43,7 @@ class RegionFiles:
         """Whether the data set is below a folder."""
         return any(find_file(root, names) for names in self.files.values())
 
-    def read(self, root: Path, split: str) -> Iterator[Record | Rejection]:
+    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
         """Yield a record an image row.
 
         Upstream: boxes that leave the image are kept as they are; here what is trained is cut to the image.
@@ -53,14 +54,13 @@ class RegionFiles:
         content = read_coco(root, path)
         yield from content.findings
         read = partial(self._read_image, root, split, content)
-        yield from read_images(content, read, name=content.file)
+        yield from read_images(content, read)
 
     def _read_image(
         self, root: Path, split: str, content: CocoFile, number: Key
-    ) -> Iterator[Record | Rejection]:
+    ) -> Iterator[Record | Issue]:
         image = content.images[number]
         record = f"image {number}"
-        place = f"{content.file}#{record}"
         image_ref = find_image(
             root, self.images, json_fields.text(image, "file_name"), size=stated_size(image)
         )
@@ -75,7 +75,7 @@ class RegionFiles:
             elif isinstance(text, LeftOut):
                 left_out.append(text)
         for item in left_out:
-            yield item.rejection(content.file, record, place)
+            yield item.issue(content.file, record)
         sample = Sample(
             sample_id=f"{self.name}/{split}/{number}",
             task=Task.REGION_CAPTIONING,
@@ -97,7 +97,7 @@ class RegionFiles:
             told["annotations_left_out"] = [item.shown() for item in left_out]
         if self.most and split not in self.evaluated:
             told["max_regions_per_sample"] = self.most
-        yield Record(place, content.file, (sample,), told)
+        yield Record(Location(content.file, record), (sample,), remarks=told)
 
 
 def _text(item: Boxed | LeftOut, image: json_fields.Json) -> str | LeftOut:

@@ -34,8 +34,9 @@ from glamm.data.readers import (
     refcocog_region,
     visual_genome,
 )
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import RequestError
+from glamm.structures.issue import Issue
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ class Source:
     name: str
     splits: tuple[str, ...]
     is_in: Callable[[Path], bool]
-    read: Callable[[Path, str], Iterator[Record | Rejection]]
-    beside: Callable[[Path], tuple[dict[str, Any], list[Rejection]]] = lambda _: ({}, [])
+    read: Callable[[Path, str], Iterator[Record | Issue]]
+    beside: Callable[[Path], tuple[dict[str, Any], list[Issue]]] = lambda _: ({}, [])
 
 
 SOURCES = {

@@ -22,9 +22,10 @@ from glamm.data.parsing.dataset_paths import (
 )
 from glamm.data.parsing.image_refs import image_header
 from glamm.data.readers.labelled_shapes import class_targets
-from glamm.data.record import Record, Rejection
+from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import masks
+from glamm.structures.issue import Issue, Location
 from glamm.structures.sample import ImageRef, Obj, Sample, Task
 
 _MODES = {"1", "L", "P", "I", "I;16", "I;16B", "I;16L"}
@@ -53,7 +54,7 @@ class ClassMaps:
         """Whether the data set is below a folder."""
         return any(find_folder(root, folders) for folders in self.labels.values())
 
-    def read(self, root: Path, split: str) -> Iterator[Record | Rejection]:
+    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
         """Yield a record a label file, in the order of their names; a class is one object."""
         folder = find_folder(root, self.labels.get(split, ()))
         if folder is None:
@@ -64,11 +65,11 @@ class ClassMaps:
             try:
                 yield from self._read_map(root, split, path, classes)
             except DataError as error:
-                yield Rejection(file, path.stem, error.reason, error.field, place=file)
+                yield Issue.of_record(file, path.stem, error.reason, error.field)
 
     def _read_map(
         self, root: Path, split: str, path: Path, classes: dict[int, str]
-    ) -> Iterator[Record | Rejection]:
+    ) -> Iterator[Record | Issue]:
         file = relative(root, path)
         image_ref = self._image(root, split, path)
         labels = _read_labels(ensure_inside(root, path))
@@ -84,7 +85,7 @@ class ClassMaps:
                 continue
             if value not in classes:
                 reason = f"there is no class {value}"
-                yield Rejection(file, path.stem, reason, "labels", is_whole=False, place=file)
+                yield Issue.of_part(file, path.stem, reason, "labels")
                 continue
             mask = masks.encode(labels == value)
             box = masks.box_of(mask)
@@ -105,7 +106,7 @@ class ClassMaps:
             targets=class_targets(objects),  # classes that share a name are one target
         )
         told = {"label_file": file, "targets": shown}
-        yield Record(file, file, (sample,), told, hidden=("objects",))
+        yield Record(Location(file, path.stem), (sample,), remarks=told, hidden=("objects",))
 
     def _image(self, root: Path, split: str, path: Path) -> Path:
         folders = self.images[split]

@@ -4,8 +4,9 @@ import pytest
 
 from glamm.data.preparation.check import Checked, check
 from glamm.data.record import Record
+from glamm.structures.issue import Severity
 from glamm.structures.sample import Target
-from tests.builders.data import grounded, jpeg, referring
+from tests.builders.data import LOCATION, grounded, jpeg, referring
 
 
 @pytest.fixture
@@ -24,11 +25,11 @@ def test_bad_target_goes_and_the_others_stay(on_disk):
     sample = on_disk(referring())
     targets = (*sample.targets, Target("the [SEG]", sample.targets[0].object_ids), Target(" ", ()))
 
-    checked = check(Record("a.json#1", "a.json", (replace(sample, targets=targets),)))
+    checked = check(Record(LOCATION, (replace(sample, targets=targets),)))
 
     assert isinstance(checked, Checked)
     assert checked.record.samples[0].targets == sample.targets
-    assert [item.field for item in checked.rejections] == [
+    assert [issue.location.field for issue in checked.issues] == [
         f"targets[{len(sample.targets)}]",
         f"targets[{len(sample.targets) + 1}]",
     ]
@@ -37,19 +38,17 @@ def test_bad_target_goes_and_the_others_stay(on_disk):
 def test_record_without_a_good_target_is_left_out(on_disk):
     sample = on_disk(referring())
 
-    rejections = check(
-        Record("a.json#1", "a.json", (replace(sample, targets=(Target("<p>", ()),)),))
-    )
+    issues = check(Record(LOCATION, (replace(sample, targets=(Target("<p>", ()),)),)))
 
-    assert isinstance(rejections, tuple)
-    assert rejections[-1].is_whole
-    assert rejections[-1].place == "a.json#1"
+    assert isinstance(issues, tuple)
+    assert issues[-1].severity is Severity.RECORD
+    assert issues[-1].location == LOCATION
 
 
 def test_record_that_teaches_nothing_is_passed_on_to_be_shown(on_disk):
-    record = Record("a.json#1", "a.json", (replace(on_disk(grounded()), turns=()),))
+    record = Record(LOCATION, (replace(on_disk(grounded()), turns=()),))
 
     checked = check(record)
 
     assert isinstance(checked, Checked)
-    assert not checked.record.teaches
+    assert not checked.record.is_trainable

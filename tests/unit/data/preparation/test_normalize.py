@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glamm.data.preparation.normalize import settle
-from glamm.data.preparation.validate import find_faults
+from glamm.data.preparation.validate import find_issues
 from glamm.structures.sample import Span, SpanKind, Turn
-from tests.builders.data import OBJECTS, grounded
+from tests.builders.data import LOCATION, OBJECTS, grounded
 
 
 def with_answer(text, *places):
@@ -36,7 +36,7 @@ def test_settling_is_idempotent():
     once = settle(with_answer("cafe\u0301 cube", (6, 10)))
 
     assert settle(once) == once
-    assert find_faults(once) == []
+    assert find_issues(once, LOCATION) == []
 
 
 def test_box_that_rounding_put_outside_is_cut_and_a_wrong_one_is_not():

@@ -3,14 +3,23 @@ from dataclasses import replace
 
 import pytest
 
-from glamm.data.preparation.validate import find_faults
+from glamm.data.preparation.validate import find_issues
 from glamm.structures.sample import Mask, Obj, Span, SpanKind, Target, Task, Turn
-from tests.builders.data import OBJECTS, caption, grounded, obj, rectangle, referring, regions
+from tests.builders.data import (
+    LOCATION,
+    OBJECTS,
+    caption,
+    grounded,
+    obj,
+    rectangle,
+    referring,
+    regions,
+)
 
 
 @pytest.mark.parametrize("make", [grounded, referring, regions, caption])
-def test_good_sample_has_no_fault(make):
-    assert find_faults(make()) == []
+def test_good_sample_has_no_issue(make):
+    assert find_issues(make(), LOCATION) == []
 
 
 TEXT = "A cube by two balls."
@@ -76,6 +85,6 @@ CASES = {
 
 @pytest.mark.parametrize(("sample", "reason"), CASES.values(), ids=CASES)
 def test_broken_rule_is_named(sample, reason):
-    faults = find_faults(sample)
+    issues = find_issues(sample, LOCATION)
 
-    assert any(re.search(reason, fault.reason) for fault in faults), faults
+    assert any(re.search(reason, issue.reason) for issue in issues), issues

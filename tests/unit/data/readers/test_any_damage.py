@@ -1,4 +1,4 @@
-"""Whatever is changed in a data set's files, its reader yields good records and named rejections, or one DataError."""
+"""Whatever is changed in a data set's files, its reader yields good records and named issues, or one DataError."""
 
 import copy
 import json
@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from glamm.data.inspection.as_read import describe
 from glamm.data.preparation.check import Checked
 from glamm.data.preparation.read_checked import read_splits
-from glamm.data.preparation.validate import find_faults
+from glamm.data.preparation.validate import find_issues
 from glamm.data.readers.registry import SOURCES
-from glamm.data.record import Rejection
+from glamm.structures.issue import Issue
 from tests.builders.data import FORMATS
 from tests.builders.own_data import OWN
 
@@ -102,10 +102,14 @@ def test_damage_costs_records_and_nothing_else(data_set, data):
 
     assert told
     for item in found:
-        assert isinstance(item, Checked | Rejection)
-        if isinstance(item, Rejection):
+        assert isinstance(item, Checked | Issue)
+        if isinstance(item, Issue):
             assert str(item).encode()
             assert item.reason
-            assert item.file
-        elif item.record.teaches:
-            assert not [fault for sample in item.record.samples for fault in find_faults(sample)]
+            assert item.location.file
+        elif item.record.is_trainable:
+            assert not [
+                fault
+                for sample in item.record.samples
+                for fault in find_issues(sample, item.record.location)
+            ]

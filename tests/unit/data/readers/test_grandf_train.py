@@ -6,7 +6,7 @@ import pytest
 from glamm.data.preparation.check import Checked
 from glamm.data.preparation.read_checked import read_checked
 from glamm.data.readers.registry import SOURCES
-from glamm.data.record import Rejection
+from glamm.structures.issue import Issue
 from tests.builders.data import human_annotated_root, jpeg, rectangle
 
 
@@ -47,14 +47,14 @@ def test_bad_record_is_left_out_with_its_reason(tmp_path, values, reason):
 
     found = read(tmp_path)
 
-    assert [i.record.place[-2:] for i in found if isinstance(i, Checked)] == [
-        "#0",
-        "#1",
-        "#3",
-        "#4",
+    assert [i.record.location.record for i in found if isinstance(i, Checked)] == [
+        "0",
+        "1",
+        "3",
+        "4",
     ]
-    left_out = [item for item in found if isinstance(item, Rejection)]
-    assert {item.record for item in left_out} == {"2"}
+    left_out = [item for item in found if isinstance(item, Issue)]
+    assert {item.location.record for item in left_out} == {"2"}
     assert re.search(reason, " ".join(item.reason for item in left_out))
 
 
@@ -67,8 +67,8 @@ def test_image_cut_in_half_is_left_out(tmp_path, kept):
     found = read(tmp_path)
 
     assert sum(isinstance(item, Checked) for item in found) == 4
-    [gone] = [item for item in found if isinstance(item, Rejection)]
-    assert gone.record == "1"
+    [gone] = [item for item in found if isinstance(item, Issue)]
+    assert gone.location.record == "1"
 
 
 def test_link_out_of_the_root_is_not_followed(tmp_path):
@@ -80,7 +80,7 @@ def test_link_out_of_the_root_is_not_followed(tmp_path):
     linked.unlink()
     linked.symlink_to(outside)
 
-    [gone] = [item for item in read(root) if isinstance(item, Rejection)]
+    [gone] = [item for item in read(root) if isinstance(item, Issue)]
 
     assert "link that leaves" in gone.reason
 

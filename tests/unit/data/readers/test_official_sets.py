@@ -9,9 +9,9 @@ from glamm.data.inspection.as_read import describe
 from glamm.data.preparation.check import Checked
 from glamm.data.preparation.read_checked import read_checked
 from glamm.data.readers.registry import SOURCES, find_sources
-from glamm.data.record import Rejection
 from glamm.errors import DataError
 from glamm.geometry.image_files import decode
+from glamm.structures.issue import Issue
 from tests.builders.data import BAD_FORMATS, FORMATS
 
 OFFICIAL = sorted(path.name for path in FORMATS.iterdir())
@@ -187,7 +187,9 @@ def test_damaged_table_is_named_and_the_others_are_read(tmp_path):
 
     told, faults = SOURCES["grand"].beside(tmp_path)
 
-    assert [fault.file for fault in faults] == ["GranD_Data/Grand_Caption_Grounding_lmdb/data.mdb"]
+    assert [fault.location.file for fault in faults] == [
+        "GranD_Data/Grand_Caption_Grounding_lmdb/data.mdb"
+    ]
     assert len(told["tables"]["expressions"]) == 4
 
 
@@ -234,10 +236,8 @@ def test_broken_record_is_named_and_the_others_survive(name):
     by_image = {sample["image"]["file"].rpartition("/")[2]: sample for sample in samples}
     for survivor in case["survivors"]:
         assert is_same(survivor, by_image[survivor["image"]])
-    said = [str(item) for item in items if isinstance(item, Rejection)]
-    said += [
-        line for item in items if isinstance(item, Checked) for line in map(str, item.rejections)
-    ]
+    said = [str(item) for item in items if isinstance(item, Issue)]
+    said += [line for item in items if isinstance(item, Checked) for line in map(str, item.issues)]
     if name != "huge_caption":  # its data are right; the batch leaves it out
         for fault in case["broken"]:
             assert any(fault["file"] in line and "record" in line for line in said), fault

@@ -7,9 +7,9 @@ import pytest
 from glamm.data.preparation.check import Checked
 from glamm.data.preparation.read_checked import read_checked
 from glamm.data.readers.registry import SOURCES, find_sources
-from glamm.data.record import Rejection
 from glamm.errors import DataError
 from glamm.geometry import masks
+from glamm.structures.issue import Issue
 from glamm.structures.sample import Task
 from tests.builders.data import jpeg
 from tests.builders.own_data import OWN, cvat_root, jsonl_lines, jsonl_root, labelme_root
@@ -18,7 +18,7 @@ from tests.builders.own_data import OWN, cvat_root, jsonl_lines, jsonl_root, lab
 def read(name, root, split=None):
     found = list(read_checked(SOURCES[name], root, split))
     good = [item.record for item in found if isinstance(item, Checked)]
-    return good, [str(item) for item in found if isinstance(item, Rejection)]
+    return good, [str(item) for item in found if isinstance(item, Issue)]
 
 
 def areas(sample):

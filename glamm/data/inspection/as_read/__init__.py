@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from glamm.data.inspection.as_read.record_names import RecordNames
 from glamm.data.inspection.shown import shown_object, shown_span
 from glamm.data.preparation.check import Checked
 from glamm.data.readers.registry import Source
-from glamm.data.record import Rejection
 from glamm.geometry import masks
 from glamm.geometry.image_files import decode, read_header
+from glamm.structures.issue import Issue, Location, Severity
 from glamm.structures.sample import Mask, Sample, Task, objects_by_id
 
 _SUMMED_BY_THE_RELEASE = {"granddf_ha_gcg", "openpsg_gcg"}
@@ -23,7 +24,7 @@ _WITH_OBJECTS = {
 }
 
 
-def describe(source: Source, root: Path, found: Iterable[Checked | Rejection]) -> dict[str, Any]:
+def describe(source: Source, root: Path, found: Iterable[Checked | Issue]) -> dict[str, Any]:
     """The whole of what a data set gave.
 
     Args:
@@ -34,15 +35,18 @@ def describe(source: Source, root: Path, found: Iterable[Checked | Rejection]) -
     Returns:
         `samples` (one entry a record), `dropped` (records left out) and `findings` (parts left out).
     """
+    items = list(found)
+    names = RecordNames(source.name, map(_location, items))
     samples: list[dict[str, Any]] = []
     dropped: list[dict[str, Any]] = []
     findings: list[dict[str, Any]] = []
-    for item in found:
+    for item in items:
         if isinstance(item, Checked):
-            samples.append(_record(root, item))
-        else:
-            entry = {"record": _place(item), "field": item.field, "reason": item.reason}
-            (dropped if item.is_whole else findings).append(entry)
+            samples.append(_record(root, item, names.of_record(item.record.location)))
+            continue
+        field = item.location.field
+        entry = {"record": names.of_issue(item), "field": field, "reason": item.reason}
+        (findings if item.severity is Severity.PART else dropped).append(entry)
     files = list(dict.fromkeys(_annotation_files(samples, dropped)))
     task = samples[0]["task"] if samples else None
     return {
@@ -55,10 +59,8 @@ def describe(source: Source, root: Path, found: Iterable[Checked | Rejection]) -
     }
 
 
-def _place(rejection: Rejection) -> str:
-    if rejection.is_file:
-        return rejection.file
-    return rejection.place or f"{rejection.file}#{rejection.record}"
+def _location(item: Checked | Issue) -> Location:
+    return item.record.location if isinstance(item, Checked) else item.location
 
 
 def _annotation_files(*groups: list[dict[str, Any]]) -> Iterable[str]:
@@ -67,12 +69,12 @@ def _annotation_files(*groups: list[dict[str, Any]]) -> Iterable[str]:
             yield entry.pop("annotation_file", entry["record"].partition("#")[0])
 
 
-def _record(root: Path, checked: Checked) -> dict[str, Any]:
+def _record(root: Path, checked: Checked, name: str) -> dict[str, Any]:
     record = checked.record
     first = record.samples[0]
     told = {
-        "record": record.place,
-        "annotation_file": record.file,
+        "record": name,
+        "annotation_file": record.location.file,
         "split": first.split,
         "task": first.task.value,
         "image": _image(root, checked),
@@ -82,7 +84,7 @@ def _record(root: Path, checked: Checked) -> dict[str, Any]:
             shown_object(obj, record.object_remarks.get(obj.id, {})) for obj in first.objects
         ]
     grounded = [sample for sample in record.samples if sample.task is Task.GROUNDED_CONVERSATION]
-    if len(record.samples) == 1 and record.teaches:
+    if len(record.samples) == 1 and record.is_trainable:
         told |= _single(first)
     told |= record.remarks
     for key in record.hidden:
