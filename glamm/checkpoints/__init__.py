@@ -1,4 +1,4 @@
-"""Weights in and out: our folders, and the release's names."""
+"""Read, write and convert model weights."""
 
 from glamm.checkpoints.store import (
     load_model,

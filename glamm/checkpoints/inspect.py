@@ -1,10 +1,10 @@
-"""Look at a model folder, or check it."""
+"""Describe a model folder, or verify that it is complete."""
 
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
-from glamm.checkpoints.convert import probe
+from glamm.checkpoints.probe import probe
 from glamm.checkpoints.store import WEIGHTS_FILE, load_model, read_config, read_lineage
 from glamm.checkpoints.weight_files import open_weights
 from glamm.config.model import ModelConfig
@@ -14,13 +14,13 @@ from glamm.structures.lineage import Lineage
 
 @dataclass(frozen=True, slots=True)
 class PartSize:
-    """One part of a model.
+    """The size of one part of a model.
 
     Args:
-        name: As the model calls it.
-        num_tensors: In the file.
-        num_parameters: Their elements.
-        dtype: Of the first.
+        name: The model's attribute, such as `language_model`.
+        num_tensors: In the weight file.
+        num_parameters: Elements of these tensors.
+        dtype: Of the first tensor.
     """
 
     name: str
@@ -31,13 +31,13 @@ class PartSize:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a model folder says about itself.
+    """A description of a model folder, without loading the model.
 
     Args:
         config: Sizes and switches.
-        parts: In the order of the file.
-        sha256: Of the weights, as config.json has it.
-        lineage: Where it comes from.
+        parts: In the order of the weight file.
+        sha256: Checksum of the weight file that config.json records.
+        lineage: What the model was made from.
     """
 
     config: ModelConfig
@@ -47,7 +47,7 @@ class Description:
 
 
 def describe(folder: Path) -> Description:
-    """Read names, shapes and the past.
+    """Read names and shapes of tensors, the configuration and the lineage.
 
     Raises:
         CheckpointError: A file is missing or damaged.
@@ -58,20 +58,22 @@ def describe(folder: Path) -> Description:
         dtype = str(tensor.dtype).removeprefix("torch.")
         tensors[name.partition(".")[0]].append((tensor.numel(), dtype))
     parts = tuple(
-        PartSize(name, len(found), sum(size for size, _ in found), found[0][1])
-        for name, found in tensors.items()
+        PartSize(name, len(sizes), sum(size for size, _ in sizes), sizes[0][1])
+        for name, sizes in tensors.items()
     )
     return Description(stored.model, parts, stored.weights_sha256, read_lineage(folder))
 
 
 def verify(folder: Path) -> None:
-    """Check sums, names and shapes, and run every part.
+    """Check checksums, names and shapes, and run every part once.
 
     Raises:
-        CheckpointError: Something is not as it should be.
+        CheckpointError: A check failed.
     """
     model, _ = load_model(folder)
     for name, value in probe(model.float()).items():
         if not value.isfinite().all():
-            raise CheckpointError(f"{folder}: the {name} of a probe are not all finite numbers")
+            raise CheckpointError(
+                f"{folder}: the {name} of a probe contain values that are not finite"
+            )
     read_lineage(folder)

@@ -1,4 +1,7 @@
-"""Read a GLaMM in anybody's layout into a model, tensor by tensor: never more than one shard above the model itself."""
+"""Read weights in any supported layout into a model, tensor by tensor.
+
+Memory holds the model and at most one shard; the weights of a GGUF file are an exception, they are read at once.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -9,43 +12,53 @@ import torch
 from torch import Tensor
 
 from glamm.checkpoints.infer_config import (
+    Shapes,
+    default_region_encoder,
     infer_global_encoder,
     infer_grounding_encoder,
     infer_language_model,
     infer_mask_decoder,
     infer_region_encoder,
-    default_region_encoder,
     release_compat,
 )
 from glamm.checkpoints.name_maps.lora import LoraWeights, split_lora, strip_wrappers
-from glamm.checkpoints.name_maps.official import is_derived, rope_theta_of, to_ours
+from glamm.checkpoints.name_maps.official import OUR_CONFIG, is_derived, rope_theta_of, to_ours
 from glamm.checkpoints.name_maps.parts import clip_to_ours, llama_to_ours, sam_to_ours
 from glamm.checkpoints.store import CONFIG_FILE, WEIGHTS_FILE, read_config
-from glamm.checkpoints.weight_files import WeightFiles, open_weights, read_config_json
-from glamm.config.model import ModelConfig, SpecialTokens
+from glamm.checkpoints.weight_files import (
+    LoadedWeights,
+    WeightFiles,
+    open_weights,
+    read_config_json,
+)
+from glamm.config.model import LanguageModelConfig, ModelConfig, SpecialTokens
 from glamm.errors import CheckpointError
 from glamm.models.glamm import GLaMM
+from glamm.models.language.pretrained import (
+    is_gguf,
+    read_gguf_weights,
+    read_language_config,
+    read_language_tokenizer,
+)
 from glamm.text.tokenizer import Tokenizer
 
-OUR_CONFIG = "glamm_config"
-"""Key of a release-style config.json under which our own configuration stands, where we wrote it."""
+_NEW_PARTS = ("image_projector.", "region_encoder.", "text_to_mask_projector.")
+"""Parts that only a GLaMM has: CLIP, SAM and language models are published without them."""
 
-_INITIALISED = ("image_projector.", "region_encoder.", "text_to_mask_projector.")
-"""Parts that no published model but a GLaMM has."""
-
-_MOST_NAMES = 20
+_MAX_NAMES_IN_MESSAGE = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the parts of a model come from.
+    """The files that a model is read from.
 
     Args:
-        main: Our folder, a folder or file of the release, or a LLaMA's folder.
-        clip: CLIP's folder, for weights without it.
-        sam: SAM's file, for weights without it.
-        lora: A peft folder.
-        config: Folder with config.json and the tokenizer, for a `main` that is a single file.
+        main: Our folder, a folder or file of the release, or a language model: a LLaMA, Qwen 2 or Qwen 3 in a folder of
+            transformers or a GGUF file.
+        clip: Folder of CLIP or SigLIP, for a `main` without its weights.
+        sam: File of SAM, for a `main` without its weights.
+        lora: A folder of peft.
+        config: Folder with config.json and the tokenizer, for a `main` that is a single weight file.
     """
 
     main: Path
@@ -57,14 +70,14 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model with its past.
+    """A model that was read from files.
 
     Args:
         model: In evaluation mode.
-        tokenizer: The model's.
-        lora: Low-rank weights that are not merged yet; None without.
-        initialized: Tensors that no file had and that are random.
-        files: What was read.
+        tokenizer: With the model's vocabulary.
+        lora: LoRA weights that are not merged yet; None if there are none.
+        initialized: Names of tensors that are random because no file contains them.
+        files: The weight files.
     """
 
     model: GLaMM
@@ -76,9 +89,9 @@ class LoadedModel:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """Some files, and how their names are translated; None is left out on purpose."""
+    """Weight files, and the translation of their names into ours; names that become None are skipped."""
 
-    files: WeightFiles
+    files: WeightFiles | LoadedWeights
     translate: Callable[[str], str | None]
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
@@ -101,31 +114,31 @@ class _Part:
 def load_sources(
     sources: Sources, *, dtype: torch.dtype | None = None, init_missing: bool = False
 ) -> LoadedModel:
-    """Build the model that some files hold.
+    """Build a model from weight files.
 
     Args:
         sources: The files.
-        dtype: Of the model; None keeps the files'.
-        init_missing: Let the projector, the region encoder and the text-to-mask projector be random where nothing
-            holds them.
+        dtype: Of the model; None keeps that of the files.
+        init_missing: Initialize the image projector, the region encoder and the text-to-mask projector randomly if no
+            file contains them.
 
     Returns:
-        The model; LoRA weights stand beside it, unmerged.
+        The model, with LoRA weights not merged.
 
     Raises:
-        CheckpointError: A file is missing, damaged or would run code; tensors are missing or left over; the message
-            lists them.
+        CheckpointError: A file is missing or damaged, or might run code; or tensors are missing or unknown, and the
+            message lists them.
+        HostError: Reading a GGUF file needs the package gguf.
     """
     parts = _parts(sources)
     shapes: dict[str, tuple[int, ...]] = {}
     for part in parts:
         shapes |= part.shapes()
-    tokenizer = Tokenizer.from_folder(_folder(sources))
-    config = _configuration(sources, shapes, tokenizer, init_missing=init_missing)
+    config, tokenizer = _read_config(sources, shapes, init_missing=init_missing)
     model = _build(config, dtype or _dtype_of(parts[0]))
     lora, loaded = _fill(model, parts)
     missing = sorted(model.state_dict().keys() - loaded)
-    if missing and not (init_missing and all(one.startswith(_INITIALISED) for one in missing)):
+    if missing and not (init_missing and all(name.startswith(_NEW_PARTS) for name in missing)):
         raise CheckpointError(f"{sources.main}: {_listed(missing)} missing{_hint(missing)}")
     files = tuple(path for part in parts for path in part.files.paths)
     settings = _lora_settings(sources.lora, lora)
@@ -138,6 +151,9 @@ def _parts(sources: Sources) -> list[_Part]:
     ):
         ours = WeightFiles(sources.main, (sources.main / WEIGHTS_FILE,))
         parts = [_Part(ours, lambda name: name)]
+    elif is_gguf(sources.main):
+        weights = LoadedWeights(sources.main, read_gguf_weights(sources.main))
+        parts = [_Part(weights, llama_to_ours)]
     else:
         main = open_weights(sources.main)
         is_release = any("grounding_encoder." in name for name in main.shapes())
@@ -164,44 +180,68 @@ def _release_to_ours(name: str) -> str | None:
 
 
 def _folder(sources: Sources) -> Path:
-    """With config.json and the tokenizer."""
+    """The folder with config.json and the tokenizer."""
     if sources.config:
         return sources.config
     return sources.main if sources.main.is_dir() else sources.main.parent
 
 
-def _configuration(
-    sources: Sources,
-    shapes: Mapping[str, tuple[int, ...]],
-    tokenizer: Tokenizer,
-    *,
-    init_missing: bool,
-) -> ModelConfig:
+def _read_config(
+    sources: Sources, shapes: Shapes, *, init_missing: bool
+) -> tuple[ModelConfig, Tokenizer]:
+    """The configuration and the tokenizer: read if we wrote them, else inferred."""
+    if not any(name.startswith(_NEW_PARTS) for name in shapes):  # a language model, CLIP and SAM
+        location = sources.main if is_gguf(sources.main) else _folder(sources)
+        language = read_language_config(location)
+        has_head = "language_model.lm_head.weight" in shapes
+        language = language.model_copy(update={"tie_embeddings": not has_head})
+        tokenizer = read_language_tokenizer(location)
+        config = _infer_config(
+            sources, shapes, language, tokenizer, select_layer=-2, init_missing=init_missing
+        )
+        return config, tokenizer
+    tokenizer = Tokenizer.from_folder(_folder(sources))
     values = read_config_json(_folder(sources))
     if "weights_sha256" in values:
-        return read_config(sources.main).model
+        return read_config(sources.main).model, tokenizer
     if OUR_CONFIG in values:
-        return ModelConfig.model_validate(values[OUR_CONFIG])
-    clip_folder = sources.clip
-    if clip_folder is None:
-        raise CheckpointError(
-            f"{sources.main}: holds no global image encoder: name the folder of its CLIP with --clip"
-        )
-    language = infer_language_model(
-        values, shapes, rope_theta=float(values.get("rope_theta") or _stored_theta(sources.main))
+        return ModelConfig.model_validate(values[OUR_CONFIG]), tokenizer
+    theta = float(values.get("rope_theta") or _stored_theta(sources.main))
+    config = _infer_config(
+        sources,
+        shapes,
+        infer_language_model(values, shapes, rope_theta=theta),
+        tokenizer,
+        select_layer=values.get("mm_vision_select_layer", -2),
+        init_missing=init_missing,
     )
+    return config, tokenizer
+
+
+def _infer_config(
+    sources: Sources,
+    shapes: Shapes,
+    language: LanguageModelConfig,
+    tokenizer: Tokenizer,
+    *,
+    select_layer: int,
+    init_missing: bool,
+) -> ModelConfig:
+    """The configuration of a model without one of ours."""
+    if sources.clip is None:
+        raise CheckpointError(
+            f"{sources.main}: contains no global image encoder: name the folder of CLIP with --clip"
+        )
     size = max(language.vocab_size, len(tokenizer))
     has_region = any(name.startswith("region_encoder.") for name in shapes)
-    clip = infer_global_encoder(
-        read_config_json(clip_folder), select_layer=values.get("mm_vision_select_layer", -2)
-    )
+    clip = infer_global_encoder(read_config_json(sources.clip), select_layer=select_layer)
     if not any(name.startswith("grounding_encoder.") for name in shapes):
         raise CheckpointError(
-            f"{sources.main}: holds no grounding encoder: name SAM's file with --sam"
+            f"{sources.main}: contains no grounding encoder: name the file of SAM with --sam"
         )
     if not has_region and not init_missing:
         raise CheckpointError(
-            f"{sources.main}: holds no region encoder. To train a new one, say --init-missing."
+            f"{sources.main}: contains no region encoder. To train a new one, add --init-missing."
         )
     config = ModelConfig(
         global_encoder=clip,
@@ -222,11 +262,11 @@ def _stored_theta(source: Path) -> float:
 
 
 def _dtype_of(part: _Part) -> torch.dtype:
-    """Of the first floating tensor."""
+    """The type of the first floating-point tensor."""
     for _, tensor in part.tensors():
         if tensor.is_floating_point():
             return tensor.dtype
-    raise CheckpointError(f"{part.files.source}: holds no floating tensor")
+    raise CheckpointError(f"{part.files.source}: contains no floating-point tensors")
 
 
 def _build(config: ModelConfig, dtype: torch.dtype) -> GLaMM:
@@ -240,8 +280,8 @@ def _build(config: ModelConfig, dtype: torch.dtype) -> GLaMM:
 
 @torch.no_grad()
 def _fill(model: GLaMM, parts: list[_Part]) -> tuple[dict[str, Tensor], set[str]]:
-    """Copy every tensor to its place; low-rank ones are given back."""
-    places = model.state_dict()
+    """Copy every tensor into the model; return LoRA weights and the names of the others."""
+    targets = model.state_dict()
     loaded: set[str] = set()
     lora: dict[str, Tensor] = {}
     unexpected: list[str] = []
@@ -249,32 +289,32 @@ def _fill(model: GLaMM, parts: list[_Part]) -> tuple[dict[str, Tensor], set[str]
         for name, tensor in part.tensors():
             if split_lora(name):
                 lora[name] = tensor.clone()
-            elif name not in places:
+            elif name not in targets:
                 unexpected.append(name)
             else:
-                _copy(places[name], tensor, name, part.files.source)
+                _copy(targets[name], tensor, name, part.files.source)
                 loaded.add(name)
         if unexpected:
             raise CheckpointError(
-                f"{part.files.source}: {_listed(unexpected)} left over: the model has no place for them"
+                f"{part.files.source}: {_listed(unexpected)} unknown to the model"
             )
     return lora, loaded
 
 
-def _copy(place: Tensor, tensor: Tensor, name: str, source: Path) -> None:
+def _copy(target: Tensor, tensor: Tensor, name: str, source: Path) -> None:
     is_vocabulary = name.endswith(("embed_tokens.weight", "lm_head.weight"))
-    if is_vocabulary and tensor.dim() == 2 and len(tensor) < len(place):
-        # tokens that were added: around the mean of the old ones, as usual
-        place[: len(tensor)] = tensor
-        place[len(tensor) :] = tensor.float().mean(0).to(place.dtype)
+    if is_vocabulary and tensor.dim() == 2 and len(tensor) < len(target):
+        # embeddings of new tokens begin at the mean of the old ones
+        target[: len(tensor)] = tensor
+        target[len(tensor) :] = tensor.float().mean(0).to(target.dtype)
         return
-    if place.shape != tensor.shape:
+    if target.shape != tensor.shape:
         raise CheckpointError(
-            f"{source}: {name} has the shape {tuple(tensor.shape)}, the model needs {tuple(place.shape)}"
+            f"{source}: {name} has the shape {tuple(tensor.shape)}, the model needs {tuple(target.shape)}"
         )
-    if place.is_floating_point() != tensor.is_floating_point():
-        raise CheckpointError(f"{source}: {name} is {tensor.dtype}, the model needs {place.dtype}")
-    place.copy_(tensor)
+    if target.is_floating_point() != tensor.is_floating_point():
+        raise CheckpointError(f"{source}: {name} is {tensor.dtype}, the model needs {target.dtype}")
+    target.copy_(tensor)
 
 
 def _lora_settings(folder: Path | None, weights: Mapping[str, Tensor]) -> LoraWeights | None:
@@ -286,11 +326,11 @@ def _lora_settings(folder: Path | None, weights: Mapping[str, Tensor]) -> LoraWe
     return LoraWeights(dict(weights), alpha=float(settings.get("lora_alpha", 16)))
 
 
-def merged(loaded: LoadedModel) -> LoadedModel:
-    """Add the low-rank weights to what they stand beside, in place.
+def merge_lora_weights(loaded: LoadedModel) -> LoadedModel:
+    """Add the LoRA weights to the weights that they adapt, in place.
 
     Raises:
-        CheckpointError: One stands beside nothing, or has other sizes.
+        CheckpointError: The model has no such weight, or its shape does not fit.
     """
     if loaded.lora is None:
         return loaded
@@ -299,16 +339,20 @@ def merged(loaded: LoadedModel) -> LoadedModel:
 
 
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:_MOST_NAMES])
-    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-    return f"{len(names)} tensors ({shown}{more}) are"
+    listed = ", ".join(names[:_MAX_NAMES_IN_MESSAGE])
+    more = (
+        f" and {len(names) - _MAX_NAMES_IN_MESSAGE} more"
+        if len(names) > _MAX_NAMES_IN_MESSAGE
+        else ""
+    )
+    return f"{len(names)} tensors ({listed}{more}) are"
 
 
 def _hint(missing: list[str]) -> str:
     if any(name.startswith("global_encoder.") for name in missing):
         return ": name the folder of CLIP with --clip"
     if any(name.startswith(("grounding_encoder.", "mask_decoder.")) for name in missing):
-        return ": name SAM's file with --sam"
-    if all(name.startswith(_INITIALISED) for name in missing):
-        return ". To train new ones, say --init-missing."
+        return ": name the file of SAM with --sam"
+    if all(name.startswith(_NEW_PARTS) for name in missing):
+        return ". To train new ones, add --init-missing."
     return ""

@@ -1,38 +1,61 @@
-"""The card of a model folder: what it is, in words that a person reads first."""
+"""The model card: README.md of a converted model folder."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from glamm.config.model import ModelConfig
-
-if TYPE_CHECKING:
-    from glamm.checkpoints.convert import Conversion
+from glamm.files import write_text
 
 CARD_FILE = "README.md"
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A weight file of a converted model.
+
+    Args:
+        path: Inside the model folder.
+        num_bytes: Its size.
+        sha256: Its checksum, in hexadecimal digits.
+    """
+
+    path: Path
+    num_bytes: int
+    sha256: str
+
+
 def write_card(
-    folder: Path, config: ModelConfig, done: "Conversion", *, origin: Sequence[str]
+    folder: Path,
+    config: ModelConfig,
+    *,
+    num_parameters: int,
+    dtype: str,
+    files: Sequence[WrittenFile],
+    sources: Sequence[Path],
+    initialized: Sequence[str],
 ) -> None:
     """Write README.md.
 
     Args:
-        folder: Of the model.
-        config: Its sizes.
-        done: Files with their checksums.
-        origin: Files that it was made of.
+        folder: The model folder.
+        config: The model's sizes.
+        num_parameters: Of the whole model.
+        dtype: Name of the weights' type.
+        files: The weight files in the folder.
+        sources: The files that the weights come from.
+        initialized: Names of tensors with random values.
     """
     encoder, language = config.global_encoder, config.language_model
     grounding = config.grounding_encoder
     lines = [
         "# GLaMM",
         "",
-        "Talks about an image and gives a segmentation mask for every phrase that it grounds.",
+        "Answers questions about an image with text, and gives a segmentation mask for every grounded phrase.",
         "",
         "| | |",
         "|---|---|",
-        f"| parameters | {done.num_parameters:,} in {done.dtype} |",
+        f"| parameters | {num_parameters:,} in {dtype} |",
         f"| language model | {language.architecture}, {language.num_layers} layers of {language.hidden_size}, {language.vocab_size:,} tokens |",
         f"| global encoder | {encoder.architecture}, {encoder.image_size} px, {encoder.num_layers} layers of {encoder.hidden_size} |",
         f"| grounding encoder | SAM, {grounding.image_size} px, {grounding.num_layers} layers of {grounding.hidden_size} |",
@@ -41,15 +64,16 @@ def write_card(
         "| file | bytes | sha256 |",
         "|---|---|---|",
         *(
-            f"| {one.path.relative_to(folder)} | {one.num_bytes:,} | {one.sha256} |"
-            for one in done.files
+            f"| {file.path.relative_to(folder)} | {file.num_bytes:,} | {file.sha256} |"
+            for file in files
         ),
         "",
-        "Made of: " + ", ".join(Path(one).name for one in origin) + ".",
+        "Converted from: " + ", ".join(source.name for source in sources) + ".",
     ]
-    if done.initialized:
+    if initialized:
+        parts = ", ".join(sorted({name.split(".")[0] for name in initialized}))
         lines += [
             "",
-            f"{len(done.initialized)} tensors are random and must be trained: {', '.join(sorted({name.split('.')[0] for name in done.initialized}))}.",
+            f"{len(initialized)} tensors have random values and must be trained: {parts}.",
         ]
-    (folder / CARD_FILE).write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text(folder / CARD_FILE, "\n".join(lines) + "\n")

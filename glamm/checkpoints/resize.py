@@ -1,6 +1,6 @@
-"""Another resolution for a trained model: position embeddings are stretched, everything else stays.
+"""Change the resolution of a trained model: position embeddings are interpolated, everything else is unchanged.
 
-What is usual when a vision transformer is fine-tuned on larger images.
+This is the usual method to fine-tune a vision transformer on larger images.
 """
 
 import torch
@@ -19,35 +19,33 @@ _SAM_RELATIVE = ("rel_pos_h", "rel_pos_w")
 def resized(
     model: GLaMM, *, global_size: int | None = None, grounding_size: int | None = None
 ) -> GLaMM:
-    """Give a model images of another size to see.
+    """Create a model for images of another size.
 
     Args:
-        model: Stays as it is; the new one shares the tensors that need no change.
-        global_size: Side of the global encoder's square in pixels, None keeps it.
-        grounding_size: Side of the grounding encoder's square in pixels, None keeps it.
+        model: Not changed; the new model shares the tensors that do not depend on the size.
+        global_size: Side of the global encoder's input in pixels; None keeps it.
+        grounding_size: Side of the grounding encoder's input in pixels; None keeps it.
 
     Returns:
-        The model itself when nothing changes.
+        The model itself if nothing changes.
 
     Raises:
-        ValueError: A size is no multiple of the patch.
+        ValueError: A size is not a multiple of the patch size.
     """
     old = model.config
     new = _resized_config(old, global_size=global_size, grounding_size=grounding_size)
     if new == old:
         return model
     with torch.device("meta"):
-        other = GLaMM.from_config(new)
-    shapes = {name: value.shape for name, value in other.state_dict().items()}
+        shapes = {name: value.shape for name, value in GLaMM.from_config(new).state_dict().items()}
     weights = {
-        name: _stretched(name, value, shapes[name]) for name, value in model.state_dict().items()
+        name: _interpolated(name, value, shapes[name]) for name, value in model.state_dict().items()
     }
     device = next(model.parameters()).device
-    other = GLaMM.from_config(new).to(
-        device
-    )  # not meta: buffers outside the state need their values
-    other.load_state_dict(weights)
-    return other.train(model.training)
+    # not on the meta device: buffers that are not in the state dict need their values
+    resized_model = GLaMM.from_config(new).to(device)
+    resized_model.load_state_dict(weights)
+    return resized_model.train(model.training)
 
 
 def _resized_config(
@@ -56,7 +54,9 @@ def _resized_config(
     encoder, grounding = config.global_encoder, config.grounding_encoder
     for size, part in ((global_size, encoder), (grounding_size, grounding)):
         if size is not None and size % part.patch_size:
-            raise ValueError(f"{size} pixels are no multiple of the patch of {part.patch_size}")
+            raise ValueError(
+                f"{size} pixels are not a multiple of the patch size {part.patch_size}"
+            )
     return config.model_copy(
         update={
             "global_encoder": encoder.model_copy(
@@ -70,33 +70,34 @@ def _resized_config(
 
 
 def _resized_grounding(config: GroundingEncoderConfig, *, size: int) -> GroundingEncoderConfig:
-    """As many windows along a side as before, so that none is mostly padding."""
+    """Keep the number of windows along a side, so that no window is mostly padding."""
     num_windows = -(-config.grid_size // config.window_size)
     window = -(-(size // config.patch_size) // num_windows)
     return config.model_copy(update={"image_size": size, "window_size": window})
 
 
-def _stretched(name: str, value: Tensor, shape: torch.Size) -> Tensor:
+def _interpolated(name: str, value: Tensor, shape: torch.Size) -> Tensor:
     if value.shape == shape:
         return value
     if name == _CLIP_POSITIONS:
-        class_token, grid = value[: shape[0] - _square(shape[0])], value[-_square(value.shape[0]) :]
-        old, new = int(len(grid) ** 0.5), int(_square(shape[0]) ** 0.5)
-        stretched = _stretch(grid.unflatten(0, (old, old)), (new, new)).flatten(0, 1)
-        return torch.cat([class_token, stretched])
+        num_class_tokens = shape[0] - _num_patches(shape[0])
+        class_tokens, grid = value[:num_class_tokens], value[-_num_patches(value.shape[0]) :]
+        old, new = int(len(grid) ** 0.5), int(_num_patches(shape[0]) ** 0.5)
+        patches = _interpolate(grid.unflatten(0, (old, old)), (new, new)).flatten(0, 1)
+        return torch.cat([class_tokens, patches])
     if name == _SAM_POSITIONS:
-        return _stretch(value[0], (shape[1], shape[2]))[None]
+        return _interpolate(value[0], (shape[1], shape[2]))[None]
     if name.endswith(_SAM_RELATIVE):
-        return _stretch(value[:, None], (shape[0], 1))[:, 0]
-    raise ValueError(f"{name}: {tuple(value.shape)} cannot become {tuple(shape)}")
+        return _interpolate(value[:, None], (shape[0], 1))[:, 0]
+    raise ValueError(f"{name}: {tuple(value.shape)} cannot be interpolated to {tuple(shape)}")
 
 
-def _square(num_positions: int) -> int:
-    """Patches among positions that may begin with a class token."""
+def _num_patches(num_positions: int) -> int:
+    """The number of patches among positions that may include a class token."""
     return int(num_positions**0.5) ** 2
 
 
-def _stretch(
+def _interpolate(
     grid: Float[Tensor, "rows columns width"], size: tuple[int, int]
 ) -> Float[Tensor, "new_rows new_columns width"]:
     channels_first = grid.permute(2, 0, 1)[None].float()

@@ -1,6 +1,5 @@
 """Our model folder: config.json, model.safetensors, tokenizer.model (or tokenizer.json) and lineage.json."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,25 +14,25 @@ from torch import Tensor
 from glamm.config.base import Config
 from glamm.config.model import ModelConfig
 from glamm.errors import CheckpointError, DataError, HostError
+from glamm.files import replacing, sha256, write_bytes, write_text
 from glamm.models.glamm import GLaMM
 from glamm.structures.lineage import LINEAGE_FILE, Lineage
 from glamm.text.tokenizer import FAST_FILE, SENTENCEPIECE_FILE, tokenizer_file_name
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
-TOKENIZER_FILE = SENTENCEPIECE_FILE
 
-_NUM_NAMES_SHOWN = 5
+_MAX_NAMES_IN_MESSAGE = 5
 
 
 class FolderConfig(Config):
     """The content of config.json.
 
     Args:
-        format_version: Of this layout.
+        format_version: Version of the folder's layout.
         model: Sizes and switches.
-        weights_sha256: Of model.safetensors.
-        weights_bytes: Size of it.
+        weights_sha256: Checksum of model.safetensors.
+        weights_bytes: Size of model.safetensors.
     """
 
     format_version: int = 1
@@ -43,31 +42,31 @@ class FolderConfig(Config):
 
 
 def save_model(model: GLaMM, folder: Path, *, tokenizer_model: bytes, lineage: Lineage) -> None:
-    """Write a model folder; files appear whole or not at all, config.json with the checksum last.
+    """Write a model folder; each file is written whole or not at all, and config.json, with the checksum, last.
 
     Args:
-        model: With its configuration.
-        folder: Is made if it does not exist; older files of a model in it are replaced.
-        tokenizer_model: `Tokenizer.model`: a serialised SentencePiece model, or a tokenizer.json.
+        model: On any device.
+        folder: Created if it does not exist; the files of an older model in it are replaced.
+        tokenizer_model: `Tokenizer.model`: a serialized SentencePiece model, or a tokenizer.json.
         lineage: What the model was made from.
 
     Raises:
-        HostError: The weights cannot be written; an older model in the folder stays as it was.
+        HostError: The weights cannot be written; an older model in the folder is unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _replacing(folder / WEIGHTS_FILE) as weights_part:
+    with replacing(folder / WEIGHTS_FILE) as weights_part:
         write_weights(model.state_dict(), weights_part)
         config = FolderConfig(
             model=model.config,
-            weights_sha256=file_sha256(weights_part),
+            weights_sha256=sha256(weights_part),
             weights_bytes=weights_part.stat().st_size,
         )
-        own = tokenizer_file_name(tokenizer_model)
-        _write(folder / own, tokenizer_model)
-        for other in {SENTENCEPIECE_FILE, FAST_FILE} - {own}:
+        tokenizer_file = tokenizer_file_name(tokenizer_model)
+        write_bytes(folder / tokenizer_file, tokenizer_model)
+        for other in {SENTENCEPIECE_FILE, FAST_FILE} - {tokenizer_file}:
             (folder / other).unlink(missing_ok=True)
         lineage.save(folder / LINEAGE_FILE)
-    _write(folder / CONFIG_FILE, config.model_dump_json(indent=2).encode())
+    write_text(folder / CONFIG_FILE, config.model_dump_json(indent=2))
 
 
 def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[GLaMM, ModelConfig]:
@@ -75,13 +74,13 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[GLaMM,
 
     Args:
         folder: Written by `save_model`.
-        device: Where the model goes.
+        device: Device of the model.
 
     Returns:
         The model in evaluation mode, and its configuration.
 
     Raises:
-        CheckpointError: A file is missing or damaged, or the tensors are not those of the configuration.
+        CheckpointError: A file is missing or damaged, or the tensors do not fit the configuration.
     """
     config = read_config(folder)
     path = folder / WEIGHTS_FILE
@@ -96,19 +95,19 @@ def read_config(folder: Path) -> FolderConfig:
     """Read config.json.
 
     Raises:
-        CheckpointError: It is missing, or is no configuration of ours.
+        CheckpointError: It is missing, or is not a configuration of this project.
     """
     path = folder / CONFIG_FILE
     try:
         return FolderConfig.model_validate_json(path.read_bytes())
     except OSError as error:
         raise CheckpointError(
-            f"{path}: cannot be read ({error.strerror}). Name a folder that `glamm train` wrote."
+            f"{path}: cannot be read ({error.strerror}). Name a folder that `glamm train` or `glamm convert` wrote."
         ) from error
     except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        raise CheckpointError(f"{path}: {place}: {fault['msg']}") from error
+        first = error.errors()[0]
+        field = ".".join(str(key) for key in first["loc"])
+        raise CheckpointError(f"{path}: {field}: {first['msg']}") from error
 
 
 def read_lineage(folder: Path) -> Lineage:
@@ -129,21 +128,24 @@ def read_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Te
     Raises:
         CheckpointError: It is missing or damaged.
     """
-    with _told(path):
+    with _checkpoint_errors(path):
         return load_file(path, device=str(device))
 
 
 class _StoredWeights(Mapping[str, Tensor]):
-    """The tensors of a safetensors file, each read when it is asked for, so that a model is in memory once only."""
+    """The tensors of a safetensors file, each read on access, so that a model is in memory only once."""
 
     def __init__(self, path: Path, device: torch.device | str) -> None:
         self._path, self._device = path, str(device)
-        with _told(path), safe_open(path, framework="pt") as file:
+        with _checkpoint_errors(path), safe_open(path, framework="pt") as file:
             self._names = dict.fromkeys(file.keys())
 
     def __getitem__(self, name: str) -> Tensor:
-        # opened anew: a mapped file keeps in memory whatever was read of it
-        with _told(self._path), safe_open(self._path, framework="pt", device=self._device) as file:
+        # opened for each tensor: a mapped file keeps everything in memory that was read from it
+        with (
+            _checkpoint_errors(self._path),
+            safe_open(self._path, framework="pt", device=self._device) as file,
+        ):
             return file.get_tensor(name)
 
     def __iter__(self) -> Iterator[str]:
@@ -154,8 +156,8 @@ class _StoredWeights(Mapping[str, Tensor]):
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say which file could not be read, and why."""
+def _checkpoint_errors(path: Path) -> Iterator[None]:
+    """Turn errors of reading into a CheckpointError that names the file."""
     try:
         yield
     except SafetensorError as error:
@@ -183,14 +185,19 @@ def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
         ) from error
     mask = os.umask(0)
     os.umask(mask)
-    path.chmod(0o666 & ~mask)  # safetensors lets only its writer read
+    path.chmod(0o666 & ~mask)  # safetensors makes the file readable only for its owner
 
 
 def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], *, source: Path) -> None:
     """Copy tensors into a model, all of them or none.
 
+    Args:
+        model: Its state dict provides the expected names and shapes.
+        weights: By name.
+        source: The file of the weights, for the message.
+
     Raises:
-        CheckpointError: Names or shapes differ; one message lists them.
+        CheckpointError: Names or shapes differ; the message lists them.
     """
     expected = model.state_dict()
     missing = sorted(expected.keys() - weights.keys())
@@ -201,7 +208,7 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], *, sourc
         if weights[name].shape != expected[name].shape
     )
     faults = [
-        f"{len(names)} {kind}: {', '.join(names[:_NUM_NAMES_SHOWN])}{', …' if len(names) > _NUM_NAMES_SHOWN else ''}"
+        f"{len(names)} {kind}: {', '.join(names[:_MAX_NAMES_IN_MESSAGE])}{', …' if len(names) > _MAX_NAMES_IN_MESSAGE else ''}"
         for kind, names in (
             ("missing", missing),
             ("unexpected", unexpected),
@@ -214,14 +221,8 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], *, sourc
             f"{source}: tensors do not fit the configuration: {'; '.join(faults)}"
         )
     with torch.no_grad():
-        for name, place in expected.items():
-            place.copy_(weights[name])
-
-
-def file_sha256(path: Path) -> str:
-    """Checksum of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        for name, tensor in expected.items():
+            tensor.copy_(weights[name])
 
 
 def _check_file(path: Path, config: FolderConfig) -> None:
@@ -231,27 +232,11 @@ def _check_file(path: Path, config: FolderConfig) -> None:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
     if size != config.weights_bytes:
         raise CheckpointError(
-            f"{path}: has {size} bytes, {CONFIG_FILE} says {config.weights_bytes}: "
-            "it was cut or replaced. Copy the whole folder again."
+            f"{path}: has {size} bytes, {CONFIG_FILE} records {config.weights_bytes}: "
+            "it was truncated or replaced. Copy the whole folder again."
         )
-    if file_sha256(path) != config.weights_sha256:
+    if sha256(path) != config.weights_sha256:
         raise CheckpointError(
-            f"{path}: its checksum is not the one in {CONFIG_FILE}: it was damaged or replaced. "
+            f"{path}: its checksum differs from the one in {CONFIG_FILE}: it was damaged or replaced. "
             "Copy the whole folder again."
         )
-
-
-def _write(path: Path, content: bytes) -> None:
-    with _replacing(path) as part:
-        part.write_bytes(content)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a path to write to; it takes the place of the old file at the end, and vanishes if anything fails."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Weight files of any kind, read tensor by tensor: safetensors and PyTorch's pickles, whole or in shards."""
+"""Weight files read tensor by tensor: safetensors and PyTorch's pickles, single files or shards."""
 
 import json
-import pickle  # noqa: TID251 - for the name of its error; nothing is unpickled here
+import pickle  # noqa: TID251 - only for its exception type; nothing is unpickled with it
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -13,28 +13,31 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from glamm.errors import CheckpointError
+from glamm.errors import CheckpointError, DataError
+from glamm.files import read_json_object
 
 SAFETENSORS_INDEX, PICKLE_INDEX = "model.safetensors.index.json", "pytorch_model.bin.index.json"
-_WHOLE = (
+_SINGLE_FILES = (
     "model.safetensors",
     "pytorch_model.bin",
     "adapter_model.safetensors",
     "adapter_model.bin",
-    "mp_rank_00_model_states.pt",  # DeepSpeed's, of ZeRO-1 and 2
+    "mp_rank_00_model_states.pt",
 )
+"""File names of Hugging Face and peft, and of DeepSpeed's ZeRO-1 and ZeRO-2."""
+
 _NESTED = ("module", "state_dict", "model")
-"""Keys under which trainers put the tensors."""
+"""Keys under which training programs store the tensors."""
 
 
 @dataclass(frozen=True, slots=True)
 class WeightFiles:
-    """One set of tensors in one file or many.
+    """A set of tensors in one or more files.
 
     Args:
-        source: As the user named it.
+        source: The file or folder that the user named.
         paths: The files, in the order in which they are read.
-        expected: Names that an index promises; None without an index.
+        expected: Names of tensors in the index; None without an index.
     """
 
     source: Path
@@ -45,43 +48,65 @@ class WeightFiles:
         """Yield every tensor; at most one file is in memory at a time.
 
         Raises:
-            CheckpointError: A file is missing, damaged, would run code, holds a name twice, or the index promises more.
+            CheckpointError: A file is missing or damaged, might run code, or repeats a name, or a tensor of the index is
+                missing.
         """
-        seen: set[str] = set()
+        names: set[str] = set()
         for path in self.paths:
             for name, tensor in _read(path):
-                if name in seen:
+                if name in names:
                     raise CheckpointError(f"{path}: {name} is in two files of {self.source}")
-                seen.add(name)
+                names.add(name)
                 yield name, tensor
-        lacking = sorted((self.expected or frozenset()) - seen)
-        if lacking:
+        missing = sorted((self.expected or frozenset()) - names)
+        if missing:
             raise CheckpointError(
-                f"{self.source}: the index names {len(lacking)} tensors that are in no file: {', '.join(lacking[:5])}"
+                f"{self.source}: the index lists {len(missing)} tensors that are in no file: {', '.join(missing[:5])}"
             )
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every tensor, with nothing kept; of safetensors only the headers are read.
+        """The shape of every tensor; for safetensors, only the headers are read.
 
         Raises:
-            CheckpointError: As `tensors`, for what a header tells.
+            CheckpointError: A file is missing or damaged, or might run code.
         """
         return {name: shape for path in self.paths for name, shape in _read_shapes(path)}
 
+
+@dataclass(frozen=True, slots=True)
+class LoadedWeights:
+    """A set of tensors in memory, with the interface of `WeightFiles`.
+
+    Args:
+        source: The file that the user named.
+        weights: By name.
+    """
+
+    source: Path
+    weights: Mapping[str, Tensor]
+
     @property
-    def num_bytes(self) -> int:
-        """Of all files."""
-        return sum(path.stat().st_size for path in self.paths)
+    def paths(self) -> tuple[Path, ...]:
+        """The files that were read."""
+        return (self.source,)
+
+    def tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield every tensor."""
+        yield from self.weights.items()
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of every tensor."""
+        return {name: tuple(tensor.shape) for name, tensor in self.weights.items()}
 
 
 def open_weights(source: Path) -> WeightFiles:
-    """Find the weights in a folder, or take a file.
+    """Find the weight files in a folder, or take a single file.
 
     Args:
         source: A folder of Hugging Face or DeepSpeed, or a .safetensors, .bin, .pt or .pth file.
 
     Raises:
-        CheckpointError: There is nothing, or an index names files that are not there.
+        CheckpointError: There are no weights, or an index lists files that do not exist.
     """
     if source.is_file():
         return WeightFiles(source, (source,))
@@ -90,51 +115,47 @@ def open_weights(source: Path) -> WeightFiles:
     for name in (SAFETENSORS_INDEX, PICKLE_INDEX):
         if (source / name).is_file():
             return _from_index(source, source / name)
-    for name in _WHOLE:
+    for name in _SINGLE_FILES:
         if (source / name).is_file():
             return WeightFiles(source, (source / name,))
     if list(source.glob("*zero_pp_rank_*")) or list(source.glob("global_step*")):
         raise CheckpointError(
-            f"{source}: holds DeepSpeed's partitions. Run the zero_to_fp32.py that lies beside them, and name its "
+            f"{source}: contains DeepSpeed's partitions. Run the zero_to_fp32.py in the same folder, and name its "
             "pytorch_model.bin, or name global_step*/mp_rank_00_model_states.pt of a ZeRO-2 run."
         )
-    raise CheckpointError(f"{source}: holds no weights ({', '.join(_WHOLE[:2])} or their index)")
+    raise CheckpointError(
+        f"{source}: contains no weights ({', '.join(_SINGLE_FILES[:2])} or their index)"
+    )
 
 
 def read_config_json(folder: Path, name: str = "config.json") -> dict[str, Any]:
-    """Read config.json of a Hugging Face folder, or another such file.
+    """Read config.json of a Hugging Face folder, or another JSON object in it.
 
     Raises:
-        CheckpointError: It is missing, or no JSON object.
+        CheckpointError: It is missing, or is not a JSON object.
     """
-    path = folder / name
     try:
-        value: object = json.loads(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: is no JSON ({error})") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: must hold an object")
-    return cast("dict[str, Any]", value)
+        return read_json_object(folder / name)
+    except DataError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def _from_index(folder: Path, path: Path) -> WeightFiles:
     try:
-        placed = json.loads(path.read_bytes())["weight_map"]
-        names = sorted(set(placed.values()))
+        weight_map = json.loads(path.read_bytes())["weight_map"]
+        names = sorted(set(weight_map.values()))
         is_plain = all(isinstance(name, str) and Path(name).name == name for name in names)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: is no index of weights ({error!r})") from error
+        raise CheckpointError(f"{path}: is not an index of weight files ({error!r})") from error
     if not is_plain:
-        raise CheckpointError(f"{path}: names a file outside its folder")
+        raise CheckpointError(f"{path}: lists a file outside its folder")
     paths = tuple(folder / name for name in names)
-    lacking = [one.name for one in paths if not one.is_file()]
-    if lacking:
+    missing = [file.name for file in paths if not file.is_file()]
+    if missing:
         raise CheckpointError(
-            f"{path}: {len(lacking)} of {len(paths)} files are missing: {', '.join(lacking[:5])}"
+            f"{path}: {len(missing)} of {len(paths)} files are missing: {', '.join(missing[:5])}"
         )
-    return WeightFiles(folder, paths, frozenset(placed))
+    return WeightFiles(folder, paths, frozenset(weight_map))
 
 
 def _read(path: Path) -> Iterator[tuple[str, Tensor]]:
@@ -152,7 +173,7 @@ def _read_shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
         return
     try:
         with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - safe_open is no dict
+            for name in file.keys():  # noqa: SIM118 - safe_open is not a dict
                 yield name, tuple(file.get_slice(name).get_shape())
     except SafetensorError as error:
         raise _damaged(path, error) from error
@@ -163,7 +184,7 @@ def _read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
         for name in names:
-            # opened anew: a mapped file keeps in memory whatever was read of it
+            # opened for each tensor: a mapped file keeps everything in memory that was read from it
             with safe_open(path, framework="pt") as file:
                 yield name, file.get_tensor(name)
     except SafetensorError as error:
@@ -171,19 +192,18 @@ def _read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
 
 
 def _unpickle(path: Path) -> object:
-    """Read a pickle of tensors and plain values; one that would do anything else is refused before it does."""
+    """Read a pickle of tensors and plain values; one that does anything else is refused without running it."""
     try:
-        is_zip = zipfile.is_zipfile(path)  # only these can be mapped instead of read
+        is_zip = zipfile.is_zipfile(path)  # only zip files can be memory-mapped
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # about how old or new the file is: it is read or refused
+            # torch warns about the age of a file; it is read or refused in any case
+            warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)  # noqa: TID251
     except pickle.UnpicklingError as error:
         detail = str(error).split("\n", maxsplit=1)[0][:200]
         raise CheckpointError(
-            f"{path}: is not read, because it holds more than tensors and might run code ({detail}). Ask for safetensors, "
-            "or convert it where it came from."
+            f"{path}: is refused, because it contains more than tensors and might run code ({detail}). Ask for safetensors, "
+            "or convert it where it was made."
         ) from error
     except (
         RuntimeError,
@@ -202,20 +222,20 @@ def _unpickle(path: Path) -> object:
 def _tensors_of(value: object, path: Path) -> Iterator[tuple[str, Tensor]]:
     if isinstance(value, Mapping):
         inner = next((value[key] for key in _NESTED if isinstance(value.get(key), Mapping)), value)
-        items = [(str(name), one) for name, one in cast("Mapping[Any, Any]", inner).items()]
-        others = [name for name, one in items if not isinstance(one, Tensor)]
+        items = [(str(name), item) for name, item in cast("Mapping[Any, Any]", inner).items()]
+        others = [name for name, item in items if not isinstance(item, Tensor)]
         if items and not others:
-            empty = [name for name, one in items if one.numel() == 0]
+            empty = [name for name, tensor in items if tensor.numel() == 0]
             if empty:
                 raise CheckpointError(
-                    f"{path}: {len(empty)} tensors are empty ({', '.join(empty[:3])}): a ZeRO-3 run keeps them in "
-                    "partitions. Run the zero_to_fp32.py that lies beside them, and name its pytorch_model.bin."
+                    f"{path}: {len(empty)} tensors are empty ({', '.join(empty[:3])}): a ZeRO-3 run stores them in "
+                    "partitions. Run the zero_to_fp32.py in the same folder, and name its pytorch_model.bin."
                 )
             yield from items
             return
         if items:
-            raise CheckpointError(f"{path}: {others[0]} is no tensor")
-    raise CheckpointError(f"{path}: holds no tensors by name")
+            raise CheckpointError(f"{path}: {others[0]} is not a tensor")
+    raise CheckpointError(f"{path}: contains no named tensors")
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:

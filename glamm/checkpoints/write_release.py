@@ -1,4 +1,4 @@
-"""Write a model as the release does: a Hugging Face folder in shards, its CLIP apart."""
+"""Write a model in the layout of the release: a Hugging Face folder with weights in shards, and CLIP in its own folder."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -7,12 +7,13 @@ from typing import Any
 
 from torch import Tensor
 
-from glamm.checkpoints.load_foreign import OUR_CONFIG
 from glamm.checkpoints.name_maps.lora import LoraWeights
-from glamm.checkpoints.name_maps.official import into_official, to_official
+from glamm.checkpoints.name_maps.official import OUR_CONFIG, into_official, to_official
 from glamm.checkpoints.store import write_weights
 from glamm.checkpoints.weight_files import SAFETENSORS_INDEX
+from glamm.config.hf_names import LANGUAGE_NAMES, VISION_NAMES, to_hugging_face
 from glamm.config.model import ModelConfig
+from glamm.files import write_bytes, write_text
 from glamm.models.glamm import GLaMM
 from glamm.text.tokenizer import Tokenizer, tokenizer_file_name
 
@@ -20,20 +21,25 @@ CLIP_FOLDER, ADAPTER_FOLDER = "clip", "adapter"
 DEFAULT_SHARD_BYTES = 5 << 30
 _TOWER = "model.vision_tower.vision_tower."
 
+_RELEASE_LANGUAGE_NAMES = {
+    ours: theirs for ours, theirs in LANGUAGE_NAMES.items() if ours != "head_dim"
+}
+"""The release was written before LlamaConfig had `head_dim`."""
+
 
 def write_release(
     model: GLaMM, tokenizer: Tokenizer, folder: Path, *, shard_bytes: int = DEFAULT_SHARD_BYTES
 ) -> list[Path]:
-    """Write config.json, shards with an index, the tokenizer, and CLIP in a folder of its own, as the release has it.
+    """Write config.json, shards with an index, the tokenizer, and CLIP in a folder of its own.
 
     Args:
-        model: A LLaMA with CLIP and SAM.
-        tokenizer: The model's.
-        folder: Is made; must be empty or not there.
-        shard_bytes: A file holds at most so much, or one tensor.
+        model: With LLaMA, CLIP and SAM.
+        tokenizer: The one that the model was trained with.
+        folder: Empty, or to be created.
+        shard_bytes: Largest size of a file, unless a single tensor is larger.
 
     Returns:
-        The weight files.
+        Paths of the weight files.
 
     Raises:
         CheckpointError: A tensor has no name in the release.
@@ -50,21 +56,21 @@ def write_release(
     written = list(_write_shards(rest, folder, shard_bytes))
     written.append(_write_clip(tower, model.config, folder / CLIP_FOLDER))
     _write_json(folder / "config.json", release_config(model.config, _torch_dtype(model)))
-    (folder / tokenizer_file_name(tokenizer.model)).write_bytes(tokenizer.model)
+    write_bytes(folder / tokenizer_file_name(tokenizer.model), tokenizer.model)
     return written
 
 
 def write_adapter(lora: LoraWeights, folder: Path) -> Path:
-    """Write low-rank weights as peft reads them beside the release's language model."""
+    """Write LoRA weights in the layout of peft, for the language model of the release."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
-        f"base_model.model.{to_official(place + '.lora_' + side + '.weight')}": value
-        for place, pair in lora.pairs().items()
+        f"base_model.model.{to_official(f'{module}.lora_{side}.weight')}": value
+        for module, pair in lora.pairs().items()
         for side, value in zip("AB", pair, strict=True)
     }
     path = folder / "adapter_model.safetensors"
     write_weights(weights, path)
-    places = {place.rpartition(".")[2] for place in lora.pairs()}
+    modules = {module.rpartition(".")[2] for module in lora.pairs()}
     settings = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
@@ -72,29 +78,21 @@ def write_adapter(lora: LoraWeights, folder: Path) -> Path:
         "lora_alpha": lora.alpha,
         "lora_dropout": 0.0,
         "bias": "none",
-        "target_modules": sorted(places),
+        "target_modules": sorted(modules),
     }
     _write_json(folder / "adapter_config.json", settings)
     return path
 
 
 def release_config(config: ModelConfig, dtype: str) -> dict[str, Any]:
-    """The release's keys of config.json, and our own configuration for a way back without guessing."""
+    """Content of config.json: the keys of the release, and our whole configuration, from which `load_sources` restores it."""
     language, region = config.language_model, config.region_encoder
     return {
         "architectures": ["GLaMMForCausalLM"],
         "model_type": "llava",
-        "hidden_size": language.hidden_size,
-        "intermediate_size": language.intermediate_size,
-        "num_hidden_layers": language.num_layers,
-        "num_attention_heads": language.num_heads,
+        **to_hugging_face(language, _RELEASE_LANGUAGE_NAMES),
         "num_key_value_heads": language.num_key_value_heads or language.num_heads,
-        "hidden_act": language.hidden_act,
-        "rms_norm_eps": language.rms_norm_eps,
         "rope_theta": language.rope_theta,
-        "max_position_embeddings": language.max_positions,
-        "vocab_size": language.vocab_size,
-        "tie_word_embeddings": language.tie_embeddings,
         "pad_token_id": config.special_tokens.pad,
         "bos_token_id": config.special_tokens.bos,
         "eos_token_id": config.special_tokens.eos,
@@ -112,7 +110,7 @@ def release_config(config: ModelConfig, dtype: str) -> dict[str, Any]:
 
 
 def _torch_dtype(model: GLaMM) -> str:
-    """Name of the weights' type as Hugging Face writes it."""
+    """Name of the weights' type in config.json."""
     return str(next(model.parameters()).dtype).removeprefix("torch.")
 
 
@@ -126,14 +124,14 @@ def _write_shards(weights: Mapping[str, Tensor], folder: Path, shard_bytes: int)
             used = 0
         shards[-1][name] = value
         used += size
-    placed: dict[str, str] = {}
+    weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, start=1):
         path = folder / f"model-{number:05}-of-{len(shards):05}.safetensors"
         write_weights(shard, path)
-        placed |= dict.fromkeys(shard, path.name)
+        weight_map |= dict.fromkeys(shard, path.name)
         yield path
     total = sum(value.numel() * value.element_size() for value in weights.values())
-    index = {"metadata": {"total_size": total}, "weight_map": placed}
+    index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     _write_json(folder / SAFETENSORS_INDEX, index)
 
 
@@ -145,23 +143,14 @@ def _write_clip(weights: Mapping[str, Tensor], config: ModelConfig, folder: Path
         {
             "architectures": ["CLIPVisionModel"],
             "model_type": "clip_vision_model",
-            "image_size": encoder.image_size,
-            "patch_size": encoder.patch_size,
-            "hidden_size": encoder.hidden_size,
-            "intermediate_size": encoder.intermediate_size,
-            "num_hidden_layers": encoder.num_layers,
-            "num_attention_heads": encoder.num_heads,
-            "hidden_act": encoder.hidden_act,
-            "layer_norm_eps": encoder.layer_norm_eps,
+            **to_hugging_face(encoder, VISION_NAMES),
         },
     )
     path = folder / "model.safetensors"
-    is_stored = {
-        name: value for name, value in weights.items() if not name.endswith("position_ids")
-    }
-    write_weights(is_stored, path)
+    stored = {name: value for name, value in weights.items() if not name.endswith("position_ids")}
+    write_weights(stored, path)
     return path
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n")

@@ -1,4 +1,4 @@
-"""`glamm convert`: weights of the release, of CLIP, SAM and LLaMA, and ours, into each other's layout."""
+"""`glamm convert`: convert weights of the release, of published models and of our folders into another layout."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +11,7 @@ from glamm.checkpoints.convert import convert as convert_weights
 from glamm.checkpoints.load_foreign import Sources
 
 
-def convert(  # noqa: PLR0913 - a model may be in five places
+def convert(  # noqa: PLR0913 - a model may be spread over five files
     source: Path,
     out: Path,
     *,
@@ -25,23 +25,24 @@ def convert(  # noqa: PLR0913 - a model may be in five places
     init_missing: Annotated[bool, Parameter(negative=())] = False,
     shard_mebibytes: int = 5120,
 ) -> None:
-    """Read weights, write them, read them back and check that the model is the same.
+    """Read weights, write them in another layout, read them back and check that the model is the same.
 
     Args:
-        source: A folder or file of the release (.bin, .pt, safetensors; whole or in shards), a LLaMA's folder, or ours.
+        source: A folder or file of the release (.bin, .pt, safetensors; one file or shards), a language model (LLaMA,
+            Qwen 2 or 3: a folder of transformers or a .gguf file), or a model folder of ours.
         out: A new folder.
-        to: Whose layout to write.
-        clip: Folder of CLIP, for weights without it.
-        sam: SAM's .pth file, for weights without it.
-        lora: A peft folder.
+        to: The layout to write.
+        clip: Folder of CLIP or SigLIP, for a source without its weights.
+        sam: The .pth file of SAM, for a source without its weights.
+        lora: A folder of peft.
         config: Folder with config.json and the tokenizer, for a source that is a single file elsewhere.
-        keep_lora_apart: Write low-rank weights beside the model instead of adding them to it.
-        dtype: Of the result; the files' own unless given.
-        init_missing: Let the projector, the region encoder and the text-to-mask projector be random where no file holds
-            them.
-        shard_mebibytes: Largest file of the release's layout.
+        keep_lora_apart: Write LoRA weights to the subfolder `adapter` instead of merging them.
+        dtype: Type of the written weights; that of the source by default.
+        init_missing: Initialize the image projector, the region encoder and the text-to-mask projector randomly if no
+            file contains them.
+        shard_mebibytes: Largest file in the layout of the release.
     """
-    done = convert_weights(
+    conversion = convert_weights(
         Sources(source, clip=clip, sam=sam, lora=lora, config=config),
         out,
         to_release=to == "release",
@@ -51,10 +52,10 @@ def convert(  # noqa: PLR0913 - a model may be in five places
         shard_bytes=shard_mebibytes << 20,
     )
     console = Console(soft_wrap=True, highlight=False)
-    for file in done.files:
+    for file in conversion.files:
         console.print(f"{file.sha256}  {file.num_bytes:>15,} bytes  {file.path}", markup=False)
-    console.print(f"{done.num_parameters:,} parameters in {done.dtype}")
-    if done.initialized:
-        console.print(f"random, to be trained: {len(done.initialized)} tensors")
-        console.print("\n".join(done.initialized), markup=False)
+    console.print(f"{conversion.num_parameters:,} parameters in {conversion.dtype}")
+    if conversion.initialized:
+        console.print(f"random, to be trained: {len(conversion.initialized)} tensors")
+        console.print("\n".join(conversion.initialized), markup=False)
     console.print("read back: logits and masks of a probe are equal")

@@ -1,4 +1,4 @@
-"""A tiny model that knows one image by heart: real words, real masks, in seconds."""
+"""A tiny model that has memorized one image: it answers with real text and masks after seconds of training."""
 
 from pathlib import Path
 
@@ -27,14 +27,14 @@ _STEPS = 45
 def draw_image() -> Image.Image:
     """320 x 240: a red ball on the left, a green box on the right."""
     image = Image.new("RGB", (320, 240), (120, 170, 220))
-    pen = ImageDraw.Draw(image)
-    pen.ellipse(BALL, fill=(200, 40, 40))
-    pen.rectangle(BOX, fill=(30, 120, 60))
+    draw = ImageDraw.Draw(image)
+    draw.ellipse(BALL, fill=(200, 40, 40))
+    draw.rectangle(BOX, fill=(30, 120, 60))
     return image
 
 
 def train_memorized_model(folder: Path) -> Path:
-    """Train until the image is known by heart, and write a model folder."""
+    """Train until the model has memorized the image, and write a model folder."""
     torch.manual_seed(0)
     tokenizer = embedded_tokenizer()
     model = GLaMM.from_config(ModelConfig.tiny(vocab_size=len(tokenizer)))
@@ -53,8 +53,8 @@ def train_memorized_model(folder: Path) -> Path:
 
 def _batch(config: ModelConfig) -> Batch:
     pixels = np.asarray(draw_image())
-    square, resized = grounding_pixels(pixels, side=config.grounding_encoder.image_size)
-    overview = global_pixels(pixels, side=config.global_encoder.image_size, is_cropped=False)
+    grounding, resized = grounding_pixels(pixels, side=config.grounding_encoder.image_size)
+    global_input = global_pixels(pixels, side=config.global_encoder.image_size, is_cropped=False)
     encoded = encode_conversation(
         [Round(QUESTION, ANSWER, seg_targets=((0,), (1,)))],
         tokenizer=embedded_tokenizer(),
@@ -64,8 +64,8 @@ def _batch(config: ModelConfig) -> Batch:
     masks = np.stack([pixels[..., 0] > 150, (pixels[..., 1] == 120) & (pixels[..., 0] == 30)])
     ids = torch.tensor([encoded.input_ids])
     return Batch(
-        global_pixels=torch.from_numpy(overview)[None],
-        grounding_pixels=torch.from_numpy(square)[None],
+        global_pixels=torch.from_numpy(global_input)[None],
+        grounding_pixels=torch.from_numpy(grounding)[None],
         input_ids=ids,
         labels=torch.tensor([encoded.labels]),
         attention_mask=torch.ones_like(ids, dtype=torch.bool),

@@ -26,7 +26,7 @@ def build_model(config: ModelConfig = CONFIG, *, seed: int = 0) -> GLaMM:
 
 
 def random_images(count: int, *, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    """Random pixels for both encoders; the first images are the same whatever the count."""
+    """Random pixels for both encoders; the first images are the same for any count."""
     generator = torch.Generator().manual_seed(seed)
     shape = (count, 2, 3, 128, 128)
     pixels = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
@@ -34,28 +34,28 @@ def random_images(count: int, *, seed: int = 1) -> tuple[torch.Tensor, torch.Ten
 
 
 def build_batch(
-    rows: list[list[int]],
+    conversations: list[list[int]],
     *,
     image_index: list[int],
     num_masks: list[int] | None = None,
     boxes: dict[int, list[list[float]]] | None = None,
     prompt_length: int = 3,
 ) -> Batch:
-    """A batch whose rows are `bos, image, *row`; everything after `prompt_length` tokens is supervised.
+    """A batch of conversations `bos, image, *tokens`; everything after `prompt_length` tokens is supervised.
 
     Args:
-        rows: Tokens after the image.
-        image_index: Image of each row.
+        conversations: Tokens after the image.
+        image_index: Image of each conversation.
         num_masks: Masks of each image; None for a batch without grounding.
-        boxes: Regions of rows that have some.
+        boxes: Regions by the index of their conversation.
         prompt_length: Tokens at the start that are not supervised.
     """
     images = max(image_index) + 1
-    length = max(len(row) for row in rows) + 2
-    ids = torch.zeros(len(rows), length, dtype=torch.long)
-    for index, row in enumerate(rows):
-        ids[index, : len(row) + 2] = torch.tensor([1, IMAGE_PLACEHOLDER_ID, *row])
-    is_token = torch.arange(length) < torch.tensor([[len(row) + 2] for row in rows])
+    lengths = [len(tokens) + 2 for tokens in conversations]
+    ids = torch.zeros(len(conversations), max(lengths), dtype=torch.long)
+    for index, tokens in enumerate(conversations):
+        ids[index, : lengths[index]] = torch.tensor([1, IMAGE_PLACEHOLDER_ID, *tokens])
+    is_token = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
     labels = ids.where(is_token, IGNORE_LABEL)
     labels[:, :prompt_length] = IGNORE_LABEL
     global_pixels, grounding_pixels = random_images(images)
@@ -68,8 +68,8 @@ def build_batch(
         attention_mask=is_token,
         image_index=torch.tensor(image_index),
         boxes_xyxy_unit=tuple(
-            torch.tensor((boxes or {}).get(row, []), dtype=torch.float32).view(-1, 4)
-            for row in range(len(rows))
+            torch.tensor((boxes or {}).get(index, []), dtype=torch.float32).view(-1, 4)
+            for index in range(len(conversations))
         ),
         masks=tuple(
             torch.rand(count, *IMAGE_SIZES[image % 2], generator=generator) > 0.5
@@ -77,7 +77,7 @@ def build_batch(
         ),
         resized_sizes=tuple(RESIZED_SIZES[image % 2] for image in range(images)),
         original_sizes=tuple(IMAGE_SIZES[image % 2] for image in range(images)),
-        sample_ids=tuple(f"toy/{row}" for row in range(len(rows))),
+        sample_ids=tuple(f"toy/{index}" for index in range(len(conversations))),
     )
 
 

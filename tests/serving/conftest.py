@@ -1,4 +1,4 @@
-"""A service in this process, with a model that knows one image by heart."""
+"""A service in this process, with a model that has memorized one image."""
 
 import io
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from tests.builders.memorized import draw_image, train_memorized_model
 
 
 @pytest.fixture(scope="session")
-def taught_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def memorized_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_memorized_model(tmp_path_factory.mktemp("models") / "memorized")
 
 
@@ -24,16 +24,16 @@ def image() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def client(taught_model: Path) -> Iterator[TestClient]:
+def client(memorized_model: Path) -> Iterator[TestClient]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GLAMM_MODEL", str(taught_model))
+        patch.setenv("GLAMM_MODEL", str(memorized_model))
         with TestClient(GLaMMService.to_asgi()) as client:
             yield client
 
 
 @pytest.fixture
 def ask(client: TestClient, image: bytes) -> Callable[..., tuple[int, dict]]:
-    """Post a form; fields that are not given are good ones, None leaves a field out."""
+    """Post a form; missing arguments are replaced by valid fields, None leaves a field out."""
 
     def post(image: bytes | None = image, **fields: str | None) -> tuple[int, dict]:
         data = {"question": "What is in this image?"} | fields

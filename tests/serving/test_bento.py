@@ -1,4 +1,4 @@
-"""The Bento as a user gets it: built, exported, imported into an empty store, started, asked."""
+"""The Bento as a user gets it: built, exported, imported into an empty store, started, and sent a request."""
 
 import gc
 import json
@@ -11,9 +11,10 @@ from PIL import Image
 from glamm.config.package import PackageConfig
 from glamm.errors import CheckpointError, HostError, RequestError
 from glamm.serving.bento_build import PackedBento, bentoml_environment, package
-from glamm.serving.bento_process import free_port, running_service
+from glamm.serving.bento_process import running_service
 from glamm.serving.smoke import smoke
 from glamm.serving.target import choose_target
+from glamm.subprocesses import free_port
 from tests.builders.memorized import LINEAGE, QUESTION, WORDS, draw_image
 from tests.builders.reports import gcg_report
 
@@ -23,15 +24,15 @@ REPORT = gcg_report()
 
 
 @pytest.fixture(scope="module")
-def packed(taught_model: Path, tmp_path_factory: pytest.TempPathFactory) -> PackedBento:
+def packed(memorized_model: Path, tmp_path_factory: pytest.TempPathFactory) -> PackedBento:
     folder = tmp_path_factory.mktemp("package")
     REPORT.save(folder / "reports" / "val" / "report.json")
     out = folder / "build" / "glamm.bento"
     config = PackageConfig(labels={"team": "tests"})
-    return package(taught_model, out, config, reports=folder / "reports", home=folder / "home")
+    return package(memorized_model, out, config, reports=folder / "reports", home=folder / "home")
 
 
-def test_bento_carries_model_past_and_nothing_of_training(packed):
+def test_bento_contains_model_and_lineage_and_nothing_of_training(packed):
     with tarfile.open(packed.path) as bento:
         names = {name.removeprefix("./") for name in bento.getnames()}
         manifest = json.load(bento.extractfile("./src/manifest.json"))
@@ -63,7 +64,7 @@ def test_exported_bento_answers_from_an_empty_store(packed, tmp_path):
     )
 
     assert result.answer.text == WORDS
-    # The version stands in the manifest inside the Bento: its own code and model answered, not the checkout's.
+    # The version is in the manifest inside the Bento: its own code and model answered, not the checkout's.
     assert result.answer.model_version == packed.manifest.version
     assert json.loads((tmp_path / "out" / "answer.json").read_text())["text"] == WORDS
     with Image.open(tmp_path / "out" / "overlay.png") as overlay:
@@ -71,10 +72,10 @@ def test_exported_bento_answers_from_an_empty_store(packed, tmp_path):
     gc.collect()
 
 
-def test_service_that_cannot_start_says_why(taught_model, tmp_path):
+def test_service_that_cannot_start_gives_the_reason(memorized_model, tmp_path):
     broken = tmp_path / "model"
     broken.mkdir()
-    for path in taught_model.iterdir():
+    for path in memorized_model.iterdir():
         (broken / path.name).write_bytes(
             path.read_bytes()[:-1] if path.suffix == ".safetensors" else path.read_bytes()
         )
@@ -93,15 +94,15 @@ def test_service_that_cannot_start_says_why(taught_model, tmp_path):
         pass
 
 
-def test_folder_without_a_model_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match=r"holds no config\.json"):
+def test_folder_without_a_model_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"has no config\.json"):
         choose_target(tmp_path, scratch=tmp_path)
 
 
-def test_damaged_model_is_not_packed(taught_model, tmp_path):
+def test_damaged_model_is_not_packed(memorized_model, tmp_path):
     broken = tmp_path / "model"
     broken.mkdir()
-    for path in taught_model.iterdir():
+    for path in memorized_model.iterdir():
         (broken / path.name).write_bytes(path.read_bytes())
     (broken / "model.safetensors").write_bytes(b"half")
 
@@ -112,7 +113,7 @@ def test_damaged_model_is_not_packed(taught_model, tmp_path):
     assert not (tmp_path / "x.bento").exists()
 
 
-def test_file_that_is_no_bento_is_named(tmp_path):
+def test_file_that_is_no_bento_is_refused(tmp_path):
     image = tmp_path / "image.png"
     draw_image().save(image)
 

@@ -1,1 +1,1 @@
-"""Names that others gave to the same tensors; they appear nowhere else."""
+"""Foreign names of our tensors; they appear nowhere else."""

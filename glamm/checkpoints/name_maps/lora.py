@@ -1,4 +1,4 @@
-"""Low-rank adapters as peft and the release name them."""
+"""Names of LoRA weights in checkpoints of peft and of the release."""
 
 import re
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from glamm.errors import CheckpointError
 
 _WRAPPERS = ("module.", "base_model.model.")
-_LORA = re.compile(r"^(?P<place>.+)\.lora_(?P<side>[AB])(\.default)?\.weight$")
+_LORA = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])(\.default)?\.weight$")
 
 
 def strip_wrappers(name: str) -> str:
-    """Take away what peft and DeepSpeed put before, and in, a name."""
+    """Remove what peft and DeepSpeed add to a name."""
     stripped = True
     while stripped:
         stripped = False
@@ -28,18 +28,18 @@ def strip_wrappers(name: str) -> str:
 
 
 def split_lora(name: str) -> tuple[str, str] | None:
-    """Place and side ("A" or "B") of a low-rank weight; None for any other name."""
+    """Adapted module and side ("A" or "B") of a LoRA weight; None for any other name."""
     match = _LORA.match(name)
-    return (match["place"], match["side"]) if match else None
+    return (match["module"], match["side"]) if match else None
 
 
 @dataclass(frozen=True, slots=True)
 class LoraWeights:
-    """Low-rank weights, not merged.
+    """LoRA weights that are not merged into the model.
 
     Args:
-        tensors: By our names.
-        alpha: The product is multiplied by `alpha / rank`.
+        tensors: Under our names.
+        alpha: The product B @ A is multiplied by `alpha / rank`.
     """
 
     tensors: dict[str, Tensor]
@@ -47,40 +47,43 @@ class LoraWeights:
 
     @property
     def rank(self) -> int:
-        """Inner width."""
+        """Width of the bottleneck."""
         return next(len(value) for name, value in self.tensors.items() if ".lora_A" in name)
 
     def pairs(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """A and B by the module beside which they stand.
+        """A and B by the name of the adapted module.
 
         Raises:
-            CheckpointError: One side is missing.
+            CheckpointError: A module has only one of them.
         """
         sides: dict[str, dict[str, Tensor]] = {}
         for name, value in self.tensors.items():
-            found = split_lora(name)
-            if found:
-                sides.setdefault(found[0], {})[found[1]] = value
-        lacking = [place for place, both in sides.items() if both.keys() != {"A", "B"}]
-        if lacking:
-            raise CheckpointError(f"{lacking[0]}: has only one of lora_A and lora_B")
-        return {place: (both["A"], both["B"]) for place, both in sides.items()}
+            split = split_lora(name)
+            if split:
+                module, side = split
+                sides.setdefault(module, {})[side] = value
+        incomplete = [module for module, pair in sides.items() if pair.keys() != {"A", "B"}]
+        if incomplete:
+            raise CheckpointError(f"{incomplete[0]}: has only one of lora_A and lora_B")
+        return {module: (pair["A"], pair["B"]) for module, pair in sides.items()}
 
     @torch.no_grad()
     def merge_into(self, model: nn.Module) -> None:
-        """Add them to the weights beside which they stand.
+        """Add the product of each pair to the weight of the adapted module.
 
         Raises:
-            CheckpointError: There is no such weight, or it has another shape.
+            CheckpointError: The model has no such weight, or its shape does not fit.
         """
-        for place, (a, b) in self.pairs().items():
+        for module, (a, b) in self.pairs().items():
             try:
-                weight = model.get_submodule(place).get_parameter("weight")
+                weight = model.get_submodule(module).get_parameter("weight")
             except AttributeError as error:
-                raise CheckpointError(f"{place}: low-rank weights stand beside nothing") from error
+                raise CheckpointError(
+                    f"{module}: the model has no weight for these LoRA weights"
+                ) from error
             if (b.shape[0], a.shape[1]) != tuple(weight.shape) or a.shape[0] != b.shape[1]:
                 raise CheckpointError(
-                    f"{place}: low-rank weights {tuple(b.shape)} x {tuple(a.shape)} for {tuple(weight.shape)}"
+                    f"{module}: LoRA weights of {tuple(b.shape)} x {tuple(a.shape)} do not fit a weight of {tuple(weight.shape)}"
                 )
             change = (self.alpha / len(a)) * (b.float() @ a.float())
             weight.copy_((weight.float() + change).to(weight.dtype))

@@ -1,4 +1,4 @@
-"""The release's tensor names, and ours: a bijection."""
+"""Tensor names of the release and ours: a bijection."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -9,7 +9,7 @@ from torch import Tensor
 from glamm.config.model import ModelConfig
 from glamm.errors import CheckpointError
 
-# (theirs, ours), the most specific first
+# (theirs, ours): the first match is used
 _PREFIXES = (
     ("lm_head.", "language_model.lm_head."),
     ("model.embed_tokens.", "language_model.model.embed_tokens."),
@@ -28,21 +28,24 @@ _PREFIXES = (
     ("model.text_hidden_fcs.0.", "text_to_mask_projector."),
     ("model.vision_tower.vision_tower.vision_model.", "global_encoder.clip."),
 )
+OUR_CONFIG = "glamm_config"
+"""Key of a config.json in the release's layout that holds our whole configuration; only files written here have it."""
+
 _FUSION_ROUNDS = "region_encoder.fusion.rounds."
 _DERIVED = re.compile(r"(\.rotary_emb\.inv_freq|\.embeddings\.position_ids)$")
-"""Tensors that the release stores although they follow from the configuration."""
+"""Tensors that the release stores although they can be computed from the configuration."""
 
 
 def is_derived(name: str) -> bool:
-    """Whether an official name is of a tensor that follows from the configuration."""
+    """Whether a tensor of the release can be computed from the configuration."""
     return _DERIVED.search(name) is not None
 
 
 def to_ours(name: str) -> str:
-    """Translate an official name.
+    """Translate a name of the release.
 
     Raises:
-        CheckpointError: It is none.
+        CheckpointError: The release has no such tensor.
     """
     for theirs, ours in _PREFIXES:
         if name.startswith(theirs):
@@ -54,7 +57,7 @@ def to_official(name: str) -> str:
     """Translate one of our names.
 
     Raises:
-        CheckpointError: It is none.
+        CheckpointError: Our model has no such tensor.
     """
     for theirs, ours in _PREFIXES:
         if name.startswith(ours):
@@ -68,20 +71,20 @@ def _rename_norm(ours: str, old: str, new: str) -> str:
 
 
 def from_official(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
-    """Rename the release's tensors, in float32.
+    """Rename the tensors of the release, and convert them to float32.
 
     Args:
-        weights: By official name, in any floating type (conformance sets use float8).
-        config: What the derived tensors are compared with.
+        weights: Under the names of the release, in any floating-point type (conformance sets use float8).
+        config: Its rotary embedding must equal the stored one.
 
     Raises:
-        CheckpointError: An unknown name, or a rotary embedding that the configuration does not give.
+        CheckpointError: A name is unknown, or the stored rotary embedding differs from the configuration's.
     """
     expected = _inverse_frequencies(config)
     for name, value in weights.items():
         if name.endswith("inv_freq") and not torch.allclose(value.float(), expected, rtol=1e-4):
             raise CheckpointError(
-                f"{name} does not belong to rope_theta {config.language_model.rope_theta}: "
+                f"{name} does not match rope_theta {config.language_model.rope_theta}: "
                 "set language_model.rope_theta to the base that the weights were trained with"
             )
     return {
@@ -92,7 +95,7 @@ def from_official(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[st
 
 
 def into_official(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
-    """Rename our tensors to the release's and add those that it derives."""
+    """Rename our tensors for the release, and add those that it stores although they can be computed."""
     renamed = {to_official(name): value for name, value in weights.items()}
     frequencies = _inverse_frequencies(config)
     for layer in range(config.language_model.num_layers):
@@ -104,7 +107,7 @@ def into_official(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[st
 
 
 def rope_theta_of(weights: Mapping[str, Tensor], *, default: float) -> float:
-    """Read the rotary base off the stored frequencies: entry i is base^(-2i/d), and there are d/2."""
+    """Compute the rotary base from stored inverse frequencies: entry i of d/2 is base^(-2i/d)."""
     stored = _first(weights, (name for name in weights if name.endswith("inv_freq")))
     if stored is None or len(stored) < 2:
         return default

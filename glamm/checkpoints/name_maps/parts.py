@@ -1,4 +1,4 @@
-"""Names of the models that a GLaMM is put together from: CLIP, SAM and LLaMA as they are published."""
+"""Tensor names of the published models that GLaMM is built from: CLIP, SAM and language models."""
 
 from glamm.errors import CheckpointError
 
@@ -20,13 +20,13 @@ _DERIVED = (".position_ids", ".inv_freq")
 
 
 def clip_to_ours(name: str) -> str | None:
-    """Translate a name of transformers' CLIPModel, CLIPVisionModel or their SigLIP kin.
+    """Translate a name of transformers' CLIPModel, CLIPVisionModel or their SigLIP counterparts.
 
     Returns:
-        None for the text side and for what follows from the configuration.
+        None for tensors that are not needed: the text encoder, and what can be computed from the configuration.
 
     Raises:
-        CheckpointError: It is no name of theirs.
+        CheckpointError: These models have no such tensor.
     """
     if name.startswith(_CLIP_TEXT) or name.endswith(_DERIVED):
         return None
@@ -40,10 +40,10 @@ def clip_to_ours(name: str) -> str | None:
 
 
 def sam_to_ours(name: str) -> str | None:
-    """Translate a name of segment-anything's checkpoints; None for its constants.
+    """Translate a name of segment-anything's checkpoints; None for constants.
 
     Raises:
-        CheckpointError: It is no name of theirs.
+        CheckpointError: SAM has no such tensor.
     """
     if name in _SAM_CONSTANTS:
         return None
@@ -54,10 +54,10 @@ def sam_to_ours(name: str) -> str | None:
 
 
 def llama_to_ours(name: str) -> str | None:
-    """Translate a name of transformers' causal language models; None for what follows from the configuration.
+    """Translate a name of transformers' causal language models; None for what can be computed from the configuration.
 
     Raises:
-        CheckpointError: It is no name of theirs.
+        CheckpointError: These models have no such tensor.
     """
     if name.endswith(_DERIVED):
         return None

@@ -12,13 +12,13 @@ def model():
     return GLaMM.from_config(micro_config()).eval()
 
 
-def test_the_same_size_is_the_same_model(model):
+def test_same_size_returns_the_same_model(model):
     encoder = model.config.global_encoder
 
     assert resized(model, global_size=encoder.image_size) is model
 
 
-def test_another_size_changes_positions_alone(model):
+def test_another_size_changes_only_position_embeddings(model):
     before = model.state_dict()
 
     other = resized(model, global_size=64, grounding_size=64)
@@ -36,7 +36,7 @@ def test_another_size_changes_positions_alone(model):
     )
 
 
-def test_it_sees_images_of_its_size(model):
+def test_resized_model_encodes_images_of_its_size(model):
     other = resized(model, global_size=64, grounding_size=48)
     pixels = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
 
@@ -48,18 +48,18 @@ def test_it_sees_images_of_its_size(model):
     assert embedding.shape[-1] == other.config.grounding_encoder.grid_size
 
 
-def test_a_flat_image_looks_nearly_the_same(model):
+def test_uniform_image_has_nearly_the_same_tokens(model):
     other = resized(model, global_size=64)
 
-    def mean_token(one):
-        side = one.config.global_encoder.image_size
+    def mean_token(any_model):
+        side = any_model.config.global_encoder.image_size
         pixels = torch.full((1, 3, side, side), 100, dtype=torch.uint8)
-        return one.encode_image(pixels).tokens.mean(1)
+        return any_model.encode_image(pixels).tokens.mean(1)
 
     with torch.no_grad():
         assert torch.cosine_similarity(mean_token(model), mean_token(other)).item() > 0.98
 
 
-def test_a_broken_patch_is_refused(model):
-    with pytest.raises(ValueError, match="no multiple of the patch"):
+def test_size_that_is_not_a_multiple_of_the_patch_is_refused(model):
+    with pytest.raises(ValueError, match="not a multiple of the patch size"):
         resized(model, grounding_size=63)

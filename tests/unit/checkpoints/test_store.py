@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from glamm.checkpoints import load_model, save_model
-from glamm.checkpoints.store import file_sha256
 from glamm.errors import CheckpointError, HostError
+from glamm.files import sha256
 from glamm.structures.lineage import Lineage
 from tests.builders.models import build_batch, build_model
 
@@ -38,7 +38,7 @@ def test_loaded_model_is_the_saved_one(folder: Path) -> None:
     }
 
 
-def test_saving_leaves_only_the_promised_files(folder: Path) -> None:
+def test_saving_leaves_no_other_files(folder: Path) -> None:
     save_model(build_model(seed=1), folder, tokenizer_model=b"pieces", lineage=Lineage())
 
     names = sorted(path.name for path in folder.iterdir())
@@ -55,7 +55,7 @@ def test_saving_twice_writes_the_same_bytes(folder: Path, tmp_path: Path) -> Non
         assert path.read_bytes() == (tmp_path / "again" / path.name).read_bytes()
 
 
-def test_a_model_that_cannot_be_written_leaves_the_old_one(folder: Path) -> None:
+def test_failed_saving_leaves_the_old_model(folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     with (
@@ -69,7 +69,7 @@ def test_a_model_that_cannot_be_written_leaves_the_old_one(folder: Path) -> None
 
 @contextmanager
 def _largest_file(limit: int) -> Iterator[None]:
-    """Let no file grow beyond a limit in bytes, as a quota does."""
+    """Limit the size of files in bytes, as a quota does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
@@ -78,7 +78,7 @@ def _largest_file(limit: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_file_cut_in_half_is_one_clear_error(folder: Path) -> None:
+def test_truncated_file_is_refused(folder: Path) -> None:
     path = folder / "model.safetensors"
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
@@ -87,18 +87,18 @@ def test_a_file_cut_in_half_is_one_clear_error(folder: Path) -> None:
         load_model(folder)
 
 
-def test_a_flipped_byte_is_noticed(folder: Path) -> None:
+def test_changed_byte_is_refused(folder: Path) -> None:
     path = folder / "model.safetensors"
     content = bytearray(path.read_bytes())
     content[-100] ^= 1
     path.write_bytes(content)
 
-    with pytest.raises(CheckpointError, match=r"its checksum is not the one in config\.json"):
+    with pytest.raises(CheckpointError, match=r"its checksum differs from the one in config\.json"):
         load_model(folder)
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+def test_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()
 
     with pytest.raises(CheckpointError, match=f"{name}: cannot be read"):
@@ -110,7 +110,7 @@ def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     [("{", "Invalid JSON"), ("{}", "model: Field required")],
     ids=["half", "empty"],
 )
-def test_a_damaged_configuration_is_named(folder: Path, content: str, message: str) -> None:
+def test_damaged_configuration_is_named(folder: Path, content: str, message: str) -> None:
     (folder / "config.json").write_text(content)
 
     with pytest.raises(CheckpointError, match=rf"config.json: .*{message}"):
@@ -125,20 +125,20 @@ def test_tensors_that_do_not_fit_are_listed_in_one_error(folder: Path) -> None:
     save_file(weights, path)
     config = json.loads((folder / "config.json").read_text())
     del config["weights_sha256"], config["weights_bytes"]
-    _describe(folder, config)
+    _write_config(folder, config)
 
-    with pytest.raises(CheckpointError) as caught:
+    with pytest.raises(CheckpointError, match="tensors do not fit the configuration") as error:
         load_model(folder)
 
-    message = str(caught.value)
+    message = str(error.value)
     assert "1 missing: image_projector.0.bias" in message
     assert "1 unexpected: extra.weight" in message
     assert "1 with a wrong shape: image_projector.2.bias (3,) instead of (192,)" in message
 
 
-def _describe(folder: Path, config: dict) -> None:
-    """Write the checksum of changed weights into config.json."""
+def _write_config(folder: Path, config: dict) -> None:
+    """Write config.json with the checksum of the present weights."""
     path = folder / "model.safetensors"
-    config["weights_sha256"] = file_sha256(path)
+    config["weights_sha256"] = sha256(path)
     config["weights_bytes"] = path.stat().st_size
     (folder / "config.json").write_text(json.dumps(config))

@@ -1,4 +1,4 @@
-"""Weight files that are damaged, hostile, or not those that are needed."""
+"""Weight files that are damaged, malicious or incomplete."""
 
 import json
 import pickle  # noqa: TID251 - to make files that must be refused
@@ -13,27 +13,27 @@ from glamm.errors import CheckpointError
 from tests.builders.checkpoints import official, write_folder
 
 
-class Hostile:
+class Malicious:
     def __reduce__(self):
-        return Path.touch, (Path("/tmp/glamm-hostile"),)  # noqa: S108 - must never appear
+        return Path.touch, (Path("/tmp/glamm-malicious"),)  # noqa: S108 - must never appear
 
 
-@pytest.mark.parametrize("is_zip", [True, False])
+@pytest.mark.parametrize("is_zip", [True, False], ids=["zip", "plain pickle"])
 def test_pickle_that_runs_code_is_refused_before_it_does(model, clip, tmp_path, is_zip):
     folder = write_folder(model, tmp_path / "release", tensors={"a": torch.zeros(1)})
-    content = {"weight": torch.zeros(2), "trick": Hostile()}
+    content = {"weight": torch.zeros(2), "trick": Malicious()}
     torch.save(content, folder / "pytorch_model.bin", _use_new_zipfile_serialization=is_zip)
 
     with pytest.raises(CheckpointError, match="might run code"):
         load_sources(Sources(folder, clip=clip))
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Hostile(), protocol=2))
+    (folder / "pytorch_model.bin").write_bytes(pickle.dumps(Malicious(), protocol=2))
     with pytest.raises(CheckpointError, match=r"pytorch_model\.bin: is"):
         load_sources(Sources(folder, clip=clip))
 
-    assert not Path("/tmp/glamm-hostile").exists()  # noqa: S108
+    assert not Path("/tmp/glamm-malicious").exists()  # noqa: S108
 
 
-def cut(path):
+def truncate(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
@@ -41,15 +41,16 @@ def cut(path):
     ("damage", "reason"),
     [
         (lambda path: path.write_bytes(b""), r"is empty \(0 bytes\)"),
-        (cut, "is damaged"),
+        (truncate, "is damaged"),
         (
-            lambda path: path.write_bytes(b"no weights at all, only words" * 9),
-            "is (damaged|not read)",
+            lambda path: path.write_bytes(b"text instead of weights" * 9),
+            "is (damaged|refused)",
         ),
-        (lambda path: torch.save([1, 2], path), "holds no tensors by name"),
-        (lambda path: torch.save({"a": 5}, path), "a is no tensor"),
-        (lambda path: torch.save({}, path), "holds no tensors by name"),
+        (lambda path: torch.save([1, 2], path), "contains no named tensors"),
+        (lambda path: torch.save({"a": 5}, path), "a is not a tensor"),
+        (lambda path: torch.save({}, path), "contains no named tensors"),
     ],
+    ids=["empty file", "truncated", "text", "a list", "a number", "an empty dict"],
 )
 def test_damaged_files_are_named(model, clip, tmp_path, damage, reason):
     folder = write_folder(model, tmp_path / "release", tensors=official(model))
@@ -59,7 +60,7 @@ def test_damaged_files_are_named(model, clip, tmp_path, damage, reason):
         load_sources(Sources(folder, clip=clip))
 
 
-def test_missing_and_left_over_tensors_are_listed(model, clip, tmp_path):
+def test_missing_and_unknown_tensors_are_listed(model, clip, tmp_path):
     tensors = official(model)
     without = {name: value for name, value in tensors.items() if "text_hidden_fcs" not in name}
     folder = write_folder(model, tmp_path / "release", tensors=without)
@@ -71,7 +72,8 @@ def test_missing_and_left_over_tensors_are_listed(model, clip, tmp_path):
         folder / "pytorch_model.bin",
     )
     with pytest.raises(
-        CheckpointError, match=r"1 tensors \(language_model\.model\.layers\.77.*left over"
+        CheckpointError,
+        match=r"1 tensors \(language_model\.model\.layers\.77.*unknown to the model",
     ):
         load_sources(Sources(folder, clip=clip))
 
@@ -102,5 +104,5 @@ def test_index_is_checked(model, clip, tmp_path):
     with pytest.raises(CheckpointError, match="1 tensors that are in no file: a"):
         load_sources(Sources(folder, clip=clip))
     index.write_text("{")
-    with pytest.raises(CheckpointError, match="is no index"):
+    with pytest.raises(CheckpointError, match="is not an index"):
         open_weights(folder)

@@ -14,10 +14,10 @@ def test_features_depend_on_the_box_and_on_its_image() -> None:
     boxes = torch.tensor([[0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0], [0.0, 0.0, 0.5, 0.5]])
 
     with torch.no_grad():
-        first, second, elsewhere = encoder(_levels(), boxes, torch.tensor([0, 0, 1]))
+        first, second, other_image = encoder(_levels(), boxes, torch.tensor([0, 0, 1]))
 
     assert not torch.allclose(first, second, atol=1e-6)
-    assert not torch.equal(first, elsewhere)
+    assert not torch.equal(first, other_image)
 
 
 def test_features_do_not_depend_on_the_other_boxes() -> None:
@@ -31,7 +31,7 @@ def test_features_do_not_depend_on_the_other_boxes() -> None:
     assert torch.allclose(both[1:], alone, atol=1e-5)
 
 
-def test_a_box_of_the_whole_image_reads_the_whole_level() -> None:
+def test_box_of_the_whole_image_samples_the_whole_level() -> None:
     encoder = build_model().region_encoder
     level = torch.arange(8.0).expand(1, 1, 8, 8).clone()
 
@@ -41,7 +41,7 @@ def test_a_box_of_the_whole_image_reads_the_whole_level() -> None:
     assert sampled[0, 0, 0, -1] > 6.5
 
 
-def test_the_release_base_reads_the_top_left_two_thirds() -> None:
+def test_base_of_the_release_samples_the_top_left_two_thirds() -> None:
     compat = CONFIG.compat.model_copy(update={"roi_base_size": 128 * 2 // 3})
     encoder = build_model(CONFIG.model_copy(update={"compat": compat})).region_encoder
     level = torch.arange(8.0).expand(1, 1, 8, 8).clone()
@@ -51,12 +51,12 @@ def test_the_release_base_reads_the_top_left_two_thirds() -> None:
     assert 4.0 < sampled[0, 0, 0, -1] < 5.0
 
 
-def test_rounding_to_bfloat16_is_a_switch() -> None:
+def test_rounding_to_bfloat16_is_optional() -> None:
     def features(config: ModelConfig) -> torch.Tensor:
         model = build_model(config)
         with torch.no_grad():
-            seen = model.encode_image(random_images(1)[0])
-            return model.encode_regions(seen, [torch.tensor([[0, 0, 1, 1.0]])], torch.tensor([0]))
+            image = model.encode_image(random_images(1)[0])
+            return model.encode_regions(image, [torch.tensor([[0, 0, 1, 1.0]])], torch.tensor([0]))
 
     compat = CONFIG.compat.model_copy(update={"rounds_regions_to_bf16": True})
 

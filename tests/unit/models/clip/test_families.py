@@ -17,7 +17,7 @@ SIGLIP = CONFIG.global_encoder.model_copy(
 SIGLIP_CONFIG = CONFIG.model_copy(update={"global_encoder": SIGLIP})
 
 
-def test_siglip_sees_with_its_own_normalisation_and_without_a_class_token() -> None:
+def test_siglip_has_its_own_normalization_and_no_class_token() -> None:
     encoder = build_model(SIGLIP_CONFIG).global_encoder
     theirs = SiglipVisionModel(
         SiglipVisionConfig(
@@ -48,7 +48,7 @@ def test_siglip_sees_with_its_own_normalisation_and_without_a_class_token() -> N
     "encoder",
     [
         SIGLIP,
-        GlobalEncoderConfig(  # as CLIP's ViT-B/32 is to ViT-L/14: fewer, wider patches
+        GlobalEncoderConfig(  # fewer, larger patches, like ViT-B/32
             image_size=128,
             patch_size=32,
             hidden_size=64,
@@ -57,7 +57,7 @@ def test_siglip_sees_with_its_own_normalisation_and_without_a_class_token() -> N
             num_heads=4,
             select_layer=-1,
         ),
-        GlobalEncoderConfig(  # a remainder of pixels at the border, as SigLIP's 384 / 14 has
+        GlobalEncoderConfig(  # pixels left over at the border, as in SigLIP: 384 / 14
             architecture="siglip",
             image_size=128,
             patch_size=14,
@@ -78,16 +78,16 @@ def test_model_learns_regions_and_masks_with_other_encoders(encoder: GlobalEncod
 
     model(batch).loss.backward()
 
-    touched = {
+    trained = {
         name.partition(".")[0]
         for name, parameter in model.named_parameters()
         if parameter.grad is not None and parameter.grad.abs().sum() > 0
     }
-    assert touched == {name for name, _ in model.named_children()}
+    assert trained == {name for name, _ in model.named_children()}
 
 
-def test_siglip_2_of_full_size_has_its_published_size() -> None:
-    """SigLIP 2's So400m: 27 layers of 1152, 428 M parameters with its pooling head, 413 M without."""
+def test_full_siglip_2_has_the_published_number_of_parameters() -> None:
+    """SigLIP 2 So400m has 428 M parameters with its pooling head, 413 M without."""
     config = CONFIG.model_copy(
         update={
             "global_encoder": GlobalEncoderConfig(

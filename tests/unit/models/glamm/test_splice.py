@@ -10,7 +10,7 @@ def _ids() -> torch.Tensor:
     return torch.tensor([[1, IMAGE, 5, 6], [1, 7, IMAGE, 0]])
 
 
-def test_span_puts_image_positions_where_the_placeholder_was() -> None:
+def test_span_replaces_the_placeholder_by_image_positions() -> None:
     span = find_image_span(_ids(), num_tokens=3, sample_ids=("a", "b"))
 
     expanded = span.expand(_ids(), image_value=IMAGE)
@@ -29,25 +29,25 @@ def test_span_keeps_the_order_of_image_tokens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "count"), [([1, 5, 6], 0), ([IMAGE, IMAGE, 6], 2)], ids=["none", "two"]
+    ("tokens", "count"), [([1, 5, 6], 0), ([IMAGE, IMAGE, 6], 2)], ids=["none", "two"]
 )
-def test_span_rejects_another_number_of_placeholders(row: list[int], count: int) -> None:
-    ids = torch.tensor([[1, IMAGE, 3], row])
+def test_span_rejects_another_number_of_placeholders(tokens: list[int], count: int) -> None:
+    ids = torch.tensor([[1, IMAGE, 3], tokens])
 
     with pytest.raises(DataError, match=f"record second: {count} image placeholders"):
         find_image_span(ids, num_tokens=3, sample_ids=("first", "second"))
 
 
-def test_regions_fill_their_slots_in_order_of_occurrence() -> None:
+def test_regions_replace_their_tokens_in_order_of_occurrence() -> None:
     embeddings = torch.zeros(2, 3, 2)
     is_region = torch.tensor([[True, False, True], [False, True, False]])
     features = torch.tensor([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]])
 
-    placed = scatter_region_embeddings(embeddings, is_region, features)
+    spliced = scatter_region_embeddings(embeddings, is_region, features)
 
-    assert placed[..., 0].tolist() == [[1, 0, 2], [0, 3, 0]]
+    assert spliced[..., 0].tolist() == [[1, 0, 2], [0, 3, 0]]
 
 
-def test_counts_that_differ_are_named_with_both_numbers() -> None:
+def test_different_counts_are_reported_with_both_numbers() -> None:
     with pytest.raises(DataError, match=r"record b: 2 \[SEG\] tokens and 3 masks"):
         check_counts([1, 2], [1, 3], placeholder="[SEG]", items="masks", sample_ids=("a", "b"))

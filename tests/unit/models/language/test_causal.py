@@ -50,7 +50,7 @@ def _config(language: LanguageModelConfig) -> ModelConfig:
 
 
 @every_language_model
-def test_every_language_model_learns_and_grounds(language: LanguageModelConfig) -> None:
+def test_every_language_model_trains_and_predicts_masks(language: LanguageModelConfig) -> None:
     model = build_model(_config(language))
     batch = build_batch(
         [[BBOX, 7, SEG, 2], [8, SEG, 2]],
@@ -64,12 +64,12 @@ def test_every_language_model_learns_and_grounds(language: LanguageModelConfig) 
 
     assert torch.isfinite(output.loss)
     assert [len(masks) for masks in output.mask_logits] == [1, 1]
-    silent = [name for name, one in model.language_model.named_parameters() if one.grad is None]
-    assert silent == []
+    untrained = [name for name, p in model.language_model.named_parameters() if p.grad is None]
+    assert untrained == []
 
 
 @every_language_model
-def test_every_language_model_answers_alike_with_and_without_a_cache(
+def test_every_language_model_generates_the_same_with_and_without_a_cache(
     language: LanguageModelConfig,
 ) -> None:
     model = build_model(_config(language))
@@ -78,8 +78,8 @@ def test_every_language_model_answers_alike_with_and_without_a_cache(
     with torch.no_grad():
         answer = generate(model, request, max_new_tokens=6, eos_token_id=-1)
         batch = build_batch([[7, 8, 9, *answer.token_ids]], image_index=[0])
-        prompt = model.build_inputs(batch, model.encode_image(request.global_pixels[None]))
-        logits = model.language_model.lm_head(model.run_language_model(prompt)[0])
+        inputs = model.build_inputs(batch, model.encode_image(request.global_pixels[None]))
+        logits = model.language_model.lm_head(model.run_language_model(inputs)[0])
 
     assert tuple(logits[-7:-1].argmax(1).tolist()) == answer.token_ids
 
@@ -101,26 +101,27 @@ def test_weights_of_every_language_model_survive_a_state_dict(
 
 
 @pytest.mark.parametrize(
-    ("name", "theirs"),
+    ("family", "theirs"),
     [
         ("llama", {"attn": False, "norm": False}),
         ("qwen 2", {"attn": True, "norm": False}),
         ("qwen 3", {"attn": False, "norm": True}),
     ],
+    ids=["llama", "qwen 2", "qwen 3"],
 )
-def test_families_differ_in_biases_and_norms(name: str, theirs: dict[str, bool]) -> None:
-    names = build_language_model(LANGUAGE_MODELS[name], eos_token_id=2).state_dict().keys()
+def test_families_differ_in_biases_and_norms(family: str, theirs: dict[str, bool]) -> None:
+    names = build_language_model(LANGUAGE_MODELS[family], eos_token_id=2).state_dict().keys()
 
-    assert any(one.endswith("q_proj.bias") for one in names) == theirs["attn"]
-    assert any(one.endswith("q_norm.weight") for one in names) == theirs["norm"]
+    assert any(name.endswith("q_proj.bias") for name in names) == theirs["attn"]
+    assert any(name.endswith("q_norm.weight") for name in names) == theirs["norm"]
 
 
-def test_stretched_positions_change_far_tokens() -> None:
-    stretched = LANGUAGE_MODELS["llama 3"]
-    plain = stretched.model_copy(update={"rope_scaling": None})
+def test_rope_scaling_changes_distant_tokens() -> None:
+    scaled = LANGUAGE_MODELS["llama 3"]
+    plain = scaled.model_copy(update={"rope_scaling": None})
     ids = torch.arange(60)[None]
     states = []
-    for config in (stretched, plain):
+    for config in (scaled, plain):
         torch.manual_seed(0)
         model = build_language_model(config, eos_token_id=2).eval()
         with torch.no_grad():
@@ -137,9 +138,9 @@ def test_configuration_is_read_back_from_a_folder_of_transformers(
     model = build_language_model(language, eos_token_id=2)
     model.save_pretrained(tmp_path)
 
-    described = to_language_config(AutoConfig.from_pretrained(tmp_path))
+    config = to_language_config(AutoConfig.from_pretrained(tmp_path))
 
-    again = build_language_model(described, eos_token_id=2)
+    again = build_language_model(config, eos_token_id=2)
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path)
     again.load_state_dict(theirs.state_dict())
     ids = torch.arange(20)[None]
@@ -159,8 +160,9 @@ def test_configuration_is_read_back_from_a_folder_of_transformers(
             "type linear",
         ),
     ],
+    ids=["family", "mlp bias", "attention bias", "linear rope"],
 )
-def test_what_would_be_computed_wrongly_is_refused(
+def test_unsupported_configuration_is_refused(
     family: str, changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(CheckpointError, match=message):

@@ -74,7 +74,7 @@ def test_forward_rejects_masks_of_another_size() -> None:
         model(replace(batch, masks=masks))
 
 
-def test_surplus_masks_are_dropped_only_when_the_release_is_imitated() -> None:
+def test_surplus_masks_are_dropped_only_in_compatibility_mode() -> None:
     compat = CONFIG.compat.model_copy(update={"drops_surplus_masks": True})
     model = build_model(CONFIG.model_copy(update={"compat": compat}))
 
@@ -110,14 +110,14 @@ def test_images_are_encoded_once_and_only_where_needed() -> None:
         lambda _, inputs, __: calls["grounding"].append(len(inputs[0]))
     )
     model.mask_decoder.register_forward_hook(lambda *_: calls["decoder"].append(1))
-    rows = [[7, SEG, 2], [8, SEG, 2], [9, 2]]
+    conversations = [[7, SEG, 2], [8, SEG, 2], [9, 2]]
 
-    model(build_batch(rows, image_index=[0, 0, 1], num_masks=[2, 0]))
+    model(build_batch(conversations, image_index=[0, 0, 1], num_masks=[2, 0]))
 
     assert calls == {"global": [2], "grounding": [1], "decoder": [1]}
 
 
-def test_answers_of_a_batch_do_not_depend_on_each_other() -> None:
+def test_conversations_of_a_batch_are_independent() -> None:
     model = build_model()
     together = build_batch(
         [[BBOX, 7, BBOX, SEG, 2], [BBOX, 8, SEG, 2]],
@@ -128,8 +128,8 @@ def test_answers_of_a_batch_do_not_depend_on_each_other() -> None:
 
     with torch.no_grad():
         both = model(together)
-        prompt = model.build_inputs(together, model.encode_image(together.global_pixels))
-        states = model.run_language_model(prompt)
+        inputs = model.build_inputs(together, model.encode_image(together.global_pixels))
+        states = model.run_language_model(inputs)
         alone = build_batch(
             [[BBOX, 7, BBOX, SEG, 2]], image_index=[0], num_masks=[1], boxes={0: BOXES[0]}
         )
@@ -139,19 +139,19 @@ def test_answers_of_a_batch_do_not_depend_on_each_other() -> None:
     assert torch.isfinite(states).all()
 
 
-def test_state_before_the_seg_token_asks_for_the_mask() -> None:
+def test_state_before_the_seg_token_predicts_the_mask() -> None:
     model = build_model()
     batch = build_batch([[7, SEG, 8, 2]], image_index=[0], num_masks=[1])
-    prompt = model.build_inputs(batch, model.encode_image(batch.global_pixels))
-    states = model.run_language_model(prompt)
+    inputs = model.build_inputs(batch, model.encode_image(batch.global_pixels))
+    states = model.run_language_model(inputs)
 
-    chosen = model.select_seg_states(prompt, states, batch)
+    chosen = model.select_seg_states(inputs, states, batch)
 
-    position = prompt.token_ids[0].tolist().index(SEG)
+    position = inputs.token_ids[0].tolist().index(SEG)
     assert torch.equal(chosen[0][0], states[0, position - 1])
 
 
-def test_words_after_the_seg_token_do_not_change_its_mask() -> None:
+def test_tokens_after_the_seg_token_do_not_change_its_mask() -> None:
     model = build_model()
 
     with torch.no_grad():
@@ -171,12 +171,12 @@ def test_gradients_reach_every_part_that_a_batch_uses() -> None:
 
     model(batch).loss.backward()
 
-    touched = {
+    trained = {
         name.partition(".")[0]
         for name, parameter in model.named_parameters()
         if parameter.grad is not None and parameter.grad.abs().sum() > 0
     }
-    assert touched == {name for name, _ in model.named_children()}
+    assert trained == {name for name, _ in model.named_children()}
 
 
 def test_frozen_parts_keep_no_gradients() -> None:
@@ -192,7 +192,7 @@ def test_frozen_parts_keep_no_gradients() -> None:
     assert all(parameter.grad is None for parameter in model.grounding_encoder.parameters())
 
 
-def test_merged_adapters_give_the_same_answer_under_the_old_names() -> None:
+def test_merging_adapters_keeps_outputs_and_names() -> None:
     model = build_model()
     names = list(model.state_dict())
     batch = build_batch([[7, 8, 2]], image_index=[0])
@@ -210,7 +210,7 @@ def test_merged_adapters_give_the_same_answer_under_the_old_names() -> None:
     assert list(model.state_dict()) == names
 
 
-def test_bfloat16_model_answers_near_the_float32_one() -> None:
+def test_bfloat16_loss_is_close_to_float32() -> None:
     model = build_model()
     batch = build_batch(
         [[BBOX, 7, SEG, 2]], image_index=[0], num_masks=[1], boxes={0: [[0.1, 0.1, 0.9, 0.9]]}
@@ -218,9 +218,9 @@ def test_bfloat16_model_answers_near_the_float32_one() -> None:
 
     with torch.no_grad():
         exact = model(batch).loss.item()
-        rough = model.bfloat16()(batch).loss.item()
+        rounded = model.bfloat16()(batch).loss.item()
 
-    assert rough == pytest.approx(exact, rel=2e-2)
+    assert rounded == pytest.approx(exact, rel=2e-2)
 
 
 def test_mixed_precision_trains_every_part() -> None:
@@ -244,12 +244,12 @@ def test_mixed_precision_trains_every_part() -> None:
 
 
 def test_tiny_state_dict_keeps_its_names_and_shapes() -> None:
-    promised = json.loads((GOLDENS / "models" / "tiny_state_dict.json").read_text())
+    expected = json.loads((GOLDENS / "models" / "tiny_state_dict.json").read_text())
 
     model = GLaMM.from_config(ModelConfig.tiny(vocab_size=1031))
 
     shapes = {name: list(value.shape) for name, value in model.state_dict().items()}
-    assert shapes == promised
+    assert shapes == expected
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_tiny_state_dict_keeps_its_names_and_shapes() -> None:
     [("tiny", 5.7), ("small", 128.2), ("7b", 8021.0)],
     ids=["tiny", "small", "7b"],
 )
-def test_sizes_are_what_they_are_called(size: str, millions: float) -> None:
+def test_named_sizes_have_their_number_of_parameters(size: str, millions: float) -> None:
     vocab_size = 1031 if size == "tiny" else 32007
     with torch.device("meta"):
         model = GLaMM.from_config(ModelConfig.of_size(size, vocab_size=vocab_size))

@@ -42,7 +42,7 @@ def test_seven_b_has_exactly_the_tensors_of_the_release() -> None:
     assert ours == theirs
 
 
-def test_names_translate_there_and_back() -> None:
+def test_translation_of_names_is_a_bijection() -> None:
     for name in _seven_b().state_dict():
         assert to_ours(to_official(name)) == name
     for name in _release_keys():
@@ -56,7 +56,7 @@ def test_export_has_exactly_the_names_and_shapes_of_the_release() -> None:
     assert {name: list(value.shape) for name, value in exported.items()} == _release_keys()
 
 
-def test_weights_survive_the_way_out_and_in() -> None:
+def test_import_is_inverse_of_export() -> None:
     weights = build_model().state_dict()
 
     returned = from_official(into_official(weights, CONFIG), CONFIG)
@@ -65,16 +65,16 @@ def test_weights_survive_the_way_out_and_in() -> None:
     assert all(torch.equal(returned[name], weights[name]) for name in weights)
 
 
-@pytest.mark.parametrize("translate", [to_ours, to_official])
+@pytest.mark.parametrize("translate", [to_ours, to_official], ids=["to ours", "to official"])
 def test_unknown_name_is_refused(translate: object) -> None:
     with pytest.raises(CheckpointError, match=r"some\.weight is not a tensor of"):
         translate("some.weight")  # type: ignore[operator]
 
 
-def test_another_rotary_base_is_noticed_and_can_be_read_off() -> None:
+def test_another_rotary_base_is_refused_and_can_be_computed() -> None:
     other = CONFIG.language_model.model_copy(update={"rope_theta": 500_000.0})
     exported = into_official({}, CONFIG.model_copy(update={"language_model": other}))
 
     assert rope_theta_of(exported, default=1.0) == 500_000.0
-    with pytest.raises(CheckpointError, match="does not belong to rope_theta 10000"):
+    with pytest.raises(CheckpointError, match="does not match rope_theta 10000"):
         from_official(exported, CONFIG)
