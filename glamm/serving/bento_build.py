@@ -1,4 +1,4 @@
-"""Builds a Bento: the service's code, one model and its past, under a version made of the content."""
+"""Builds a Bento: the service's code, a model and its lineage, with a version that is a hash of the content."""
 
 import lzma
 import os
@@ -17,12 +17,14 @@ import yaml
 from glamm import __file__ as glamm_file
 from glamm.config.package import PackageConfig
 from glamm.errors import ConfigError, HostError
+from glamm.files import replacing
 from glamm.serving.manifest import MANIFEST_FILE, Manifest, compose_manifest, content_version
 from glamm.serving.model_location import DEFAULT_MODEL, DEFAULT_REPORTS, PACKED_MODEL
+from glamm.subprocesses import run_supervised
 
 BENTOFILE = "bentofile.yaml"
 BENTO_HOME = Path(".bentoml")
-"""BentoML's store, in the project so that projects do not meet."""
+"""BentoML's store, inside the project, so that projects do not share one."""
 
 _DESCRIPTION = "glamm/serving/README.md"
 _LAST_LINES = 15
@@ -43,10 +45,10 @@ class PackedBento:
     """A Bento that was built.
 
     Args:
-        tag: name:version, as `bentoml serve` and `bentoml containerize` take it.
+        tag: name:version, for `bentoml serve` and `bentoml containerize`.
         path: The exported file.
-        home: BENTOML_HOME of the store that holds it.
-        manifest: What is inside.
+        home: BENTOML_HOME of the store with the Bento.
+        manifest: The model's lineage and the versions of what was packed.
     """
 
     tag: str
@@ -60,20 +62,20 @@ def package(
 ) -> PackedBento:
     """Build a Bento and export it.
 
-    The files are gathered in a folder of their own and built there by `bentoml build`, so that code which is not
-    packed cannot be imported by accident.
+    The files are copied to a new folder and built there by `bentoml build`, so that code that is not packed cannot be
+    imported by accident.
 
     Args:
         model: A model folder.
-        out: The file to write, such as build/glamm.bento; appears whole or not at all.
+        out: The file to write, such as build/glamm.bento; it is written whole or not at all.
         config: Name and labels.
-        reports: Holds <name>/report.json of evaluations; may be missing.
-        home: BENTOML_HOME.
+        reports: The folder of <name>/report.json of evaluations; may be missing.
+        home: BENTOML_HOME of the store to build in.
 
     Raises:
         CheckpointError: The model folder is damaged.
         ConfigError: bentofile.yaml is missing or broken.
-        HostError: BentoML failed; the message has its last lines.
+        HostError: BentoML failed; the message contains the end of its output.
     """
     from glamm.checkpoints import load_model  # noqa: PLC0415 - the lineage of a packed model needs no torch
 
@@ -83,14 +85,14 @@ def package(
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="context-", dir=home) as folder:
         context = Path(folder)
-        _gather(source, model, context, config)
+        _copy_context(source, model, context, config)
         version = content_version(context, _files(context))
         manifest = compose_manifest(model, reports=reports, source=source, version=version)
         (context / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2), encoding="utf-8")
         tag = f"{config.name}:{version}"
         if (home / "bentos" / config.name / version).exists():
             run_bentoml("delete", "--yes", tag, home=home, folder=context)
-        # Without a name BentoML looks for the file itself, and refuses paths with a hidden folder in them.
+        # Without this option BentoML searches for the file itself, and refuses paths with a hidden folder.
         bentofile = str(context / BENTOFILE)
         run_bentoml(
             "build", "--bentofile", bentofile, "--version", version, home=home, folder=context
@@ -112,9 +114,9 @@ def find_source() -> Path:
 
 def packed_code(source: Path) -> list[Path]:
     """The files that bentofile.yaml includes, relative to the checkout, without model and reports."""
-    places = (DEFAULT_MODEL, DEFAULT_REPORTS)
+    not_code = (DEFAULT_MODEL, DEFAULT_REPORTS)
     patterns: list[str] = _read_bentofile(source)["include"]
-    code = [item for item in patterns if not any(Path(item).is_relative_to(p) for p in places)]
+    code = [item for item in patterns if not any(Path(item).is_relative_to(p) for p in not_code)]
     return sorted(
         {
             path.relative_to(source)
@@ -126,29 +128,27 @@ def packed_code(source: Path) -> list[Path]:
 
 
 def run_bentoml(*arguments: str, home: Path, folder: Path) -> None:
-    """Run a command of BentoML's in a folder.
+    """Run a BentoML command in a folder.
 
     Raises:
         HostError: It failed.
     """
     command = [sys.executable, "-m", "bentoml", *arguments]
-    done = subprocess.run(
+    done = run_supervised(
         command,
         cwd=folder,
         env=bentoml_environment(home),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        check=False,
     )
     if done.returncode:
-        lines = "\n".join(done.stdout.strip().splitlines()[-_LAST_LINES:])
+        output = done.stdout.decode(errors="replace").strip()
+        lines = "\n".join(output.splitlines()[-_LAST_LINES:])
         raise HostError(f"`bentoml {' '.join(arguments)}` failed:\n{lines}")
 
 
 def bentoml_environment(home: Path) -> dict[str, str]:
-    """Environment for a process of BentoML's: our store, no telemetry, and no other code than the folder's."""
+    """Environment of a BentoML process: this store, no telemetry, and no code from PYTHONPATH."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     return inherited | {
         "BENTOML_HOME": str(home),
@@ -168,8 +168,8 @@ def _read_bentofile(source: Path) -> dict[str, Any]:
     return cast("dict[str, Any]", content)
 
 
-def _gather(source: Path, model: Path, context: Path, config: PackageConfig) -> None:
-    """Copy code and model, and write the bentofile that packs all of it."""
+def _copy_context(source: Path, model: Path, context: Path, config: PackageConfig) -> None:
+    """Copy code and model to the build folder, and write a bentofile that packs all of it."""
     for relative in packed_code(source):
         (context / relative).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / relative, context / relative)
@@ -184,7 +184,7 @@ def _gather(source: Path, model: Path, context: Path, config: PackageConfig) -> 
 
 
 def _link_or_copy(source: str, target: str) -> None:
-    """Gigabytes of weights are linked where the file system can."""
+    """Hard-link a file, because weights have gigabytes; copy it where the file system cannot."""
     try:
         os.link(Path(source).resolve(), target)
     except OSError:
@@ -196,20 +196,16 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _export(tag: str, out: Path, home: Path) -> Path:
-    """Write what `bentoml export` writes, six times as fast: weights hardly shrink, so xz need not try hard."""
+    """Write what `bentoml export` writes, six times as fast: weights hardly compress, so the fastest xz is enough."""
     name, _, version = tag.partition(":")
     out = out.absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.part")
-    try:
-        with (
-            lzma.open(part, "wb", filters=_FAST_XZ) as stream,
-            tarfile.open(fileobj=stream, mode="w") as archive,
-        ):
-            archive.add(home / "bentos" / name / version, ".", filter=_without_owner)
-        part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+    with (
+        replacing(out) as unfinished,
+        lzma.open(unfinished, "wb", filters=_FAST_XZ) as stream,
+        tarfile.open(fileobj=stream, mode="w") as archive,
+    ):
+        archive.add(home / "bentos" / name / version, ".", filter=_without_owner)
     return out
 
 

@@ -1,9 +1,6 @@
-"""A service in a process of its own: started, waited for, ended with everything it started."""
+"""Runs the service as a separate process, and ends it with everything that it started."""
 
 import contextlib
-import os
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,26 +11,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glamm.errors import HostError
+from glamm.subprocesses import LOOPBACK, check_port, end_process_groups, start_supervised
 
-HOST = "127.0.0.1"
 START_SECONDS = 180.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.1
 _LAST_LINES = 25
-_GAVE_UP = (
-    "Application startup failed"  # BentoML's supervisor would start such a worker again for ever
-)
+# BentoML restarts such a worker for ever.
+_STARTUP_FAILURE = "Application startup failed"
 
 
 @dataclass(frozen=True, slots=True)
 class RunningService:
-    """A service that answers.
+    """A service that is ready for requests.
 
     Args:
         url: Its address, without a slash at the end.
-        start_seconds: From the start of the process until it was ready.
-        process: The process, leader of a group of its own.
-        log: What it has written.
+        start_seconds: Time from the start of the process until it was ready.
+        process: The leader of its process group.
+        log: The file with its output.
     """
 
     url: str
@@ -50,23 +46,23 @@ def running_service(
     environment: Mapping[str, str],
     port: int,
     log: Path,
-    host: str = HOST,
+    host: str = LOOPBACK,
 ) -> Generator[RunningService]:
-    """Start `bentoml serve` and stop it at the end of the block, whatever happens in it.
+    """Start `bentoml serve`, and end it with the block; it also ends if this process is killed.
 
     Args:
         target: A Bento's tag, or module:Service.
-        folder: Working directory of the process; its code comes first.
-        environment: Of the process.
-        port: To listen on.
-        log: File for what the process writes.
-        host: To listen on.
+        folder: Working directory of the process, from which it imports first.
+        environment: The process's whole environment.
+        port: The port to listen on.
+        log: The file for the process's output.
+        host: The address to listen on.
 
     Raises:
-        HostError: The port is taken, or the service ended or was not ready in time; the message has its
-            last lines.
+        HostError: The port is taken, or the service ended or was not ready in time; the message contains the end of
+            its output.
     """
-    _check_port(host, port)
+    check_port(host, port, remedy="choose another port with --port")
     command = [
         sys.executable,
         "-m",
@@ -80,52 +76,29 @@ def running_service(
     ]
     started_at = time.monotonic()
     with log.open("wb") as stream:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # one signal must reach the server and its workers
+        process = start_supervised(
+            command, cwd=folder, env=environment, stdout=stream, stderr=subprocess.STDOUT
         )
-    reachable = HOST if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
+    reachable = LOOPBACK if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
     url = f"http://{reachable}:{port}"
     try:
         _wait_until_ready(url, process, log, deadline=started_at + START_SECONDS)
         yield RunningService(url, time.monotonic() - started_at, process, log)
     finally:
-        _stop(process)
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return int(listener.getsockname()[1])
+        end_process_groups([process.pid], grace_s=_STOP_SECONDS)
+        process.wait()
 
 
 def last_lines(log: Path) -> str:
-    """The end of what a process wrote."""
+    """The end of a log file."""
     return "\n".join(log.read_text(errors="replace").strip().splitlines()[-_LAST_LINES:])
-
-
-def _check_port(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise HostError(
-                f"{host}:{port} cannot be listened on ({error.strerror}): name another with --port"
-            ) from error
 
 
 def _wait_until_ready(
     url: str, process: subprocess.Popen[bytes], log: Path, *, deadline: float
 ) -> None:
     while not _is_ready(url):
-        if process.poll() is not None or _GAVE_UP in log.read_text(errors="replace"):
+        if process.poll() is not None or _STARTUP_FAILURE in log.read_text(errors="replace"):
             raise HostError(f"the service did not start. Its last lines:\n{last_lines(log)}")
         if time.monotonic() > deadline:
             raise HostError(
@@ -140,13 +113,3 @@ def _is_ready(url: str) -> bool:
             return response.status == 200
     except (urllib.error.URLError, OSError):
         return False
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End the whole group: politely first, so that running questions end."""
-    for code in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, code)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_SECONDS)
-            return

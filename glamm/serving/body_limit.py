@@ -1,4 +1,4 @@
-"""Refuses a request body that is too large while it is still coming."""
+"""Refuses a request body that is too large while it is being received."""
 
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -7,13 +7,13 @@ MAX_BODY_BYTES = 32 * 2**20
 
 
 class BodyLimit:
-    """ASGI middleware: takes in a body of at most so many bytes, and only then calls the application.
+    """ASGI middleware that receives the whole body, up to a limit, before it calls the application.
 
-    BentoML itself has no limit and would write hundreds of megabytes to the disk before anybody looks at them.
+    BentoML itself has no limit and would write hundreds of megabytes to the disk before any check.
 
     Args:
-        app: What to protect.
-        max_bytes: Of the body; more is answered with 413, and the rest is not read.
+        app: The application to protect.
+        max_bytes: Largest body. A larger one is answered with 413 and not read further.
     """
 
     def __init__(self, app: ASGIApp, max_bytes: int = MAX_BODY_BYTES) -> None:
@@ -21,7 +21,7 @@ class BodyLimit:
         self._max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass the request on with its body."""
+        """Refuse the request, or pass it on with its body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,4 +1,4 @@
-"""What a served model knows about its past."""
+"""The manifest of a served model: its lineage, its reports, and the version of the code that serves it."""
 
 import hashlib
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ from typing import Any
 
 from glamm import __version__
 from glamm.config.base import Config
+from glamm.files import sha256
 from glamm.git_state import GitState, read_git_state
 from glamm.structures.lineage import Lineage
 from glamm.structures.report import REPORT_FILE, GcgReport
@@ -17,16 +18,16 @@ _VERSION_LENGTH = 16
 
 
 class Manifest(Config):
-    """The past of a model.
+    """Lineage and version of a served model.
 
     Args:
         version: Hash of the model and of the code that serves it.
-        weights_sha256: Of model.safetensors.
+        weights_sha256: Checksum of model.safetensors.
         config: The model's sizes and switches.
-        lineage: What training wrote down: checksums of the data, revision, parameters, W&B run, metrics.
+        lineage: Written by training: checksums of the data, revision, parameters, W&B run, metrics.
         reports: Evaluations of this model, by the name of their folder.
         git: The code that was packed; None outside a repository.
-        glamm_version: Of this library.
+        glamm_version: Version of this library.
     """
 
     format_version: int = 1
@@ -42,13 +43,13 @@ class Manifest(Config):
 def compose_manifest(
     model: Path, *, reports: Path | None, source: Path, version: str | None = None
 ) -> Manifest:
-    """Gather a model's past from the files that the pipeline wrote.
+    """Compose the manifest from the files that the pipeline wrote.
 
     Args:
         model: A model folder.
-        reports: Holds <name>/report.json, or is not there yet.
-        source: Where the code is.
-        version: Hash of what is packed; None for a model that is served from its folder.
+        reports: The folder of <name>/report.json; may be missing.
+        source: The folder of the code.
+        version: Hash of the packed files; None for a model that is served from its folder.
 
     Raises:
         CheckpointError: The model folder is damaged.
@@ -71,12 +72,10 @@ def compose_manifest(
 
 
 def content_version(root: Path, files: Iterable[Path]) -> str:
-    """Hash of files and their places: the same model and code give the same version on every machine."""
+    """Hash of files and their paths below `root`: the same model and code give the same version on every machine."""
     digest = hashlib.sha256()
     for path in sorted(files):
-        with path.open("rb") as stream:
-            checksum = hashlib.file_digest(stream, "sha256").hexdigest()
-        digest.update(f"{path.relative_to(root).as_posix()}\0{checksum}\n".encode())
+        digest.update(f"{path.relative_to(root).as_posix()}\0{sha256(path)}\n".encode())
     return digest.hexdigest()[:_VERSION_LENGTH]
 
 

@@ -1,4 +1,4 @@
-"""Where the service finds its model and its page: in a Bento, or in a checkout."""
+"""Paths of the served model and of the web page: in a Bento, or in a checkout."""
 
 import os
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ MODEL_VARIABLE = "GLAMM_MODEL"
 """Environment variable that names another model folder."""
 
 PACKED_MODEL = Path("model")
-"""Where `glamm package` puts the model."""
+"""The model's folder in a Bento, relative to its root."""
 
 DEFAULT_MODEL = Path("data/models/glamm-tiny")
-"""Where the pipeline writes it; plain `bentoml build` packs this one."""
+"""The model folder that the pipeline writes; plain `bentoml build` packs this one."""
 
 DEFAULT_REPORTS = Path("data/reports")
 
@@ -21,11 +21,11 @@ PAGE = Path(__file__).parent / "ui" / "index.html"
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """A model and the root that it belongs to.
+class ModelLocation:
+    """Paths of a served model.
 
     Args:
-        root: Holds the package `glamm`.
+        root: The folder of the package `glamm`: a checkout, or the source folder of a Bento.
         model: The model folder.
     """
 
@@ -33,18 +33,18 @@ class Places:
     model: Path
 
     def read_manifest(self) -> Manifest:
-        """The packed manifest, or one of the files as they are now."""
+        """Read the packed manifest, or compose one from the current files."""
         packed = self.root / MANIFEST_FILE
         if packed.exists() and self.model == self.root / PACKED_MODEL:
             return Manifest.model_validate_json(packed.read_bytes())
         return compose_manifest(self.model, reports=self.root / DEFAULT_REPORTS, source=self.root)
 
 
-def find_places() -> Places:
-    """The folder that GLAMM_MODEL names, else the packed model, else the pipeline's."""
+def find_model() -> ModelLocation:
+    """The model folder in GLAMM_MODEL, else the packed one, else the one that the pipeline writes."""
     root = Path(__file__).parents[2]
     named = os.environ.get(MODEL_VARIABLE)
     if named:
-        return Places(root, Path(named))
+        return ModelLocation(root, Path(named))
     packed = root / PACKED_MODEL
-    return Places(root, packed if packed.is_dir() else root / DEFAULT_MODEL)
+    return ModelLocation(root, packed if packed.is_dir() else root / DEFAULT_MODEL)

@@ -1,42 +1,43 @@
-"""Reads a question out of a multipart form; whatever is wrong with it becomes one sentence."""
+"""Reads an image, a question and boxes from a multipart form; every error is one sentence."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Annotated
 
+from pydantic import Field, Strict, TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from glamm.errors import RequestError
 from glamm.serving.schemas import MAX_QUESTION_CHARACTERS
-from glamm.typing import Box
 
 _FIELDS = ("image", "question", "boxes")
+_Box = Annotated[list[Annotated[float, Strict()]], Field(min_length=4, max_length=4)]
+_BOXES = TypeAdapter(list[_Box])
 _HOW = "send multipart/form-data with the fields image (a file), question and, if wanted, boxes"
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a person asks.
+class FormContent:
+    """The fields of a form, with the right types; the session checks their values.
 
     Args:
-        image: Content of the image file, unread.
-        text: The words.
-        boxes: Regions in pixels, each four numbers, otherwise unchecked.
+        image: Content of the image file, not decoded.
+        question: Plain text.
+        boxes: Regions in pixels, each a list of four numbers.
     """
 
     image: bytes
-    text: str
-    boxes: tuple[Box, ...]
+    question: str
+    boxes: list[list[float]]
 
 
-async def read_form(request: Request) -> Question:
-    """Read the body of a request.
+async def read_form(request: Request) -> FormContent:
+    """Read the form in the body of a request.
 
     Raises:
-        RequestError: It is no form, a field is missing, unknown or double, or has another type.
+        RequestError: It is no form, or a field is missing, unknown, given twice or of another type.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "multipart/form-data":
@@ -44,9 +45,9 @@ async def read_form(request: Request) -> Question:
     form = await _parse(request)
     try:
         _check_names(form)
-        return Question(
+        return FormContent(
             image=await _read_image(form),
-            text=_read_question(_read_text(form, "question")),
+            question=_read_question(_read_text(form, "question")),
             boxes=_read_boxes(_read_text(form, "boxes", default="[]")),
         )
     finally:
@@ -58,7 +59,7 @@ async def _parse(request: Request) -> FormData:
         return await request.form(max_files=8, max_fields=8)
     except HTTPException as error:
         raise RequestError(f"the form cannot be read ({error.detail}): {_HOW}") from error
-    except (ValueError, LookupError) as error:  # what python-multipart raises for broken parts
+    except (ValueError, LookupError) as error:  # raised by python-multipart for malformed parts
         raise RequestError(f"the form cannot be read ({error}): {_HOW}") from error
 
 
@@ -68,7 +69,7 @@ def _check_names(form: FormData) -> None:
             raise RequestError(f"unknown field '{name[:50]}': {_HOW}")
         count = len(form.getlist(name))
         if count > 1:
-            raise RequestError(f"{count} fields are called {name}, one is needed")
+            raise RequestError(f"{count} fields are called {name}; send one")
 
 
 async def _read_image(form: FormData) -> bytes:
@@ -94,7 +95,7 @@ def _read_question(text: str) -> str:
         raise RequestError(
             f"the question has {len(text)} characters, at most {MAX_QUESTION_CHARACTERS} are read: shorten it"
         )
-    if len(text) > 1 and text[0] == text[-1] == '"':  # BentoML's client sends text as JSON
+    if len(text) > 1 and text[0] == text[-1] == '"':  # BentoML's client sends strings as JSON
         try:
             return str(json.loads(text))
         except ValueError:
@@ -102,29 +103,20 @@ def _read_question(text: str) -> str:
     return text
 
 
-def _read_boxes(text: str) -> tuple[Box, ...]:
+def _read_boxes(text: str) -> list[list[float]]:
     try:
-        value: object = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RequestError(
-            "boxes is not JSON; write them as [[x1, y1, x2, y2], …], or leave the field out"
-        ) from error
-    if not isinstance(value, list):
-        raise RequestError(
-            "boxes must be a list of boxes, each [x1, y1, x2, y2] in pixels of the image"
-        )
-    boxes = cast("list[object]", value)
-    return tuple(_read_box(box, number) for number, box in enumerate(boxes, start=1))
+        return _BOXES.validate_json(text)
+    except ValidationError as error:
+        raise RequestError(_explain(error)) from error
 
 
-def _read_box(value: object, number: int) -> Box:
-    if not isinstance(value, list) or len(cast("Sequence[object]", value)) != 4:
-        raise RequestError(f"box {number} must be four numbers: [x1, y1, x2, y2]")
-    numbers = cast("list[object]", value)
-    if not all(isinstance(item, int | float) and not isinstance(item, bool) for item in numbers):
-        raise RequestError(f"box {number} holds something that is no number")
-    try:
-        x1, y1, x2, y2 = (float(cast("float", item)) for item in numbers)
-    except OverflowError as error:
-        raise RequestError(f"box {number} holds a number that is too large") from error
-    return x1, y1, x2, y2
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    location = [int(index) + 1 for index in first["loc"]]
+    if first["type"] == "json_invalid":
+        return "boxes is not JSON; write them as [[x1, y1, x2, y2], …], or leave the field out"
+    if not location:
+        return "boxes must be a list of boxes, each [x1, y1, x2, y2] in pixels of the image"
+    if len(location) == 1:
+        return f"box {location[0]} must be four numbers: [x1, y1, x2, y2]"
+    return f"value {location[1]} of box {location[0]} is no number"

@@ -1,4 +1,4 @@
-"""What the service takes and gives, as it stands in its OpenAPI document."""
+"""Request and response of the service, as its OpenAPI document describes them."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,14 +14,15 @@ MAX_QUESTION_CHARACTERS = 4000
 
 
 class GroundForm(IODescriptor):
-    """The fields of a question, sent as multipart/form-data.
+    """The fields of a request, sent as multipart/form-data.
 
-    This is the documentation; `glamm.serving.multipart_form` reads the body. BentoML's own reader takes text for a web address
-    and fetches it, takes a question such as `42` for a number, and answers 500 where a form is broken.
+    This class is the documentation; `glamm.serving.multipart_form` reads the body. BentoML's own reader fetches an
+    image field that contains a web address, reads a question such as `42` as a number, and answers 500 to a malformed
+    form.
 
     Args:
         image: An image file: JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF or PPM.
-        question: Plain words; `<bbox>` may stand where each box is meant.
+        question: Plain text; `<bbox>` may mark where each box is mentioned.
         boxes: JSON, a list of [x1, y1, x2, y2] in pixels of the upright image.
     """
 
@@ -37,11 +38,11 @@ class GroundForm(IODescriptor):
 
 
 class TimingsModel(Config):
-    """Where the time went, in seconds.
+    """How long the parts of a request took, in seconds.
 
     Args:
-        waiting: For other questions to end.
-        answering: Reading the image, the model, and packing the masks.
+        waiting: In the queue.
+        answering: Decoding the image, running the model, and encoding the masks.
     """
 
     waiting: float
@@ -49,11 +50,11 @@ class TimingsModel(Config):
 
 
 class GroundResponse(AnswerJson):
-    """An answer, and where it comes from.
+    """An answer, its cost and its origin.
 
     Args:
-        timings: Where the time went.
-        model_version: Which model and code answered; `/lineage` tells its past.
+        timings: How long the parts of the request took.
+        model_version: Version of model and code; `/lineage` describes it.
     """
 
     timings: TimingsModel
@@ -64,7 +65,7 @@ class ErrorResponse(Config):
     """Why there is no answer.
 
     Args:
-        error: One sentence for a person.
+        error: One sentence: what is wrong, and what to do about it.
     """
 
     error: str

@@ -1,4 +1,4 @@
-"""The BentoML service: images and questions in, words and masks out."""
+"""The BentoML service: an image and a question in, text and masks out."""
 
 import functools
 import time
@@ -11,30 +11,28 @@ from starlette.routing import Route
 
 from glamm.errors import BusyError, GlammError, RequestError
 from glamm.inference.answer_json import answer_to_json
+from glamm.inference.engine_options import EngineOptions
 from glamm.serving.body_limit import BodyLimit
 from glamm.serving.manifest import Manifest
-from glamm.serving.model_location import PAGE, find_places
-from glamm.serving.multipart_form import Question, read_form
+from glamm.serving.model_location import PAGE, find_model
+from glamm.serving.multipart_form import FormContent, read_form
 from glamm.serving.schemas import (
     ErrorResponse,
     GroundForm,
     GroundResponse,
     TimingsModel,
 )
-from glamm.serving.worker_pool import AnsweringThreads
+from glamm.serving.worker_pool import WorkerPool
 
-MAX_RUNNING = 16
-"""Questions that are answered together."""
-
-MAX_WAITING = 16
-"""Questions in the queue; at a second each, whoever comes later would not wait for an answer."""
+ENGINE_OPTIONS = EngineOptions(max_batch_size=16, max_waiting=16)
+"""Requests that run together, and the length of the queue: at a second each, later ones would wait too long."""
 
 TIMEOUT_S = 120
 
 
 @functools.cache
 def _manifest() -> Manifest:
-    return find_places().read_manifest()
+    return find_model().read_manifest()
 
 
 def _show_page(_: Request) -> Response:
@@ -49,20 +47,24 @@ _pages = Starlette(routes=[Route("/", _show_page), Route("/lineage", _show_linea
 
 
 class GroundingService:
-    """Talk about an image and get, for every grounded phrase, a segmentation mask."""
+    """Answers questions about images with text and a segmentation mask for every grounded phrase."""
 
     def __init__(self) -> None:
-        import torch  # noqa: PLC0415 - `bentoml build` need not wait for torch and transformers
+        import torch  # noqa: PLC0415 - `bentoml build` does not need torch and transformers
 
         from glamm.allocator import tune_allocator  # noqa: PLC0415
         from glamm.inference.predictor import GroundedPredictor  # noqa: PLC0415
 
         tune_allocator()
-        places = find_places()
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self._predictor = GroundedPredictor.from_checkpoint(places.model, device=device)
+        self._predictor = GroundedPredictor.from_checkpoint(
+            find_model().model,
+            device="cuda" if torch.cuda.is_available() else "cpu",
+            options=ENGINE_OPTIONS,
+        )
         self._version = _manifest().version
-        self._threads = AnsweringThreads(max_running=MAX_RUNNING, max_waiting=MAX_WAITING)
+        self._workers = WorkerPool(
+            max_running=ENGINE_OPTIONS.max_batch_size, max_waiting=ENGINE_OPTIONS.max_waiting
+        )
 
     @bentoml.api(
         route="/ground",
@@ -70,38 +72,37 @@ class GroundingService:
         output_spec=GroundResponse,  # pyright: ignore[reportArgumentType] - it also takes plain pydantic models
     )
     async def ground(self, ctx: bentoml.Context, **_documented: object) -> Response:
-        """Ask about an image: an image file, a question and, if wanted, boxes."""
+        """Answer a question about an image; boxes are optional."""
         try:
-            question = await read_form(ctx.request)
-            asked_at = time.perf_counter()
-            answer = await self._threads.run(functools.partial(self._answer, question, asked_at))
+            form = await read_form(ctx.request)
+            received_at = time.perf_counter()
+            response = await self._workers.run(functools.partial(self._answer, form, received_at))
         except RequestError as error:
             return _refuse(ctx, error, status=400)
         except BusyError as error:
             return _refuse(ctx, error, status=503)
-        return Response(answer.model_dump_json(), media_type="application/json")
+        return Response(response.model_dump_json(), media_type="application/json")
 
-    def _answer(self, question: Question, asked_at: float) -> GroundResponse:
+    def _answer(self, form: FormContent, received_at: float) -> GroundResponse:
         started_at = time.perf_counter()
-        answer = self._predictor.ground(question.image, question.text, boxes=question.boxes)
-        packed = answer_to_json(answer).model_dump()
+        answer = answer_to_json(self._predictor.ground(form.image, form.question, boxes=form.boxes))
         timings = TimingsModel(
-            waiting=started_at - asked_at, answering=time.perf_counter() - started_at
+            waiting=started_at - received_at, answering=time.perf_counter() - started_at
         )
-        return GroundResponse(**packed, timings=timings, model_version=self._version)
+        return GroundResponse(**dict(answer), timings=timings, model_version=self._version)
 
     @bentoml.on_shutdown
     def shutdown(self) -> None:
-        """Let the running questions end."""
-        self._threads.shutdown()
+        """Wait for the running requests."""
+        self._workers.shutdown()
 
 
 def _refuse(ctx: bentoml.Context, error: GlammError, *, status: int) -> Response:
-    ctx.response.status_code = status  # BentoML puts this one over the response's own
+    ctx.response.status_code = status  # BentoML replaces the response's own status with this one
     return JSONResponse(ErrorResponse(error=str(error)).model_dump(), status)
 
 
-# A call instead of a decorator: shape checks of the tests decorate classes, and a Service is none any more.
+# A call instead of a decorator: the tests' shape checks decorate classes, and a Service is no class.
 GLaMMService = bentoml.service(name="glamm-service", workers=1, traffic={"timeout": TIMEOUT_S})(
     GroundingService
 )

@@ -1,4 +1,4 @@
-"""Proves a built Bento: starts it from nothing but its file and asks it about an image."""
+"""Checks a built Bento: starts it from its file alone and sends it an image and a question."""
 
 import logging
 import tempfile
@@ -15,9 +15,10 @@ from glamm.geometry.masks import decode_stack
 from glamm.inference.image_io import read_image
 from glamm.inference.overlay import draw_overlay
 from glamm.serving.bento_build import bentoml_environment, run_bentoml
-from glamm.serving.bento_process import RunningService, free_port, last_lines, running_service
+from glamm.serving.bento_process import RunningService, last_lines, running_service
 from glamm.serving.schemas import GroundResponse
 from glamm.structures.sample import Mask
+from glamm.subprocesses import free_port
 
 ANSWER_FILE = "answer.json"
 OVERLAY_FILE = "overlay.png"
@@ -25,13 +26,13 @@ OVERLAY_FILE = "overlay.png"
 
 @dataclass(frozen=True, slots=True)
 class SmokeResult:
-    """What a Bento answered.
+    """A Bento's answer.
 
     Args:
         answer: Its JSON.
-        start_seconds: From the start of the process until it was ready.
-        answer_seconds: From the question to the answer.
-        folder: Holds answer.json and overlay.png.
+        start_seconds: Time from the start of the process until it was ready.
+        answer_seconds: Time from the request to the response.
+        folder: The folder with answer.json and overlay.png.
     """
 
     answer: GroundResponse
@@ -41,17 +42,17 @@ class SmokeResult:
 
 
 def smoke(bento: Path, *, image: Path, question: str, out: Path) -> SmokeResult:
-    """Import a Bento into an empty store, start it, ask it, write down the answer, stop it.
+    """Import a Bento into an empty store, start it, send one request, write the answer, and stop it.
 
     Args:
         bento: A file that `glamm package` wrote.
-        image: An image to ask about.
-        question: What to ask.
+        image: The image of the request.
+        question: The question of the request.
         out: Folder for answer.json and overlay.png.
 
     Raises:
         RequestError: The image or the Bento cannot be read.
-        HostError: The service does not start or does not answer; the message has its last lines.
+        HostError: The service does not start or does not answer; the message contains the end of its output.
     """
     pixels = read_image(image)
     out.mkdir(parents=True, exist_ok=True)
@@ -65,9 +66,9 @@ def smoke(bento: Path, *, image: Path, question: str, out: Path) -> SmokeResult:
             port=free_port(),
             log=Path(folder) / "service.log",
         ) as service:
-            asked_at = time.perf_counter()
-            answer = _ask(service, image, question)
-            answer_seconds = time.perf_counter() - asked_at
+            sent_at = time.perf_counter()
+            answer = _send_request(service, image, question)
+            answer_seconds = time.perf_counter() - sent_at
             start_seconds = service.start_seconds
     (out / ANSWER_FILE).write_text(answer.model_dump_json(indent=2), encoding="utf-8")
     _draw(pixels, answer).save(out / OVERLAY_FILE)
@@ -75,7 +76,7 @@ def smoke(bento: Path, *, image: Path, question: str, out: Path) -> SmokeResult:
 
 
 def import_bento(bento: Path, *, home: Path) -> str:
-    """Put an exported Bento into a store.
+    """Import an exported Bento into a store.
 
     Returns:
         Its tag.
@@ -85,7 +86,7 @@ def import_bento(bento: Path, *, home: Path) -> str:
         HostError: It is no Bento.
     """
     if not bento.is_file():
-        raise RequestError(f"{bento}: there is no such Bento; `glamm package` makes one")
+        raise RequestError(f"{bento}: there is no such Bento; `glamm package` builds one")
     home.mkdir(parents=True, exist_ok=True)
     before = _tags(home)
     run_bentoml("import", str(bento.absolute()), home=home, folder=home)
@@ -98,8 +99,8 @@ def _tags(home: Path) -> set[str]:
     return {f"{folder.parent.name}:{folder.name}" for folder in folders}
 
 
-def _ask(service: RunningService, image: Path, question: str) -> GroundResponse:
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it would tell each request
+def _send_request(service: RunningService, image: Path, question: str) -> GroundResponse:
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request
     try:
         with bentoml.SyncHTTPClient(service.url) as client:
             answer: object = client.call("ground", image=image, question=question)
@@ -113,5 +114,5 @@ def _ask(service: RunningService, image: Path, question: str) -> GroundResponse:
 def _draw(pixels: np.ndarray, answer: GroundResponse) -> Image.Image:
     codes = [Mask(size=mask.size, counts=mask.counts.encode()) for mask in answer.masks]
     masks = decode_stack(codes, size=answer.image_size).astype(bool)
-    words = [phrase.text for phrase in answer.phrases]
-    return Image.fromarray(draw_overlay(pixels, masks, words, answer.text))
+    phrases = [phrase.text for phrase in answer.phrases]
+    return Image.fromarray(draw_overlay(pixels, masks, phrases, answer.text))

@@ -1,4 +1,4 @@
-"""What `glamm serve` was asked to serve: a model folder or a Bento."""
+"""The target of `glamm serve`: a model folder or a Bento."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ SERVICE = "glamm.serving.service:GLaMMService"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """How to start it.
+    """How to start the service.
 
     Args:
-        name: What `bentoml serve` is told.
-        folder: Working directory.
-        environment: Of the process.
+        name: The argument of `bentoml serve`: a Bento's tag, or module:Service.
+        folder: Working directory of the process.
+        environment: The process's whole environment.
     """
 
     name: str
@@ -27,26 +27,26 @@ class Target:
     environment: Mapping[str, str]
 
 
-def choose_target(what: Path, *, scratch: Path) -> Target:
-    """Look at what is to be served.
+def choose_target(model: Path, *, scratch: Path) -> Target:
+    """Prepare a model folder or an exported Bento for serving.
 
     Args:
-        what: A model folder or an exported Bento.
-        scratch: An empty folder; gets the store of an imported Bento.
+        model: A model folder or an exported Bento.
+        scratch: An empty folder; an imported Bento is stored in it.
 
     Raises:
         CheckpointError: It is a folder without a model.
-        RequestError: It is no file.
+        RequestError: There is no such file.
     """
     home = scratch / "home"
     environment = bentoml_environment(home)
-    if what.is_dir():
-        if not (what / "config.json").is_file():  # the service looks closer
+    if model.is_dir():
+        if not (model / "config.json").is_file():  # the service itself checks the rest
             raise CheckpointError(
-                f"{what}: holds no config.json. Name a folder that `glamm train` wrote."
+                f"{model}: has no config.json. Name a folder that `glamm train` wrote."
             )
-        model = {MODEL_VARIABLE: str(what.absolute())}
+        variable = {MODEL_VARIABLE: str(model.absolute())}
         home.mkdir(parents=True, exist_ok=True)
-        return Target(SERVICE, find_source(), environment | model)
-    tag = import_bento(what, home=home)
+        return Target(SERVICE, find_source(), environment | variable)
+    tag = import_bento(model, home=home)
     return Target(tag, scratch, environment)

@@ -1,4 +1,4 @@
-"""Threads that wait for answers, and a queue before them that says when it is full."""
+"""Threads that answer requests, with a queue of limited length."""
 
 import asyncio
 import threading
@@ -11,12 +11,12 @@ from glamm.errors import BusyError
 T = TypeVar("T")
 
 
-class AnsweringThreads:
-    """Runs work off the event loop. The engine answers together what waits at the same time.
+class WorkerPool:
+    """Runs functions in threads, beside the event loop. The engine batches the requests of threads that wait.
 
     Args:
-        max_running: How much work runs at once.
-        max_waiting: How much more may wait.
+        max_running: Number of threads.
+        max_waiting: Number of calls that may wait for a thread.
     """
 
     def __init__(self, *, max_running: int, max_waiting: int) -> None:
@@ -25,11 +25,11 @@ class AnsweringThreads:
         self._num_open = 0
         self._lock = threading.Lock()
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Wait for a turn and do the work; whoever is cancelled while waiting costs no turn.
+    async def run(self, function: Callable[[], T]) -> T:
+        """Call a function in a thread; a call that is canceled while it waits never runs.
 
         Raises:
-            BusyError: Too many wait already.
+            BusyError: The queue is full.
         """
         with self._lock:
             if self._num_open >= self._max_running + self._max_waiting:
@@ -37,12 +37,12 @@ class AnsweringThreads:
                     f"{self._max_waiting} questions are waiting already: try again in a few seconds"
                 )
             self._num_open += 1
-        future = self._executor.submit(work)
+        future = self._executor.submit(function)
         future.add_done_callback(self._close)
         return await asyncio.wrap_future(future)
 
     def shutdown(self) -> None:
-        """Finish what runs, drop what waits."""
+        """Wait for the running calls and cancel the waiting ones."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _close(self, future: Future[T]) -> None:

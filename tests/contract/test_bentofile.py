@@ -14,8 +14,8 @@ from glamm.serving.service import GLaMMService
 ROOT = Path(__file__).parents[2]
 BENTOFILE = yaml.safe_load((ROOT / "bentofile.yaml").read_text())
 
-# Imported by BentoML's own requirement, which it adds by itself.
-BROUGHT_BY_BENTOML = {"bentoml", "yaml"}
+# Requirements of BentoML, which it adds by itself.
+BROUGHT_BY_BENTOML = {"bentoml", "psutil", "yaml"}
 
 
 def imports_of(path: Path) -> set[str]:

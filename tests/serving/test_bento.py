@@ -82,7 +82,7 @@ def test_service_that_cannot_start_gives_the_reason(memorized_model, tmp_path):
     target = choose_target(broken, scratch=tmp_path)
 
     with (
-        pytest.raises(HostError, match="it was cut or replaced"),
+        pytest.raises(HostError, match="it was truncated or replaced"),
         running_service(
             target.name,
             folder=target.folder,

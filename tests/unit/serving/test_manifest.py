@@ -61,7 +61,7 @@ def test_folder_without_lineage_is_named(model, tmp_path):
         compose_manifest(tmp_path, reports=None, source=tmp_path)
 
 
-def test_version_depends_on_content_and_places_only(tmp_path):
+def test_version_depends_on_content_and_paths_only(tmp_path):
     versions = []
     for root, names, content in (
         ("a", "xy", "1"),
