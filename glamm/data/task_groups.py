@@ -1,4 +1,4 @@
-"""Kinds of conversations that a training step may hold; the names are those of `MixtureConfig`."""
+"""Task groups: all samples of a training step belong to one. The names are fields of `MixtureConfig`."""
 
 from glamm.structures.sample import Task
 
@@ -13,4 +13,4 @@ GROUP_OF_TASK = {
 }
 
 GROUPS_WITH_MASKS = frozenset({"grounded_conversation", "referring_segmentation"})
-"""Only these need the grounding encoder."""
+"""Task groups whose samples have masks; only they need the grounding encoder."""

@@ -11,8 +11,8 @@ from PIL import Image
 from glamm.config.data import PrepareConfig
 from glamm.data.shards.writer import ShardWriter
 from glamm.geometry import masks
-from glamm.structures.manifest import FileEntry, LeftOut, PrepareManifest
 from glamm.structures.issue import Location
+from glamm.structures.manifest import FileEntry, LeftOut, PrepareManifest
 from glamm.structures.sample import (
     ImageRef,
     Mask,

@@ -1,6 +1,5 @@
 """`glamm data doctor`: what a folder of data sets holds."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +7,12 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from glamm.data.inspection.inventory import Findings, compare, examine
+from glamm.data.inspection.inventory import (
+    Inventory,
+    SplitInventory,
+    compare_checksums,
+    take_inventory,
+)
 from glamm.errors import DataError
 
 
@@ -26,42 +30,31 @@ def doctor(
         against: A file that --json wrote before: files whose content has changed are named.
     """
     console = Console(soft_wrap=True, markup=False, highlight=False)
-    report = examine(root)
-    for name, terms in report.licences.items():
+    inventory = take_inventory(root)
+    for name, terms in inventory.licenses.items():
         console.print(f"{name} ({terms})")
-        for found in (split for split in report.splits if split.source == name):
-            for line in _lines(found):
+        for split in (split for split in inventory.splits if split.dataset == name):
+            for line in _lines(split):
                 console.print(line)
-    console.print(f"not there: {', '.join(report.missing) or 'nothing'}")
+    console.print(f"missing: {', '.join(inventory.missing) or 'none'}")
     if json_file:
-        text = json.dumps(report.to_json(), indent=1, ensure_ascii=False)
-        json_file.write_text(text + "\n", "utf-8", "backslashreplace")
+        inventory.save(json_file)
     if against:
-        for line in compare(report.checksums, _checksums(against)):
+        for line in compare_checksums(inventory.checksums, Inventory.load(against).checksums):
             console.print(line)
-    broken_files = [line for found in report.splits for line in found.broken]
+    broken_files = [line for split in inventory.splits for line in split.broken_files]
     if broken_files:
         raise DataError(f"{len(broken_files)} file(s) are broken; first: {broken_files[0]}")
 
 
-def _checksums(former_report: Path) -> dict[str, str]:
-    try:
-        return json.loads(former_report.read_text(encoding="utf-8"))["checksums"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(
-            f"is no report of glamm data doctor ({error})", file=former_report
-        ) from error
-
-
-def _lines(found: Findings) -> Iterator[str]:
-    line = f"  {found.split}: {found.records} records, {found.images} images"
-    if found.published:
-        about = "about " if found.published["is_rounded"] else ""
-        verdict = "as published" if found.published["agrees"] else "DIFFERS"
-        number, unit = found.published["number"], found.published["unit"]
-        line += f"; published: {about}{number} {unit}: {verdict}"
+def _lines(split: SplitInventory) -> Iterator[str]:
+    line = f"  {split.split}: {split.records} records, {split.images} images"
+    if split.published:
+        about = "about " if split.published.is_rounded else ""
+        verdict = "as published" if split.published.agrees else "DIFFERS"
+        line += f"; published: {about}{split.published.number} {split.published.unit}: {verdict}"
     yield line
-    for kind, count in found.rejections.items():
-        yield f"    left out {count}: {kind}; first: {found.examples[kind]}"
-    for broken in found.broken:
-        yield f"    broken: {broken}"
+    for reason, count in split.left_out.items():
+        yield f"    left out {count}: {reason}; first: {split.examples[reason]}"
+    for file in split.broken_files:
+        yield f"    broken: {file}"

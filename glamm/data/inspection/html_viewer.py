@@ -114,11 +114,11 @@ def _turn(turn: Turn, colors: dict[int, str]) -> str:
 
 def _mark(text: str, object_ids: Sequence[int], colors: dict[int, str]) -> str:
     """Text on the colors of its objects; on gray if it refers to no object."""
-    shown = [colors.get(id_, "#ccc") for id_ in object_ids[:_MAX_COLORS]] or ["#ccc"]
-    step = 100 / len(shown)
+    backgrounds = [colors.get(id_, "#ccc") for id_ in object_ids[:_MAX_COLORS]] or ["#ccc"]
+    step = 100 / len(backgrounds)
     stops = ",".join(
         f"{color} {index * step:.0f}% {(index + 1) * step:.0f}%"
-        for index, color in enumerate(shown)
+        for index, color in enumerate(backgrounds)
     )
     return f'<mark style="background:linear-gradient(90deg,{stops})">{escape(text)}</mark>'
 

@@ -1,27 +1,31 @@
-"""What a folder of data sets holds: which are there, how many records against the published numbers, terms, checksums.
+"""Inventory of a folder of data sets: records beside the published numbers, issues, licenses, checksums.
 
-Annotations are read whole and every image is looked for; no image is decoded, which `glamm data prepare` does.
+All annotations are read and the path of every image is checked. Images are not decoded; `glamm data prepare` does that.
 """
 
-import hashlib
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, ClassVar
 
-from glamm.data.readers.registry import SOURCES, Source
+from pydantic import Field
+
+from glamm.data.readers.registry import READERS_BY_NAME, Reader, find_readers
+from glamm.data.record import Record
 from glamm.errors import DataError
-from glamm.structures.issue import Issue, Severity
+from glamm.files import sha256
+from glamm.structures.issue import Severity, one_line
+from glamm.structures.versioned_file import FileSection, VersionedFile
 
-_ROUNDING = 0.05  # of a number that was published as "31K"
+_ROUNDING = 0.05  # relative tolerance for a number that was published as "31K"
 
 _COCO = "annotations CC BY 4.0; images: Flickr's terms"
 _GPT = "text written by GPT-4: its provider's terms"
-_GRAND = "annotations: the data set's page; SA-1B images: its research licence"
+_GRAND = "annotations: the data set's page; SA-1B images: its research license"
 _RESEARCH = "non-commercial research"
 _OWN = "yours"
 
-LICENCES = {
+LICENSES = {
     "ade20k": _RESEARCH,
     "coco": _OWN,
     "coco_captions_2017": _COCO,
@@ -36,7 +40,7 @@ LICENCES = {
     "jsonl": _OWN,
     "labelme": _OWN,
     "llava_instruct_150k": f"CC BY-NC 4.0; {_GPT}",
-    "mapillary": "CC BY-NC-SA 4.0 for research, else a commercial licence",
+    "mapillary": "CC BY-NC-SA 4.0 for research, else a commercial license",
     "openpsg_gcg": f"{_GPT}; OpenPSG; COCO: {_COCO}",
     "paco_lvis": f"the data set's page; COCO: {_COCO}",
     "pascal_part": "the data set's page; PASCAL VOC",
@@ -44,27 +48,27 @@ LICENCES = {
     "refcocog_gcg": f"{_GPT}; RefCOCOg; COCO: {_COCO}",
     "visual_genome": "CC BY 4.0",
 }
-"""Terms to look at before a data set is used; those that are not named are RefCOCO's."""
+"""Licenses and terms to check before a data set is used; a data set that is not listed has those of RefCOCO."""
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """How large a split is said to be.
+    """The published size of a split.
 
     Args:
-        number: Of what is counted.
+        number: How many.
         unit: "images" or "records".
-        is_rounded: Published in thousands.
+        is_rounded: Whether it was published in thousands.
     """
 
     number: int
     unit: str = "images"
     is_rounded: bool = False
 
-    def agrees(self, found: int) -> bool:
-        """Whether a count is what was published, as far as it was."""
-        slack = self.number * _ROUNDING if self.is_rounded else 0
-        return abs(found - self.number) <= slack
+    def agrees(self, count: int) -> bool:
+        """Whether a count equals the published number, within rounding."""
+        tolerance = self.number * _ROUNDING if self.is_rounded else 0
+        return abs(count - self.number) <= tolerance
 
 
 PUBLISHED = {
@@ -89,119 +93,156 @@ PUBLISHED = {
 """Sizes from the GLaMM paper (GranD-f, LLaVA-Instruct) and those commonly given for RefCOCO, + and g (umd)."""
 
 
-@dataclass
-class Findings:
-    """What was found of one split of a data set.
+class PublishedCount(FileSection):
+    """A published size beside the counted one.
 
     Args:
-        source: Name of the data set.
-        split: Name of the split.
-        records: That were understood.
-        images: Different ones.
-        rejections: Records left out, by reason without its particulars.
-        examples: The first of each.
-        broken: Files that cannot be read.
-        published: What was published, with whether it agrees; None where nothing was.
+        number: The published number.
+        unit: "images" or "records".
+        is_rounded: Whether it was published in thousands.
+        count: The counted number.
+        agrees: Whether both are equal within rounding.
     """
 
-    source: str
+    number: int
+    unit: str
+    is_rounded: bool
+    count: Annotated[int, Field(alias="found")]
+    agrees: bool
+
+
+class SplitInventory(FileSection):
+    """What one split of a data set holds.
+
+    Args:
+        dataset: Name of the data set.
+        split: Name of the split in that data set.
+        records: Number of records that were read.
+        images: Number of different images of these records.
+        left_out: Number of records that were left out, by reason; names in the reasons are replaced by "...".
+        examples: The first issue of each reason.
+        broken_files: Files that cannot be read, with the reason.
+        published: None if no size is published.
+    """
+
+    dataset: Annotated[str, Field(alias="source")]
     split: str
-    records: int = 0
-    images: int = 0
-    rejections: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-    broken: list[str] = field(default_factory=list)
-    published: dict[str, Any] | None = None
+    records: int
+    images: int
+    left_out: Annotated[dict[str, int], Field(alias="rejections")]
+    examples: dict[str, str]
+    broken_files: Annotated[tuple[str, ...], Field(alias="broken")]
+    published: PublishedCount | None
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
-    """What a folder holds.
+class Inventory(VersionedFile):
+    """What a folder of data sets holds.
 
     Args:
-        splits: Of every data set that is there.
-        missing: Names of the data sets that are not.
-        licences: Terms, by data set.
-        checksums: SHA-256 of annotation files, by their path in the folder.
+        splits: All splits of every data set in the folder.
+        missing: Names of the known data sets that are not in the folder.
+        licenses: License and terms, by data set.
+        checksums: SHA-256 of annotation files in hexadecimal digits, by path relative to the folder.
     """
 
-    splits: tuple[Findings, ...]
+    remedy: ClassVar[str] = "write it with glamm data doctor --json"
+
+    splits: tuple[SplitInventory, ...]
     missing: tuple[str, ...]
-    licences: dict[str, str]
+    licenses: Annotated[dict[str, str], Field(alias="licences")]
     checksums: dict[str, str]
 
-    def to_json(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
 
-
-def examine(root: Path) -> Report:
-    """Look at every data set below a folder.
+def take_inventory(root: Path) -> Inventory:
+    """Read every data set below a folder.
 
     Raises:
-        DataError: There is no such folder, or nothing that is known in it.
+        DataError: There is no such folder, or it holds no known data set.
     """
     if not root.is_dir():
         raise DataError("is no folder: name the one that holds the data sets", file=root)
-    there = [source for source in SOURCES.values() if source.is_in(root)]
-    if not there:
+    sources = find_readers(root)
+    if not sources:
         raise DataError(
-            "holds no data set in a layout that is known; see glamm data read --help", file=root
+            "holds no data set in a known layout; glamm data read --help lists the layouts",
+            file=root,
         )
     files: set[str] = set()
-    splits = [_examine(source, root, split, files) for source in there for split in source.splits]
-    return Report(
+    splits = [
+        _read_split(source, root, split, files) for source in sources for split in source.splits
+    ]
+    names = [source.name for source in sources]
+    return Inventory(
         splits=tuple(splits),
-        missing=tuple(sorted(set(SOURCES) - {source.name for source in there})),
-        licences={s.name: LICENCES.get(s.name, f"RefCOCO; COCO: {_COCO}") for s in there},
-        checksums={name: digest for name in sorted(files) if (digest := _sha256(root / name))},
+        missing=tuple(sorted(set(READERS_BY_NAME) - set(names))),
+        licenses={name: LICENSES.get(name, f"RefCOCO; COCO: {_COCO}") for name in names},
+        checksums={name: digest for name in sorted(files) if (digest := _checksum(root / name))},
     )
 
 
-def compare(found: dict[str, str], expected: dict[str, str]) -> list[str]:
-    """What is different between checksums and those of another report, a line each."""
-    changed = [name for name in expected if name in found and found[name] != expected[name]]
+def compare_checksums(current: dict[str, str], former: dict[str, str]) -> list[str]:
+    """Differences between the checksums of two inventories, one line for each file."""
+    changed = [name for name in former if name in current and current[name] != former[name]]
     return [
-        *(f"{name}: is not there" for name in sorted(set(expected) - set(found))),
-        *(f"{name}: is new" for name in sorted(set(found) - set(expected))),
-        *(f"{name}: has another content" for name in sorted(changed)),
+        *(f"{name}: is missing" for name in sorted(set(former) - set(current))),
+        *(f"{name}: is new" for name in sorted(set(current) - set(former))),
+        *(f"{name}: has changed" for name in sorted(changed)),
     ]
 
 
-def _examine(source: Source, root: Path, split: str, files: set[str]) -> Findings:
-    found = Findings(source.name, split)
-    keys: set[str] = set()
+def _read_split(source: Reader, root: Path, split: str, files: set[str]) -> SplitInventory:
+    """Read one split; adds its annotation files to `files`."""
+    num_records = 0
+    images: set[str] = set()
+    left_out: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    broken_files: list[str] = []
     try:
         for item in source.read(root, split):
             files.add(item.location.file)
-            if not isinstance(item, Issue):
-                found.records += 1
-                keys.add(item.samples[0].image.key)
+            if isinstance(item, Record):
+                num_records += 1
+                images.add(item.samples[0].image.key)
             elif item.severity is Severity.FILE:
-                found.broken.append(f"{item.location.file}: {item.reason}")
+                broken_files.append(f"{item.location.file}: {item.reason}")
             elif item.severity is Severity.RECORD:
-                kind = _kind(item.reason)
-                found.rejections[kind] += 1
-                found.examples.setdefault(kind, str(item))
+                reason = _without_names(item.reason)
+                left_out[reason] += 1
+                examples.setdefault(reason, str(item))
     except DataError as error:
-        found.broken.append(str(error))
-    found.images = len(keys)
-    published = PUBLISHED.get((source.name, split))
-    if published:
-        count = found.images if published.unit == "images" else found.records
-        found.published = {**asdict(published), "found": count, "agrees": published.agrees(count)}
-    return found
+        broken_files.append(one_line(str(error)))
+    return SplitInventory(
+        dataset=source.name,
+        split=split,
+        records=num_records,
+        images=len(images),
+        left_out=left_out,
+        examples=examples,
+        broken_files=tuple(broken_files),
+        published=_compare_with_published(
+            source.name, split, num_records=num_records, num_images=len(images)
+        ),
+    )
 
 
-def _kind(reason: str) -> str:
-    """A reason without the names in it, so that a thousand missing images are one line."""
-    parts = reason.split("'")
-    return "'...'".join(parts[::2]) if len(parts) > 2 else reason
+def _compare_with_published(
+    dataset: str, split: str, *, num_records: int, num_images: int
+) -> PublishedCount | None:
+    published = PUBLISHED.get((dataset, split))
+    if published is None:
+        return None
+    count = num_images if published.unit == "images" else num_records
+    return PublishedCount(**asdict(published), count=count, agrees=published.agrees(count))
 
 
-def _sha256(path: Path) -> str | None:
+def _without_names(reason: str) -> str:
+    """A reason without the quoted names in it, so that a thousand missing images have one reason."""
+    unquoted = reason.split("'")[::2]
+    return "'...'".join(unquoted) if len(unquoted) > 1 else reason
+
+
+def _checksum(path: Path) -> str | None:
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256(path)
     except OSError:
-        return None  # not a file but a place in a table; its findings name it
+        return None  # a record of an LMDB table, or a file that an issue reports

@@ -1,10 +1,10 @@
-"""From what a reader yields to what may be trained: settled, validated, its image decoded once."""
+"""Checks a record: its samples are normalized and validated, and its image is decoded once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from glamm.data.preparation.normalize import settle
+from glamm.data.preparation.normalize import normalize_sample
 from glamm.data.preparation.validate import find_issues
 from glamm.data.record import Record
 from glamm.geometry.image_files import decode
@@ -13,13 +13,13 @@ from glamm.structures.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
-    """A record that may be trained.
+class CheckedRecord:
+    """A record whose samples are valid.
 
     Args:
-        record: Its samples are settled and without fault.
-        image: The encoded image, known to decode.
-        issues: What was wrong with parts of it.
+        record: Its samples are normalized; invalid objects, targets and samples are removed.
+        image_bytes: The encoded image; it can be decoded.
+        issues: The reasons of the removed parts.
     """
 
     record: Record
@@ -27,13 +27,13 @@ class Checked:
     issues: tuple[Issue, ...] = ()
 
 
-def check(record: Record) -> Checked | tuple[Issue, ...]:
-    """Settle and validate every sample of a record and decode its image.
+def check(record: Record) -> CheckedRecord | tuple[Issue, ...]:
+    """Normalize and validate every sample of a record, and decode its image.
 
-    Objects with a fault go, and with them the samples that mean them.
+    Invalid objects are removed, and with them the targets and samples that refer to them.
 
     Returns:
-        The record with the samples that are good, or why nothing is left of it.
+        The record with its valid samples; or, if there are none, the issues, the last of which is about the record.
     """
     image = record.samples[0].image
     try:
@@ -43,8 +43,8 @@ def check(record: Record) -> Checked | tuple[Issue, ...]:
         reason = f"{image.key}: {getattr(error, 'strerror', None) or error}"
         return (_left_out(record, reason, "image"),)
     if not record.is_trainable:
-        return Checked(record, image_bytes)
-    normalized = [settle(sample) for sample in record.samples]
+        return CheckedRecord(record, image_bytes)
+    normalized = [normalize_sample(sample) for sample in record.samples]
     valid: list[Sample] = []
     issues = list(dict.fromkeys(_object_issues(normalized[0], record.location)))
     invalid_objects = {issue.location.field for issue in issues}
@@ -58,7 +58,7 @@ def check(record: Record) -> Checked | tuple[Issue, ...]:
             valid.append(kept)
     if not valid:
         return (*issues, _left_out(record, f"no sample is left: {issues[0].reason}"))
-    return Checked(replace(record, samples=tuple(valid)), image_bytes, tuple(issues))
+    return CheckedRecord(replace(record, samples=tuple(valid)), image_bytes, tuple(issues))
 
 
 def _drop_invalid_targets(

@@ -17,7 +17,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from glamm.data.preparation.read_checked import checked
+from glamm.data.preparation.read_checked import check_trainable
 from glamm.data.record import Record
 from glamm.data.shards.writer import BlockShards, BlockWriter
 from glamm.errors import DataError
@@ -106,7 +106,7 @@ def make_block(
     counts = DatasetCounts()
     issues: list[Issue] = []
     for item in items:
-        for result in checked(item):
+        for result in check_trainable(item):
             if isinstance(result, Issue):
                 issues.append(result)
                 continue

@@ -1,4 +1,4 @@
-"""Bring a sample into the one form that is stored: composed Unicode, boxes cut to the image."""
+"""Normalizes a sample before it is stored: composed Unicode, boxes clipped to the image."""
 
 import unicodedata
 from dataclasses import replace
@@ -8,15 +8,15 @@ from glamm.structures.sample import Obj, Sample, Span, Target, Turn
 from glamm.typing import Size
 
 BOX_TOLERANCE_PX = 1.0
-"""How far a box may reach outside its image and be cut without a word: rounding, not error."""
+"""A box that is outside its image by at most this much is clipped without an issue: it is a rounding error."""
 
 
-def settle(sample: Sample) -> Sample:
-    """Compose Unicode (NFC) with spans moved along, and cut boxes that rounding put outside the image."""
+def normalize_sample(sample: Sample) -> Sample:
+    """Compose Unicode (NFC), with spans adjusted, and clip boxes that are outside the image by a rounding error."""
     return replace(
         sample,
-        objects=tuple(_cut(obj, sample.image.size) for obj in sample.objects),
-        turns=tuple(_compose(turn) for turn in sample.turns),
+        objects=tuple(_clip_box(obj, sample.image.size) for obj in sample.objects),
+        turns=tuple(_compose_text(turn) for turn in sample.turns),
         targets=tuple(
             Target(unicodedata.normalize("NFC", target.text), target.object_ids)
             for target in sample.targets
@@ -24,7 +24,7 @@ def settle(sample: Sample) -> Sample:
     )
 
 
-def _cut(obj: Obj, size: Size) -> Obj:
+def _clip_box(obj: Obj, size: Size) -> Obj:
     if boxes.is_inside(obj.box, size=size) or not boxes.is_inside(
         obj.box, size=size, tolerance_px=BOX_TOLERANCE_PX
     ):
@@ -32,15 +32,16 @@ def _cut(obj: Obj, size: Size) -> Obj:
     return replace(obj, box=boxes.clip(obj.box, size=size))
 
 
-def _compose(turn: Turn) -> Turn:
+def _compose_text(turn: Turn) -> Turn:
     if turn.text is None or unicodedata.is_normalized("NFC", turn.text):
         return turn
     text = turn.text
 
-    def moved(position: int) -> int:
-        return len(unicodedata.normalize("NFC", text[:position]))
+    def new_index(index: int) -> int:
+        return len(unicodedata.normalize("NFC", text[:index]))
 
     spans = tuple(
-        Span(moved(span.start), moved(span.end), span.kind, span.object_ids) for span in turn.spans
+        Span(new_index(span.start), new_index(span.end), span.kind, span.object_ids)
+        for span in turn.spans
     )
     return Turn(turn.role, unicodedata.normalize("NFC", text), spans)

@@ -22,7 +22,7 @@ from glamm.data.preparation.incremental import (
     make_block,
     split_blocks,
 )
-from glamm.data.readers.registry import Source, find_sources, get_source
+from glamm.data.readers.registry import Reader, find_readers, get_reader
 from glamm.data.shards.writer import INDEX_FILE, IndexWriter
 from glamm.errors import DataError
 from glamm.files import sha256
@@ -157,11 +157,11 @@ def restore(out: Path) -> None:
     shutil.rmtree(former, ignore_errors=True)
 
 
-def _choose_sources(root: Path, config: PrepareConfig) -> tuple[Source, ...]:
+def _choose_sources(root: Path, config: PrepareConfig) -> tuple[Reader, ...]:
     if not root.is_dir():
         raise DataError("is no folder: name the one that holds the data sets", file=root)
-    chosen = tuple(get_source(name) for name in sorted(set(config.datasets))) or find_sources(root)
-    missing = [source.name for source in chosen if not source.is_in(root)]
+    chosen = tuple(get_reader(name) for name in sorted(set(config.datasets))) or find_readers(root)
+    missing = [source.name for source in chosen if not source.exists_in(root)]
     if missing:
         raise DataError(
             f"does not hold {', '.join(missing)}, which prepare.datasets names", file=root
@@ -191,7 +191,7 @@ def _warn_if_outdated(out: Path) -> None:
 
 def _make_blocks(
     root: Path,
-    sources: Sequence[Source],
+    sources: Sequence[Reader],
     split: str,
     folder: Path,
     former: Path,
@@ -251,7 +251,7 @@ def _remove_files(folder: Path, *, keep: Set[str]) -> None:
 
 
 def _manifest(
-    folder: Path, config: PrepareConfig, sources: Sequence[Source], totals: _Totals
+    folder: Path, config: PrepareConfig, sources: Sequence[Reader], totals: _Totals
 ) -> PrepareManifest:
     files = {
         path.relative_to(folder).as_posix(): path

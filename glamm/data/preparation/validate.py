@@ -1,4 +1,4 @@
-"""The rules that a sample must meet before it may be trained."""
+"""Rules for samples; one that violates a rule is not used for training."""
 
 import unicodedata
 from collections.abc import Callable, Iterator
@@ -20,11 +20,11 @@ def find_issues(sample: Sample, location: Location) -> list[Issue]:
     """Check every rule.
 
     Args:
-        sample: Composed and clipped by `normalize`.
-        location: The record that it was made from.
+        sample: Result of `normalize_sample`.
+        location: Location of the record that the sample was made from.
 
     Returns:
-        One issue per violation, with the field of the sample; none if the sample can be trained.
+        One issue for each violation, with the field of the sample; none if the sample is valid.
     """
     return [
         Issue(replace(location, field=field), Severity.PART, IssueKind.INVALID_PART, reason)
@@ -35,12 +35,12 @@ def find_issues(sample: Sample, location: Location) -> list[Issue]:
 
 def _shape(sample: Sample) -> Iterator[Violation]:
     if bool(sample.turns) == bool(sample.targets):
-        yield "turns", "a sample has either turns or targets"
+        yield "turns", "a sample must have either turns or targets"
     if sample.targets and sample.task not in _TARGET_TASKS:
-        yield "targets", f"task {sample.task} has turns, not targets"
+        yield "targets", f"task {sample.task} must have turns, not targets"
     for index, turn in enumerate(sample.turns):
         if turn.role != _ROLES[index % 2]:
-            yield f"turns[{index}]", f"says '{turn.role}' where '{_ROLES[index % 2]}' is due"
+            yield f"turns[{index}]", f"has the role '{turn.role}' instead of '{_ROLES[index % 2]}'"
         if turn.text is None and (turn.role == "assistant" or turn.spans):
             yield f"turns[{index}]", "has no text"
     if len(sample.turns) % 2:
@@ -79,7 +79,7 @@ def _object(obj: Obj, sample: Sample) -> Iterator[Violation]:
     if obj.mask is None:
         return
     if obj.mask.size != size:
-        yield field, f"mask is {obj.mask.size}, the image {size} (height, width)"
+        yield field, f"mask has the size {obj.mask.size}, the image has {size} (height, width)"
     try:
         masks.check_runs(obj.mask)
     except ValueError as error:
@@ -96,7 +96,7 @@ def _spans(sample: Sample) -> Iterator[Violation]:
             field = f"turns[{index}].spans[{span.start}:{span.end}]"
             yield from _span(span, turn, field, sample)
             if span.start < cursor:
-                yield field, f"begins before {cursor}, where the span before it ends"
+                yield field, f"starts before {cursor}, where the previous span ends"
             cursor = max(cursor, span.end)
 
 
@@ -105,12 +105,17 @@ def _span(span: Span, turn: Turn, field: str, sample: Sample) -> Iterator[Violat
     if not 0 <= span.start <= span.end <= length:
         yield field, f"is outside the text of {length} characters"
     if (span.start == span.end) != (span.kind is SpanKind.SEG_ONLY):
-        yield field, f"an empty range and the kind {span.kind} do not go together"
+        yield (
+            field,
+            f"only a span of the kind {SpanKind.SEG_ONLY} is empty; this one has {span.end - span.start} characters and the kind {span.kind}",
+        )
     if (span.kind is SpanKind.REGION) != (turn.role == "user"):
-        yield field, f"kind {span.kind} is not for a turn of the {turn.role}"
+        yield field, f"the kind {span.kind} is not allowed in a turn of the {turn.role}"
     if not span.object_ids:
-        yield field, "means no object"
-    yield from _meant(span.object_ids, field, sample, needs_mask=span.kind is not SpanKind.REGION)
+        yield field, "refers to no object"
+    yield from _references(
+        span.object_ids, field, sample, needs_mask=span.kind is not SpanKind.REGION
+    )
 
 
 def _targets(sample: Sample) -> Iterator[Violation]:
@@ -118,23 +123,23 @@ def _targets(sample: Sample) -> Iterator[Violation]:
         field = f"targets[{index}]"
         yield from _region(target, field, sample)
         needs_mask = sample.task is not Task.REGION_CAPTIONING
-        yield from _meant(target.object_ids, field, sample, needs_mask=needs_mask)
+        yield from _references(target.object_ids, field, sample, needs_mask=needs_mask)
 
 
 def _region(target: Target, field: str, sample: Sample) -> Iterator[Violation]:
     if sample.task is Task.REGION_CAPTIONING and len(target.object_ids) != 1:
-        yield field, f"a region is one object, not {len(target.object_ids)}"
+        yield field, f"a region must be one object, not {len(target.object_ids)}"
 
 
-def _meant(
+def _references(
     ids: tuple[int, ...], field: str, sample: Sample, *, needs_mask: bool
 ) -> Iterator[Violation]:
-    known = objects_by_id(sample.objects)
-    for number in ids:
-        if number not in known:
-            yield field, f"means object {number}, which is not there"
-        elif needs_mask and known[number].mask is None:
-            yield field, f"means object {number}, which has no mask"
+    objects = objects_by_id(sample.objects)
+    for id_ in ids:
+        if id_ not in objects:
+            yield field, f"refers to object {id_}, which does not exist"
+        elif needs_mask and objects[id_].mask is None:
+            yield field, f"refers to object {id_}, which has no mask"
 
 
 _RULES: tuple[Callable[[Sample], Iterator[Violation]], ...] = (

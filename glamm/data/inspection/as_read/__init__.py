@@ -1,39 +1,65 @@
-"""What was read, as JSON that a person or a test can compare."""
+"""What `glamm data read --json` writes about a data set, for comparison by a person or a test.
 
-from collections.abc import Iterable
+A reader gives samples and, as `Record.raw`, the typed record of the layout that it made them from. Each family of
+layouts has a module here with a function that writes such a record; `_WRITERS` chooses it by the type of `raw`.
+"""
+
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from glamm.data.inspection.as_read.captions import captions_json, conversation_json
+from glamm.data.inspection.as_read.grandf import masked_caption_json
 from glamm.data.inspection.as_read.record_names import RecordNames
-from glamm.data.inspection.shown import shown_object, shown_span
-from glamm.data.preparation.check import Checked
-from glamm.data.readers.registry import Source
+from glamm.data.inspection.as_read.referring import referring_json
+from glamm.data.inspection.as_read.regions import regions_json
+from glamm.data.inspection.as_read.samples import object_json, samples_json
+from glamm.data.inspection.as_read.segmentation import (
+    label_map_json,
+    object_parts_json,
+    shapes_json,
+)
+from glamm.data.preparation.check import CheckedRecord
+from glamm.data.readers.captions import CaptionsRecord
+from glamm.data.readers.grandf_train import MaskedCaption
+from glamm.data.readers.labelled_shapes import ShapesRecord
+from glamm.data.readers.llava import LlavaRecord
+from glamm.data.readers.object_parts import ObjectPartsRecord
+from glamm.data.readers.referring import ReferringRecord
+from glamm.data.readers.region_captions import RegionsRecord
+from glamm.data.readers.registry import Reader
+from glamm.data.readers.semantic_png import LabelMap
+from glamm.data.record import Record
 from glamm.geometry import masks
 from glamm.geometry.image_files import decode, read_header
 from glamm.structures.issue import Issue, Location, Severity
-from glamm.structures.sample import Mask, Sample, Task, objects_by_id
+from glamm.structures.sample import Mask
 
-_SUMMED_BY_THE_RELEASE = {"granddf_ha_gcg", "openpsg_gcg"}
-_WITH_OBJECTS = {
-    Task.GROUNDED_CONVERSATION,
-    Task.REFERRING_SEGMENTATION,
-    Task.SEMANTIC_SEGMENTATION,
-    Task.PHRASE_GROUNDING,
+_WRITERS: dict[type, Callable[[Any, Record], dict[str, Any]]] = {
+    CaptionsRecord: captions_json,
+    LabelMap: label_map_json,
+    LlavaRecord: conversation_json,
+    MaskedCaption: masked_caption_json,
+    ObjectPartsRecord: object_parts_json,
+    ReferringRecord: referring_json,
+    RegionsRecord: regions_json,
+    ShapesRecord: shapes_json,
 }
+"""By the type of `Record.raw`: writes the raw record, given the checked one. None has `samples_json`."""
 
 
-def describe(source: Source, root: Path, found: Iterable[Checked | Issue]) -> dict[str, Any]:
-    """The whole of what a data set gave.
+def describe(source: Reader, root: Path, found: Iterable[CheckedRecord | Issue]) -> dict[str, Any]:
+    """Everything that was read of a data set.
 
     Args:
         source: The data set.
         root: Its folder; files are named relative to it.
-        found: In the order of the files.
+        found: What `read_checked` yields.
 
     Returns:
-        `samples` (one entry a record), `dropped` (records left out) and `findings` (parts left out).
+        `samples` (one entry per record), `dropped` (records left out) and `findings` (parts left out).
     """
     items = list(found)
     names = RecordNames(source.name, map(_location, items))
@@ -41,7 +67,7 @@ def describe(source: Source, root: Path, found: Iterable[Checked | Issue]) -> di
     dropped: list[dict[str, Any]] = []
     findings: list[dict[str, Any]] = []
     for item in items:
-        if isinstance(item, Checked):
+        if isinstance(item, CheckedRecord):
             samples.append(_record(root, item, names.of_record(item.record.location)))
             continue
         field = item.location.field
@@ -59,8 +85,8 @@ def describe(source: Source, root: Path, found: Iterable[Checked | Issue]) -> di
     }
 
 
-def _location(item: Checked | Issue) -> Location:
-    return item.record.location if isinstance(item, Checked) else item.location
+def _location(item: CheckedRecord | Issue) -> Location:
+    return item.record.location if isinstance(item, CheckedRecord) else item.location
 
 
 def _annotation_files(*groups: list[dict[str, Any]]) -> Iterable[str]:
@@ -69,94 +95,57 @@ def _annotation_files(*groups: list[dict[str, Any]]) -> Iterable[str]:
             yield entry.pop("annotation_file", entry["record"].partition("#")[0])
 
 
-def _record(root: Path, checked: Checked, name: str) -> dict[str, Any]:
+def _record(root: Path, checked: CheckedRecord, name: str) -> dict[str, Any]:
     record = checked.record
     first = record.samples[0]
-    told = {
+    result = {
         "record": name,
         "annotation_file": record.location.file,
         "split": first.split,
         "task": first.task.value,
         "image": _image(root, checked),
     }
-    if first.task in _WITH_OBJECTS:
-        told["objects"] = [
-            shown_object(obj, record.object_remarks.get(obj.id, {})) for obj in first.objects
+    write = _WRITERS.get(type(record.raw))
+    return result | (write(record.raw, record) if write else _with_remarks(record))
+
+
+def _with_remarks(record: Record) -> dict[str, Any]:
+    """Until every family has its writer."""
+    result = samples_json(record)
+    if "objects" in result:
+        result["objects"] = [
+            object_json(obj) | record.object_remarks.get(obj.id, {})
+            for obj in record.samples[0].objects
         ]
-    grounded = [sample for sample in record.samples if sample.task is Task.GROUNDED_CONVERSATION]
-    if len(record.samples) == 1 and record.is_trainable:
-        told |= _single(first)
-    told |= record.remarks
-    for key in record.hidden:
-        told.pop(key, None)
-    if first.dataset in _SUMMED_BY_THE_RELEASE and grounded:
-        told["compat"] = {"mask_of_each_span_is_the_sum": _sums(first, told["spans"])}
-    return told
+    result |= record.remarks
+    return {key: value for key, value in result.items() if key not in record.hidden}
 
 
-def _single(sample: Sample) -> dict[str, Any]:
-    if sample.task is Task.REGION_CAPTIONING:
-        known = objects_by_id(sample.objects)
-        return {
-            "regions": [
-                {"bbox_xyxy": list(known[target.object_ids[0]].box), "text": target.text}
-                for target in sample.targets
-            ]
-        }
-    if sample.targets:
-        return {
-            "targets": [
-                {"text": target.text, "object_ids": list(target.object_ids)}
-                for target in sample.targets
-            ]
-        }
-    if sample.task is Task.IMAGE_CAPTIONING:
-        return {"captions": [{"text": sample.turns[1].text}]}
-    if sample.task is Task.VQA or len(sample.turns) > len(("user", "assistant")):
-        return {"turns": [{"role": turn.role, "text": turn.text} for turn in sample.turns]}
-    answer = sample.turns[1]
-    text = answer.text or ""
-    return {"text": text, "spans": [shown_span(text, span) for span in answer.spans]}
-
-
-def _image(root: Path, checked: Checked) -> dict[str, Any]:
+def _image(root: Path, checked: CheckedRecord) -> dict[str, Any]:
     image = checked.record.samples[0].image
     path = Path(image.path or "")
     header = read_header(path)
     height, width = image.size
-    told: dict[str, Any] = {
+    result: dict[str, Any] = {
         "file": path.relative_to(root).as_posix(),
         "width": width,
         "height": height,
     }
     if header.orientation != 1:
-        told["exif_orientation"] = header.orientation
-        told["annotation_frame"] = "stored" if image.size == header.size else "turned"
-        told["stored_width_height"] = [header.size[1], header.size[0]]
+        result["exif_orientation"] = header.orientation
+        result["annotation_frame"] = "stored" if image.size == header.size else "turned"
+        result["stored_width_height"] = [header.size[1], header.size[0]]
     if header.pixel_format:
-        told["pixel_format"] = header.pixel_format
+        result["pixel_format"] = header.pixel_format
     pixels = decode(checked.image_bytes, size=image.size)
     objects = checked.record.samples[0].objects
-    told["probes_x_y_r_g_b"] = [_probe(pixels, obj.mask) for obj in objects if obj.mask]
-    return told
+    result["probes_x_y_r_g_b"] = [_probe(pixels, obj.mask) for obj in objects if obj.mask]
+    return result
 
 
 def _probe(pixels: np.ndarray, mask: Mask) -> list[int]:
-    """The pixel in the middle of a mask's points, so that a wrong frame shows."""
+    """The pixel at the middle point of a mask, which is another one if the image is turned."""
     rows, columns = np.nonzero(masks.decode(mask))
     middle = len(rows) // 2
     y, x = int(rows[middle]), int(columns[middle])
     return [x, y, *(int(value) for value in pixels[y, x])]
-
-
-def _sums(sample: Sample, spans: list[dict[str, Any]]) -> list[dict[str, int]]:
-    """What the release trains on: masks of a phrase added up."""
-    by_id = {obj.id: obj.mask for obj in sample.objects}
-    told: list[dict[str, int]] = []
-    for span in spans:
-        parts = [mask for number in span["object_ids"] if (mask := by_id[number])]
-        total = np.sum([masks.decode(mask).astype(np.int64) for mask in parts], axis=0)
-        told.append(
-            {"nonzero": int((total > 0).sum()), "sum": int(total.sum()), "max": int(total.max())}
-        )
-    return told

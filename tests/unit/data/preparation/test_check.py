@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from glamm.data.preparation.check import Checked, check
+from glamm.data.preparation.check import CheckedRecord, check
 from glamm.data.record import Record
 from glamm.structures.issue import Severity
 from glamm.structures.sample import Target
@@ -11,7 +11,7 @@ from tests.builders.data import LOCATION, grounded, jpeg, referring
 
 @pytest.fixture
 def on_disk(tmp_path):
-    """Put a sample's image where a reader would have found it."""
+    """Write the image of a sample to a file, as if a reader had read it."""
 
     def put(sample):
         path = tmp_path / sample.image.key
@@ -21,13 +21,13 @@ def on_disk(tmp_path):
     return put
 
 
-def test_bad_target_goes_and_the_others_stay(on_disk):
+def test_invalid_target_is_removed_and_the_others_stay(on_disk):
     sample = on_disk(referring())
     targets = (*sample.targets, Target("the [SEG]", sample.targets[0].object_ids), Target(" ", ()))
 
     checked = check(Record(LOCATION, (replace(sample, targets=targets),)))
 
-    assert isinstance(checked, Checked)
+    assert isinstance(checked, CheckedRecord)
     assert checked.record.samples[0].targets == sample.targets
     assert [issue.location.field for issue in checked.issues] == [
         f"targets[{len(sample.targets)}]",
@@ -35,7 +35,7 @@ def test_bad_target_goes_and_the_others_stay(on_disk):
     ]
 
 
-def test_record_without_a_good_target_is_left_out(on_disk):
+def test_record_without_a_valid_target_is_left_out(on_disk):
     sample = on_disk(referring())
 
     issues = check(Record(LOCATION, (replace(sample, targets=(Target("<p>", ()),)),)))
@@ -45,10 +45,10 @@ def test_record_without_a_good_target_is_left_out(on_disk):
     assert issues[-1].location == LOCATION
 
 
-def test_record_that_teaches_nothing_is_passed_on_to_be_shown(on_disk):
+def test_record_with_nothing_to_train_is_kept(on_disk):
     record = Record(LOCATION, (replace(on_disk(grounded()), turns=()),))
 
     checked = check(record)
 
-    assert isinstance(checked, Checked)
+    assert isinstance(checked, CheckedRecord)
     assert not checked.record.is_trainable
