@@ -1,4 +1,4 @@
-"""Scenes a second of `glamm synth` on one core, with JPEG, run-length codes, captions and files; one JSON line.
+"""Scenes per second of `glamm synth` on one core, with JPEG, RLE masks, captions and files; prints one JSON line.
 
 python benchmarks/synth.py [--scenes 400] [--side 256] [--cutouts FOLDER --backgrounds FOLDER]
 """
@@ -16,7 +16,7 @@ from glamm.synthetic.dataset import count_scenes, write_dataset
 
 
 def main() -> None:
-    """Write a data set twice, the first time to warm up, and print the second one's speed."""
+    """Write a data set twice, first to warm up, and print the speed of the second."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scenes", type=int, default=400)
     parser.add_argument("--side", type=int, default=256)

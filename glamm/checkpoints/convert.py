@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from glamm.allocator import give_back_freed_memory
+from glamm.allocator import release_freed_memory
 from glamm.checkpoints.load_foreign import LoadedModel, Sources, load_sources, merge_lora_weights
 from glamm.checkpoints.model_card import WrittenFile, write_card
 from glamm.checkpoints.probe import probe
@@ -96,7 +96,7 @@ def convert(
     )
     converted_dtype = next(loaded.model.parameters()).dtype
     del loaded  # keep one model in memory at a time
-    give_back_freed_memory()
+    release_freed_memory()
     _compare(before, probe(_read_back(out, to_release=to_release).to(converted_dtype)), out)
     return conversion
 

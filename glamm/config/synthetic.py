@@ -1,4 +1,4 @@
-"""What `glamm synth` draws."""
+"""Configuration of `glamm synth`."""
 
 from pathlib import Path
 
@@ -14,14 +14,14 @@ class SynthConfig(Config):
         seed: The same seed gives the same bytes.
         image_size: Side of the square images in pixels.
         num_grand: Densely annotated images for pretraining (GranD).
-        num_train: Grounded captions to train on (GranD-f).
-        num_val: Grounded captions to choose a model by.
-        num_test: Grounded captions to judge a model by.
-        max_objects: Most things in one image; each image holds 1 to this many.
+        num_train: Images with grounded captions for training (GranD-f).
+        num_val: Images with grounded captions for validation.
+        num_test: Images with grounded captions for the test.
+        max_objects: Largest number of objects in one image; the smallest is 1.
         jpeg_quality: 1 to 100.
         cutouts: A folder of RGBA images to paste; None draws shapes instead.
         backgrounds: A folder of photographs to paste on; given exactly when `cutouts` is.
-        drawn_share: Part of the scenes that is drawn although there is something to paste, 0 to 1.
+        drawn_share: Fraction of the scenes that is drawn although `cutouts` are given, 0 to 1.
     """
 
     seed: int = Field(default=0, ge=0)

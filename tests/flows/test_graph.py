@@ -1,4 +1,4 @@
-"""The flow's image of dvc.yaml."""
+"""The graph of stages in dvc.yaml."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ def test_graph_leaves_out_files_that_are_only_data(repository: Path):
     assert list(read_graph(repository)) == ["synth", "train", "evaluate@val"]
 
 
-def test_graph_names_what_is_wrong_with_dvc_yaml(repository: Path):
+def test_error_of_dvc_yaml_is_named(repository: Path):
     (repository / "dvc.yaml").write_text("stages:\n  train:\n    cmd: [unclosed\n")
 
     with pytest.raises(ConfigError, match=r"dvc\.yaml"):

@@ -1,4 +1,4 @@
-"""The flow without a server: what it refuses, and the table of the reports."""
+"""The flow without a server: invalid parameters, and the table of the reports."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A run's own working tree."""
+"""The separate working tree of a run."""
 
 import subprocess
 import sys
@@ -49,7 +49,7 @@ def test_workspace_has_uncommitted_and_new_files_and_the_shared_scratch(reposito
     assert not workspace.root.exists()
 
 
-def test_workspace_runs_nothing_again_that_the_checkout_has(finished_repository: Path):
+def test_workspace_does_not_repeat_completed_stages_of_the_checkout(finished_repository: Path):
     workspace = open_workspace(finished_repository, name="fox")
 
     assert "Running stage" not in repro(workspace.root)
@@ -86,7 +86,7 @@ def test_published_results_are_up_to_date_in_the_checkout(repository: Path):
     assert "miou" in (repository / "data/reports/val/report.json").read_text()
 
 
-def test_publish_keeps_results_that_the_checkout_made_meanwhile(repository: Path):
+def test_publish_keeps_newer_results_of_the_checkout(repository: Path):
     workspace = open_workspace(repository, name="fox")
     repro(workspace.root)
     (repository / "params.yaml").write_text("synth: {seed: 2, image_size: 128}\n")
@@ -121,7 +121,7 @@ def test_experiment_of_the_first_stages_alone_is_saved(repository: Path):
     assert "fox" in repro(repository, "exp", "list", "--name-only")
 
 
-def test_workspace_asks_for_a_first_commit(tmp_path: Path):
+def test_workspace_needs_a_first_commit(tmp_path: Path):
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     subprocess.run(["git", "init", "--quiet"], cwd=tmp_path, check=True)
 

@@ -70,7 +70,7 @@ def test_referring_expressions_are_about_the_images_of_val(root: Path) -> None:
     for record in found:
         (sample,) = record.samples
         texts = [target.text for target in sample.targets]
-        assert len(texts) == len(set(texts)) > 0  # each fits one thing and no other
+        assert len(texts) == len(set(texts)) > 0  # each fits one object only
 
 
 def test_the_readers_take_everything(root: Path) -> None:
