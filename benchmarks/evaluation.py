@@ -12,7 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from glamm.evaluation.gcg.schema import GroundTruthImage, GroundTruthMask, ImagePair, Prediction
+from glamm.structures.gcg import GroundTruthImage, GroundTruthMask, ImagePair, Prediction
 from glamm.evaluation.java_runtime import find_java
 from glamm.evaluation.meteor import Meteor
 from glamm.evaluation.metrics.average_precision import coco_stats_compat, coco_stats_fixed

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from glamm.evaluation.gcg.schema import GroundTruthImage, GroundTruthMask, ImagePair, Prediction
 from glamm.geometry.masks import area, encode
+from glamm.structures.gcg import GroundTruthImage, GroundTruthMask, ImagePair, Prediction
 from glamm.structures.sample import Mask
 
 SIZE = (8, 10)

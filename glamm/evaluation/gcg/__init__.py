@@ -2,7 +2,6 @@
 
 | module | holds |
 |---|---|
-| `schema` | ground truth and predictions as types |
 | `ground_truth`, `predictions` | reading the files of both |
 | `generate` | running a model on a split |
 | `score` | all metrics, in both modes |

@@ -8,10 +8,10 @@ from glamm.evaluation.caption_scorer import CaptionScorer
 from glamm.evaluation.gcg.ground_truth import read_ground_truth
 from glamm.evaluation.gcg.predictions import pair_with_predictions
 from glamm.evaluation.gcg.report import build_report
-from glamm.evaluation.gcg.schema import GroundTruth, ImagePair
 from glamm.evaluation.gcg.score import score_gcg
 from glamm.evaluation.progress import Progress
 from glamm.evaluation.similarity import open_similarity
+from glamm.structures.gcg import GroundTruth, ImagePair
 from glamm.structures.issue import IssueLog
 from glamm.structures.report import GcgReport
 

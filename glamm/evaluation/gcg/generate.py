@@ -15,7 +15,6 @@ from glamm.config.evaluation import EvaluateConfig, WeightsKind
 from glamm.data.parsing.dataset_paths import resolve_image
 from glamm.errors import CheckpointError, DataError, RequestError
 from glamm.evaluation.gcg.predictions import prediction_path, read_origin, write_prediction
-from glamm.evaluation.gcg.schema import GroundTruthImage, Prediction
 from glamm.evaluation.progress import NoProgress, Progress
 from glamm.files import sha256
 from glamm.geometry.image_files import decode
@@ -24,6 +23,7 @@ from glamm.inference.engine_options import EngineOptions
 from glamm.inference.predictor import GroundedPredictor
 from glamm.inference.quantization import quantize_language_model
 from glamm.structures.answer import GroundedAnswer
+from glamm.structures.gcg import GroundTruthImage, Prediction
 from glamm.structures.issue import IssueKind, IssueLog
 from glamm.structures.report import ImageId
 from glamm.text.templates import GROUNDED_CONVERSATION_QUESTIONS, RELEASE_GCG_QUESTION

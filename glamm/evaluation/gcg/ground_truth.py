@@ -10,9 +10,9 @@ from glamm.data.parsing import json_fields
 from glamm.data.parsing.json_stream import read_json
 from glamm.errors import DataError
 from glamm.evaluation.caption_lines import replace_line_separators
-from glamm.evaluation.gcg.schema import GroundTruth, GroundTruthImage, GroundTruthMask
 from glamm.evaluation.rle import read_rle
 from glamm.geometry.masks import area
+from glamm.structures.gcg import GroundTruth, GroundTruthImage, GroundTruthMask
 from glamm.structures.issue import IssueKind, IssueLog, Location
 from glamm.structures.report import ImageId
 from glamm.typing import Size

@@ -10,9 +10,9 @@ from PIL import Image
 
 from glamm.errors import DataError
 from glamm.evaluation.gcg.generate import read_image
-from glamm.evaluation.gcg.schema import ImagePair
 from glamm.geometry.masks import decode
 from glamm.inference.overlay import draw_overlay, draw_side_by_side
+from glamm.structures.gcg import ImagePair
 from glamm.structures.sample import Mask
 from glamm.tracking.runs import ImageWithMasks
 from glamm.typing import Size

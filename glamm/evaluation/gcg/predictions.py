@@ -9,14 +9,14 @@ from glamm.data.parsing import json_fields
 from glamm.data.parsing.json_stream import read_json
 from glamm.errors import DataError
 from glamm.evaluation.caption_lines import replace_line_separators
-from glamm.evaluation.gcg.schema import (
+from glamm.evaluation.rle import read_rle
+from glamm.files import write_text
+from glamm.structures.gcg import (
     EMPTY_PREDICTION,
     GroundTruthImage,
     ImagePair,
     Prediction,
 )
-from glamm.evaluation.rle import read_rle
-from glamm.files import write_text
 from glamm.structures.issue import IssueKind, IssueLog
 from glamm.structures.report import ImageId
 from glamm.structures.sample import Mask

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from glamm.errors import DataError
-from glamm.evaluation.gcg.schema import ImagePair
 from glamm.evaluation.gcg.score import BothModes
+from glamm.structures.gcg import ImagePair
 from glamm.structures.issue import IssueKind, IssueLog
 from glamm.structures.report import PAPER_METRICS, GcgCounts, GcgReport, ReportedIssue
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from glamm.evaluation.caption_scorer import CaptionScorer
-from glamm.evaluation.gcg.schema import EMPTY_PREDICTION, GroundTruth, ImagePair
 from glamm.evaluation.metrics import average_precision, mask_iou, recall
 from glamm.evaluation.progress import NoProgress, Progress
 from glamm.evaluation.similarity import TextSimilarity
+from glamm.structures.gcg import EMPTY_PREDICTION, GroundTruth, ImagePair
 from glamm.structures.issue import IssueKind, IssueLog
 from glamm.structures.report import GcgDetail, GcgScores, SkippedImage
 

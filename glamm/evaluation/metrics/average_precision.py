@@ -13,8 +13,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from scipy.optimize import linear_sum_assignment
 
-from glamm.evaluation.gcg.schema import ImagePair
 from glamm.geometry.masks import area
+from glamm.structures.gcg import ImagePair
 from glamm.structures.sample import Mask
 
 COCO_NAMES = (

@@ -9,8 +9,8 @@ import pytest
 from glamm.errors import DataError
 from glamm.evaluation.gcg.ground_truth import read_ground_truth
 from glamm.evaluation.gcg.report import FAULTS
-from glamm.evaluation.gcg.schema import GroundTruth
 from glamm.geometry.masks import area, encode
+from glamm.structures.gcg import GroundTruth
 from glamm.structures.issue import Issue, IssueKind, IssueLog
 from tests.builders.gcg import block, write_ground_truth
 

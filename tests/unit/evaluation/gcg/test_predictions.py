@@ -12,7 +12,7 @@ from glamm.evaluation.gcg.predictions import (
     read_origin,
     write_prediction,
 )
-from glamm.evaluation.gcg.schema import EMPTY_PREDICTION, GroundTruthImage, Prediction
+from glamm.structures.gcg import EMPTY_PREDICTION, GroundTruthImage, Prediction
 from glamm.structures.issue import Issue, IssueKind, IssueLog
 from tests.builders.gcg import SIZE, block, code, ground_truth_image, write_prediction_file
 
