@@ -1,9 +1,11 @@
-"""What a reader yields: records with the samples they hold; what it left out is an `Issue`."""
+"""What a reader yields: records with their samples; what it leaves out is an `Issue`."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from glamm.structures.issue import Location
+from glamm.errors import DataError
+from glamm.structures.issue import Issue, IssueLog, Location, Severity
 from glamm.structures.sample import Sample
 
 
@@ -32,3 +34,22 @@ class Record:
     def is_trainable(self) -> bool:
         """Whether there is anything to train."""
         return any(sample.turns or sample.targets for sample in self.samples)
+
+
+def read_record(location: Location, read: Callable[[IssueLog], Record]) -> Iterator[Record | Issue]:
+    """Yield the issues of a record and then the record.
+
+    Args:
+        location: Of the record.
+        read: Makes the record and adds the issues of its parts to the log. A DataError that it raises is the issue
+            that leaves the record out.
+    """
+    issues = IssueLog(location.file, location.record)
+    try:
+        record = read(issues)
+    except DataError as error:
+        issues.add(error.reason, error.field, severity=Severity.RECORD)
+        yield from issues
+        return
+    yield from issues
+    yield record

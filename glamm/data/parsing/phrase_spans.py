@@ -1,54 +1,57 @@
-"""Ranges of a text that belong to objects: found again by search, sorted, not overlapping."""
+"""Phrases of a text as ranges: found by search, sorted, and made disjoint. Ranges count code points."""
 
 import re
 from collections.abc import Iterable, Sequence
 
+from glamm.structures.issue import IssueLog
 from glamm.structures.sample import Span, SpanKind
 
 Range = tuple[int, int]
+"""Start and end; the end is exclusive."""
 
 
 def locate(
     text: str, phrase: str, *, hint: object = None, taken: Sequence[Range] = ()
 ) -> Range | None:
-    """Find a phrase in a text, whatever the case.
+    """Find a phrase in a text; upper and lower case are the same.
 
     Args:
-        text: Plain words.
-        phrase: What to look for.
-        hint: The file's own [start, end]; used where it really covers the phrase, which tells repeated phrases apart.
-        taken: Ranges of phrases found before; a free occurrence is preferred to one among them.
+        text: Where to search.
+        phrase: What to search for.
+        hint: The range that the file states. It is used where the text has the phrase there, which distinguishes
+            repeated phrases.
+        taken: Ranges of phrases found before. An occurrence that overlaps none of them is preferred.
 
     Returns:
-        (start, end) code points, or None. Whole words are preferred to a part of a word.
+        The range, or None. Occurrences that are whole words are preferred.
     """
     hinted = checked_range(hint, text)
     if hinted and text[slice(*hinted)].casefold() == phrase.casefold():
         return hinted
     if not phrase.strip():
         return None
-    everywhere = [found.span() for found in re.finditer(re.escape(phrase), text, re.IGNORECASE)]
-    words = [place for place in everywhere if _is_whole_word(text, place)]
-    candidates = [*words, *everywhere]
-    free = (place for place in candidates if not any(_overlap(place, other) for other in taken))
+    occurrences = [match.span() for match in re.finditer(re.escape(phrase), text, re.IGNORECASE)]
+    whole_words = [range_ for range_ in occurrences if _is_whole_word(text, range_)]
+    candidates = [*whole_words, *occurrences]
+    free = (range_ for range_ in candidates if not any(_overlap(range_, other) for other in taken))
     return next(free, candidates[0] if candidates else None)
 
 
 def checked_range(value: object, text: str) -> Range | None:
-    """[start, end] of a file where it is a range of the text that holds something; else None."""
+    """The [start, end] of a file if it is a range of the text that is not empty; otherwise None."""
     match value:
         case [int(start), int(end)] if 0 <= start < end <= len(text):
             return start, end
     return None
 
 
-def settle_spans(spans: Iterable[Span]) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+def merge_spans(spans: Iterable[Span]) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
     """Sort spans and make them disjoint.
 
-    Equal ranges become one span with the objects of all. Of two that overlap, the longer one stays.
+    Spans with the same range become one span with the objects of all. Of two that overlap, the longer one is kept.
 
     Returns:
-        What stays and what had to go.
+        The spans that are kept, and those that are dropped.
     """
     merged: dict[Range, Span] = {}
     for span in spans:
@@ -58,17 +61,27 @@ def settle_spans(spans: Iterable[Span]) -> tuple[tuple[Span, ...], tuple[Span, .
             span.start, span.end, SpanKind.SEG, tuple(dict.fromkeys(ids))
         )
     kept: list[Span] = []
-    gone: list[Span] = []
+    dropped: list[Span] = []
     for span in sorted(merged.values(), key=lambda item: (item.start - item.end, item.start)):
-        clashes = any(_overlap((span.start, span.end), (other.start, other.end)) for other in kept)
-        (gone if clashes else kept).append(span)
-    return tuple(sorted(kept, key=lambda item: item.start)), tuple(gone)
+        overlaps = any(_overlap((span.start, span.end), (other.start, other.end)) for other in kept)
+        (dropped if overlaps else kept).append(span)
+    return tuple(sorted(kept, key=lambda item: item.start)), tuple(dropped)
 
 
-def _overlap(one: Range, two: Range) -> bool:
-    return one[0] < two[1] and two[0] < one[1]
+def disjoint_spans(
+    text: str, spans: Iterable[Span], issues: IssueLog, field: str
+) -> tuple[Span, ...]:
+    """The spans of a text that `merge_spans` keeps; every dropped one is an issue of the field."""
+    kept, dropped = merge_spans(spans)
+    for span in dropped:
+        issues.add(f"'{text[span.start : span.end]}' overlaps a longer phrase", field)
+    return kept
 
 
-def _is_whole_word(text: str, place: Range) -> bool:
-    start, end = place
+def _overlap(first: Range, second: Range) -> bool:
+    return first[0] < second[1] and second[0] < first[1]
+
+
+def _is_whole_word(text: str, range_: Range) -> bool:
+    start, end = range_
     return not (text[start - 1 : start].isalnum() or text[end : end + 1].isalnum())

@@ -6,9 +6,11 @@ Source: spec of GranD's final JSON; `prepare_annotations` of the release.
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from pydantic import AliasChoices, BeforeValidator, Field
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import (
@@ -19,323 +21,352 @@ from glamm.data.parsing.dataset_paths import (
     resolve_image,
 )
 from glamm.data.parsing.json_stream import read_json
-from glamm.data.readers.grand_lmdb import all_tables, find_tables, read_tables
-from glamm.data.readers.grand_phrases import GroundedCaption, Phrase, expressions, ground
-from glamm.data.record import Record
+from glamm.data.parsing.layout import CornerBox, Integer, Items, Layout, Number, Text, parse
+from glamm.data.readers.grand_lmdb import find_tables, read_tables
+from glamm.data.readers.grand_phrases import GroundedCaption, Phrase, expressions, ground_caption
+from glamm.data.record import Record, read_record
 from glamm.errors import DataError
-from glamm.geometry.image_files import read_header
-from glamm.structures.issue import Issue, IssueLog, Location, Severity
-from glamm.structures.sample import ImageRef, Obj, Sample, Target, Task, Turn
+from glamm.geometry.image_files import ImageHeader, read_header
+from glamm.structures.issue import Issue, IssueLog, Location
+from glamm.structures.sample import ImageRef, Mask, Obj, Sample, Target, Task, Turn
 from glamm.typing import Size
 
-NAME = "grand"
-SPLITS = ("train", "val", "test")
-
+_NAME = "grand"
 _ANNOTATIONS = ("GranD/annotations", "GranD_Data/annotations")
 _IMAGES = ("GranD_Data/images", "GranD/images")
 _ROLE_PREFIX = re.compile(r"^\s*(?:ass)?istant:\s*", re.IGNORECASE)
-_ROLE_ANYWHERE = re.compile(r"\b(?:ass)?istant:?\s*", re.IGNORECASE)
 
 
-class _Notes(IssueLog):
-    """Issues of one image, and what single objects say beyond `Obj`."""
-
-    def __init__(self, file: str, record: str, *, has_dense: bool) -> None:
-        super().__init__(file, record)
-        self.has_dense = has_dense  # the tables for pretraining have no dense caption
-        self.object_remarks: dict[int, dict[str, Any]] = {}
+def _as_texts(value: object) -> object:
+    """One text instead of a list of texts; both occur."""
+    return (value,) if isinstance(value, str) and value else value or ()
 
 
-def is_in(root: Path) -> bool:
-    """Whether the data set is below a folder."""
-    return find_folder(root, _ANNOTATIONS) is not None or bool(find_tables(root))
+class GrandObject(Layout):
+    """An entry of `objects` or `floating_objects`."""
+
+    id: Integer
+    bbox: CornerBox
+    labels: Items[Annotated[str, BeforeValidator(str)]] = ()
+    label: object = None
+    attributes: Annotated[Items[Text], BeforeValidator(_as_texts)] = ()
+    depth: Number | None = Field(None, validation_alias=AliasChoices("depth", "median_depth"))
+    score: Number | None = None
+    segmentation: object = None
+    segmentation_source: object = None
+
+    @property
+    def attributes_without_role(self) -> tuple[str, ...]:
+        """The attributes without the name of a conversation's role that some begin with."""
+        return tuple(_ROLE_PREFIX.sub("", text) for text in self.attributes)
 
 
-def read(root: Path, split: str) -> Iterator[Record | Issue]:
-    """Yield everything that a file teaches about its image: up to two conversations, captions, expressions.
+class ShortCaptionPhrase(Layout):
+    """An entry of a short caption's `details`; `tokens_positive` is a [start, end], often wrong."""
+
+    phrase: Text
+    id: Integer
+    tokens_positive: object = None
+
+
+class ShortCaption(Layout):
+    """An entry of `short_captions`."""
+
+    details: Items[ShortCaptionPhrase] = ()
+    caption: Text
+
+    @property
+    def phrases(self) -> tuple[Phrase, ...]:
+        """In file order."""
+        return tuple(
+            Phrase(detail.phrase, (detail.id,), detail.tokens_positive) for detail in self.details
+        )
+
+
+class DenseCaptionPhrase(Layout):
+    """An entry of the dense caption's `details`; `tokens_positive` is a [start, end], often wrong."""
+
+    phrase: Text
+    ids: Items[Integer] = ()
+    tokens_positive: object = None
+
+
+class DenseCaption(Layout):
+    """The `dense_caption`."""
+
+    details: Items[DenseCaptionPhrase] = ()
+    caption: Text
+
+    @property
+    def phrases(self) -> tuple[Phrase, ...]:
+        """In file order."""
+        return tuple(
+            Phrase(detail.phrase, detail.ids, detail.tokens_positive) for detail in self.details
+        )
+
+
+class GrandImage(Layout):
+    """Everything about one image. The parts are validated one by one, so that a bad part costs only itself."""
+
+    objects: Items[object] = ()
+    floating_objects: Items[object] = ()
+    short_captions: Items[object] = ()
+    dense_caption: object = None
+    affordances: object = None
+    landmark: object = None
+    additional_context: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class GrandRecord:
+    """What was read of one image.
+
+    Args:
+        image: As the file has it.
+        objects: The valid ones by id; of two with one id the later one.
+        floating_ids: Which of them are floating: without a place among the detected objects.
+        dense: The dense caption.
+        shorts: The valid short captions.
+    """
+
+    image: GrandImage
+    objects: dict[int, GrandObject]
+    floating_ids: frozenset[int]
+    dense: GroundedCaption | None
+    shorts: tuple[GroundedCaption, ...]
+
+
+class GrandReader:
+    """Reads GranD: up to three conversations, captions and expressions for each image.
 
     Files in a folder named after a split belong to it, all others to train. The tables are read where there are no
     files.
     """
-    folder = find_folder(root, _ANNOTATIONS)
-    if folder is None:
-        yield from _read_rows(root, split)
-        return
-    for path in files_of_split(ensure_inside(root, folder), (".",), "*.json", split):
-        file = relative(root, path)
-        try:
-            content = json_fields.mapping(read_json(ensure_inside(root, path)), "file")
-        except DataError as error:
-            issue = Issue.of_record if error.field else Issue.of_file
-            yield issue(file, path.stem, error.reason, error.field)
+
+    name = _NAME
+    splits = ("train", "val", "test")
+
+    def exists_in(self, root: Path) -> bool:
+        """Whether there are annotation files or tables below a folder."""
+        return find_folder(root, _ANNOTATIONS) is not None or bool(find_tables(root))
+
+    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
+        """Yield a record per image."""
+        folder = find_folder(root, _ANNOTATIONS)
+        if folder is None:
+            yield from _read_tables(root, split)
+            return
+        for path in files_of_split(ensure_inside(root, folder), (".",), "*.json", split):
+            file = relative(root, path)
+            try:
+                content = json_fields.mapping(read_json(ensure_inside(root, path)), "file")
+            except DataError as error:
+                new_issue = Issue.of_record if error.field else Issue.of_file
+                yield new_issue(file, path.stem, error.reason, error.field)
+                continue
+            for name, value in content.items():
+                yield from _read(root, split, Location(file, name), name, value, has_dense=True)
+
+
+def _read_tables(root: Path, split: str) -> Iterator[Record | Issue]:
+    for item in read_tables(root, split):
+        if isinstance(item, Issue):
+            yield item
             continue
-        for name, value in content.items():
-            yield from _read_noted(root, split, value, _Notes(file, name, has_dense=True))
+        location = Location(item.file, item.image_name)
+        yield from _read(root, split, location, item.image_name, item.content, has_dense=False)
 
 
-def beside(root: Path) -> tuple[dict[str, Any], list[Issue]]:
-    """The tables for pretraining as they are, and what of them cannot be read."""
-    tables, faults = all_tables(root)
-    if not tables:
-        return {}, faults
-    lost = {
-        name: [image_path for image_path in tables.get("objects", {}) if image_path not in rows]
-        for name, rows in tables.items()
-        if name != "objects"
-    }
-    return {"tables": tables, "images_lost_by_the_preparation_steps": lost}, faults
+def _read(
+    root: Path, split: str, location: Location, name: str, value: object, *, has_dense: bool
+) -> Iterator[Record | Issue]:
+    """Read an image.
+
+    Args:
+        root: Folder of the data set.
+        split: train, val or test.
+        location: Of the record.
+        name: File name of the image.
+        value: What the file has about it.
+        has_dense: Whether a dense caption is expected; the tables have none.
+    """
+
+    def read(issues: IssueLog) -> Record:
+        image = parse(GrandImage, json_fields.mapping(value, name))
+        image_path = resolve_image(root, _IMAGES, name)
+        header = _header(image_path)
+        parsed = tuple(_parse_objects(image, issues))
+        unique = _without_repeated_ids(parsed, issues)
+        size = _size_of_most_masks(unique, header)
+        objects = tuple(_with_fitting_mask(obj, size, issues) for obj in unique)
+        raw = GrandRecord(
+            image,
+            objects={item.layout.id: item.layout for item in parsed},
+            floating_ids=frozenset(item.layout.id for item in parsed if item.is_floating),
+            shorts=tuple(_short_captions(image, objects, issues)),
+            dense=_dense_caption(image, objects, issues, is_expected=has_dense),
+        )
+        base = Sample(
+            sample_id=f"{_NAME}/{split}/{image_path.stem}",
+            task=Task.GROUNDED_CONVERSATION,
+            dataset=_NAME,
+            split=split,
+            image=ImageRef(key=image_path.name, size=size, path=str(image_path)),
+            objects=objects,
+        )
+        samples = (*_conversations(base, raw), *_expressions(base, raw.floating_ids))
+        if not samples:
+            raise DataError("teaches nothing: no caption and no expression")
+        return Record(location, samples, raw)
+
+    return read_record(location, read)
 
 
-def _read_rows(root: Path, split: str) -> Iterator[Record | Issue]:
-    for row in read_tables(root, split):
-        if isinstance(row, Issue):
-            yield row
-            continue
-        notes = _Notes(row.file, row.name, has_dense=False)
-        yield from _read_noted(root, split, row.content, notes)
-
-
-def _read_noted(root: Path, split: str, value: object, notes: _Notes) -> Iterator[Record | Issue]:
-    """Read an image; what was noted comes before it."""
+def _header(image_path: Path) -> ImageHeader:
     try:
-        record = _read_image(root, split, json_fields.mapping(value, str(notes.record)), notes)
-    except DataError as error:
-        notes.add(error.reason, error.field, severity=Severity.RECORD)
-        yield from notes
-        return
-    yield from notes
-    yield record
-
-
-def _read_image(root: Path, split: str, content: json_fields.Json, notes: _Notes) -> Record:
-    image_path = resolve_image(root, _IMAGES, str(notes.record))
-    try:
-        header = read_header(image_path)
+        return read_header(image_path)
     except ValueError as error:
         raise DataError(str(error), field="image") from error
-    objects = _objects(content, notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _ParsedObject:
+    layout: GrandObject
+    obj: Obj
+    is_floating: bool
+
+
+def _parse_objects(image: GrandImage, issues: IssueLog) -> Iterator[_ParsedObject]:
+    for name, values in (("objects", image.objects), ("floating_objects", image.floating_objects)):
+        for index, value in enumerate(values):
+            field = f"{name}[{index}]"
+            try:
+                layout = parse(GrandObject, value, field)
+            except DataError as error:
+                issues.add(error.reason, error.field)
+                continue
+            obj = _to_object(layout, _mask(layout, field, issues))
+            yield _ParsedObject(layout, obj, is_floating=name == "floating_objects")
+
+
+def _mask(layout: GrandObject, field: str, issues: IssueLog) -> Mask | None:
+    """The mask of an object; an invalid one costs only itself."""
+    if layout.segmentation is None:
+        return None
+    try:
+        return json_fields.rle(layout.segmentation, f"{field}.segmentation")
+    except DataError as error:
+        issues.add(error.reason, error.field)
+        return None
+
+
+def _to_object(layout: GrandObject, mask: Mask | None) -> Obj:
+    label = layout.label or (layout.labels[0] if layout.labels else None)
+    labels = [*([str(label)] if label else []), *sorted(layout.labels)]
+    stripped = (text.strip() for text in layout.attributes_without_role)
+    return Obj(
+        id=layout.id,
+        box=layout.bbox,
+        mask=mask,
+        labels=tuple(dict.fromkeys(labels)),
+        attributes=tuple(text for text in stripped if text),
+        score=layout.score,
+        depth=layout.depth,
+        source=str(layout.segmentation_source or "detector").lower(),
+    )
+
+
+def _without_repeated_ids(parsed: tuple[_ParsedObject, ...], issues: IssueLog) -> tuple[Obj, ...]:
+    times = Counter(item.layout.id for item in parsed)
+    for number, count in times.items():
+        if count > 1:
+            reason = f"{count} objects have the id {number}: none of them can be told apart"
+            issues.add(reason, "objects.id")
+    return tuple(item.obj for item in parsed if times[item.layout.id] == 1)
+
+
+def _size_of_most_masks(objects: tuple[Obj, ...], header: ImageHeader) -> Size:
+    """The (height, width) in which the masks are drawn: that of the image as stored, or as turned by EXIF."""
     sizes = Counter(
         obj.mask.size for obj in objects if obj.mask and header.has_frame(obj.mask.size)
     )
-    size = sizes.most_common(1)[0][0] if sizes else header.size
-    objects = tuple(_with_fitting_mask(obj, size, notes) for obj in objects)
-    captions = [
-        ground(caption, objects, notes.add, where=f"short_captions[{index}]")
-        for index, caption in enumerate(_short_captions(content, notes))
-    ]
-    dense = _dense_caption(content, notes)
-    described = ground(dense, objects, notes.add, where="dense_caption") if dense else None
-    base = Sample(
-        sample_id=f"{NAME}/{split}/{image_path.stem}",
-        task=Task.GROUNDED_CONVERSATION,
-        dataset=NAME,
-        split=split,
-        image=ImageRef(key=image_path.name, size=size, path=str(image_path)),
-        objects=objects,
-    )
-    samples = (*_conversations(base, described, captions), *_expressions(base, notes))
-    if not samples:
-        raise DataError("teaches nothing: no caption and no expression")
-    remarks = _remarks(content, objects, notes.object_remarks, described, captions)
-    return Record(
-        Location(notes.file, notes.record),
-        samples,
-        remarks=remarks,
-        object_remarks=notes.object_remarks,
-    )
+    return sizes.most_common(1)[0][0] if sizes else header.size
 
 
-def _objects(content: json_fields.Json, notes: _Notes) -> tuple[Obj, ...]:
-    found: list[Obj] = []
-    for name, is_floating in (("objects", False), ("floating_objects", True)):
-        for index, value in enumerate(json_fields.items(content, name)):
-            try:
-                found.append(_object(value, f"{name}[{index}]", notes, is_floating=is_floating))
-            except DataError as error:
-                notes.add(error.reason, error.field)
-    used = Counter(obj.id for obj in found)
-    for number, times in used.items():
-        if times > 1:
-            notes.add(
-                f"{times} objects have the id {number}: none of them can be told apart",
-                "objects.id",
-            )
-    return tuple(obj for obj in found if used[obj.id] == 1)
-
-
-def _object(value: object, where: str, notes: _Notes, *, is_floating: bool) -> Obj:
-    record = json_fields.mapping(value, where)
-    number = json_fields.integer(record.get("id"), f"{where}.id")
-    box = json_fields.box(record.get("bbox"), f"{where}.bbox")
-    labels = [str(label) for label in json_fields.items(record, "labels")]
-    label = record.get("label") or (labels[0] if labels else None)
-    attributes = _attributes(record, where)
-    depth = json_fields.optional_number(record, "depth")
-    depth = json_fields.optional_number(record, "median_depth") if depth is None else depth
-    score = json_fields.optional_number(record, "score")
-    mask = None
-    if record.get("segmentation") is not None:
-        try:
-            mask = json_fields.rle(record["segmentation"], f"{where}.segmentation")
-        except DataError as error:
-            notes.add(error.reason, error.field)
-    notes.object_remarks[number] = {
-        "bbox_source": "file",
-        "labels": labels,
-        "label": record.get("label"),
-        "attributes": attributes,
-        "attributes_cleaned_compat": [_ROLE_ANYWHERE.sub("", text) for text in attributes],
-        "attributes_prefix_stripped": [_ROLE_PREFIX.sub("", text) for text in attributes],
-        "score": score,
-        "depth": depth,
-        "source": record.get("segmentation_source"),
-        "floating": is_floating,
-    }
-    stripped = (_ROLE_PREFIX.sub("", text).strip() for text in attributes)
-    return Obj(
-        id=number,
-        box=box,
-        mask=mask,
-        labels=tuple(dict.fromkeys([*([str(label)] if label else []), *sorted(labels)])),
-        attributes=tuple(text for text in stripped if text),
-        score=score,
-        depth=depth,
-        source=str(record.get("segmentation_source") or "detector").lower(),
-    )
-
-
-def _attributes(record: json_fields.Json, where: str) -> list[str]:
-    """None, one text or a list of texts: all three occur."""
-    value = record.get("attributes")
-    if isinstance(value, str):
-        return [value] if value else []
-    return [
-        json_fields.text({where: part}, where) for part in json_fields.items(record, "attributes")
-    ]
-
-
-def _with_fitting_mask(obj: Obj, size: Size, notes: _Notes) -> Obj:
+def _with_fitting_mask(obj: Obj, size: Size, issues: IssueLog) -> Obj:
     if obj.mask is None or obj.mask.size == size:
         return obj
-    notes.add(
+    issues.add(
         f"mask of object {obj.id} is {obj.mask.size}, the image is {size} (height, width)",
         "segmentation",
     )
     return replace(obj, mask=None)
 
 
-def _short_captions(content: json_fields.Json, notes: _Notes) -> Iterator[tuple[str, list[Phrase]]]:
-    for index, value in enumerate(json_fields.items(content, "short_captions")):
-        where = f"short_captions[{index}]"
+def _short_captions(
+    image: GrandImage, objects: tuple[Obj, ...], issues: IssueLog
+) -> Iterator[GroundedCaption]:
+    for index, value in enumerate(image.short_captions):
+        field = f"short_captions[{index}]"
         try:
-            record = json_fields.mapping(value, where)
-            details = [
-                json_fields.mapping(detail, where)
-                for detail in json_fields.items(record, "details")
-            ]
-            phrases = [
-                Phrase(
-                    json_fields.text(detail, "phrase"),
-                    (json_fields.integer(detail.get("id"), "id"),),
-                    detail.get("tokens_positive"),
-                )
-                for detail in details
-            ]
-            yield json_fields.text(record, "caption"), phrases
+            caption = parse(ShortCaption, value, field)
         except DataError as error:
-            notes.add(error.reason, f"{where}.{error.field}")
+            issues.add(error.reason, error.field)
+            continue
+        yield ground_caption(caption.caption, caption.phrases, objects, issues, field)
 
 
-def _dense_caption(content: json_fields.Json, notes: _Notes) -> tuple[str, list[Phrase]] | None:
-    if content.get("dense_caption") is None:
-        if notes.has_dense:
-            notes.add("is missing", "dense_caption")
+def _dense_caption(
+    image: GrandImage, objects: tuple[Obj, ...], issues: IssueLog, *, is_expected: bool
+) -> GroundedCaption | None:
+    field = "dense_caption"
+    if image.dense_caption is None:
+        if is_expected:
+            issues.add("is missing", field)
         return None
     try:
-        record = json_fields.mapping(content["dense_caption"], "dense_caption")
-        details = [
-            json_fields.mapping(detail, "details")
-            for detail in json_fields.items(record, "details")
-        ]
-        phrases = [
-            Phrase(
-                json_fields.text(detail, "phrase"),
-                tuple(
-                    json_fields.integer(number, "ids")
-                    for number in json_fields.items(detail, "ids")
-                ),
-                detail.get("tokens_positive"),
-            )
-            for detail in details
-        ]
-        return json_fields.text(record, "caption"), phrases
+        caption = parse(DenseCaption, image.dense_caption, field)
     except DataError as error:
-        notes.add(error.reason, f"dense_caption.{error.field}")
+        issues.add(error.reason, error.field)
         return None
+    return ground_caption(caption.caption, caption.phrases, objects, issues, field)
 
 
-def _conversations(
-    base: Sample, dense: GroundedCaption | None, shorts: list[GroundedCaption]
-) -> Iterator[Sample]:
-    grounded = [("dense", dense)] if dense else []
-    grounded += [(f"short{index}", caption) for index, caption in enumerate(shorts)]
-    for name, caption in grounded:
+def _conversations(base: Sample, raw: GrandRecord) -> Iterator[Sample]:
+    captions = [("dense", raw.dense)] if raw.dense else []
+    captions += [(f"short{index}", caption) for index, caption in enumerate(raw.shorts)]
+    for name, caption in captions:
         if caption.spans:
             turns = (Turn("user", None), Turn("assistant", caption.text, caption.spans))
             yield replace(base, sample_id=f"{base.sample_id}/{name}", turns=turns)
-    for index, text in enumerate(dict.fromkeys(caption.text for caption in shorts)):
-        turns = (Turn("user", None), Turn("assistant", text))
+    for index, text in enumerate(dict.fromkeys(caption.text for caption in raw.shorts)):
         yield replace(
             base,
             sample_id=f"{base.sample_id}/caption{index}",
             task=Task.IMAGE_CAPTIONING,
-            turns=turns,
+            turns=(Turn("user", None), Turn("assistant", text)),
         )
 
 
-def _expressions(base: Sample, notes: _Notes) -> Iterator[Sample]:
-    floating = {number for number, remark in notes.object_remarks.items() if remark["floating"]}
-    found = [
-        (text, obj) for obj in base.objects if obj.id not in floating for text in expressions(obj)
+def _expressions(base: Sample, floating_ids: frozenset[int]) -> Iterator[Sample]:
+    """Referring expressions of objects with masks, one target per text, and captions of regions."""
+    named = [
+        (text, obj)
+        for obj in base.objects
+        if obj.id not in floating_ids
+        for text in expressions(obj)
     ]
-    meant: dict[str, list[tuple[str, int]]] = {}
-    for text, obj in found:
+    by_text: dict[str, list[tuple[str, int]]] = {}
+    for text, obj in named:
         if obj.mask:
-            meant.setdefault(text.casefold(), []).append((text, obj.id))
-    masked = tuple(
-        Target(group[0][0], tuple(number for _, number in group)) for group in meant.values()
+            by_text.setdefault(text.casefold(), []).append((text, obj.id))
+    referring = tuple(
+        Target(group[0][0], tuple(number for _, number in group)) for group in by_text.values()
     )
-    boxed = tuple(Target(text, (obj.id,)) for text, obj in found)
+    regions = tuple(Target(text, (obj.id,)) for text, obj in named)
     for name, task, targets in (
-        ("refer", Task.REFERRING_SEGMENTATION, masked),
-        ("region", Task.REGION_CAPTIONING, boxed),
+        ("refer", Task.REFERRING_SEGMENTATION, referring),
+        ("region", Task.REGION_CAPTIONING, regions),
     ):
         if targets:
             yield replace(base, sample_id=f"{base.sample_id}/{name}", task=task, targets=targets)
-
-
-def _remarks(
-    content: json_fields.Json,
-    objects: tuple[Obj, ...],
-    object_remarks: dict[int, dict[str, Any]],
-    dense: GroundedCaption | None,
-    shorts: list[GroundedCaption],
-) -> dict[str, Any]:
-    affordances = content.get("affordances")
-    listed = affordances.values() if isinstance(affordances, dict) else ()
-    used = {
-        number
-        for entry in listed
-        if isinstance(entry, dict)
-        for number in json_fields.items(entry, "object_ids")
-    }
-    return {
-        "dense": dense.shown(is_dense=True) if dense else None,
-        "short": [caption.shown(is_dense=False) for caption in shorts],
-        "stale_affordance_ids": sorted(used - set(object_remarks)),
-        "landmark": content.get("landmark") or None,
-        "context": content.get("additional_context") or None,
-        "object_without_mask": [
-            obj.id for obj in objects if obj.mask is None and not object_remarks[obj.id]["floating"]
-        ],
-    }

@@ -1,4 +1,4 @@
-"""GranD's three tables for pretraining, LMDB: objects, grounded captions and expressions of each image.
+"""GranD's three LMDB tables for pretraining: objects, grounded captions and expressions of each image.
 
 Source: spec of GranD's preparation (A.8); `prepare_annotations` and the pretraining readers of the release.
 """
@@ -15,6 +15,7 @@ from typing import Any
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.json_stream import parse_json
+from glamm.data.parsing.layout import Integer, Items, Layout, parse
 from glamm.data.parsing.lmdb import LmdbFile
 from glamm.errors import DataError
 from glamm.structures.issue import Issue
@@ -24,123 +25,128 @@ _FOLDERS = {
     "captions": "GranD_Data/Grand_Caption_Grounding_lmdb",
     "expressions": "GranD_Data/Grand_Referring_Expression_lmdb",
 }
-_LISTS = {"train": "Train", "val": "Val"}
+_KEY_LISTS = {"train": "Train", "val": "Val"}
+
+
+class TableCaption(Layout):
+    """An entry of the table of captions; only what tells of its objects."""
+
+    details: Items[object] = ()
+
+
+class TableObject(Layout):
+    """An object as the tables of captions and of expressions repeat it; a floating one has no segmentation."""
+
+    id: Integer
+    bbox: object = None
+    segmentation: object = None
+    attribute: object = None
 
 
 @dataclass(frozen=True, slots=True)
-class TableRow:
+class TableEntry:
     """What the tables have about an image.
 
     Args:
-        name: The image's file name.
+        image_name: Its file name.
         file: The table that names it first, relative to the root.
-        content: As one of GranD's own files, without what the tables lack.
+        content: In the form of one of GranD's own files, without what the tables lack.
     """
 
-    name: str
+    image_name: str
     file: str
     content: dict[str, Any]
 
 
 def find_tables(root: Path) -> dict[str, Path]:
-    """The tables below a folder, by what they hold."""
+    """The tables below a folder, by what they hold: objects, captions or expressions."""
     found = {name: find_file(root, [f"{folder}/data.mdb"]) for name, folder in _FOLDERS.items()}
     return {name: path for name, path in found.items() if path}
 
 
-def read_tables(root: Path, split: str) -> Iterator[TableRow | Issue]:
-    """Yield the images of a split, sorted by name; the tables are read side by side, one row in memory.
+def read_tables(root: Path, split: str) -> Iterator[TableEntry | Issue]:
+    """Yield the images of a split, sorted by name. The tables are read in parallel, one row of each in memory.
 
-    An image is in val where any of the lists beside the tables says so; the release's lists differ between tables.
+    An image belongs to val where any of the key lists beside the tables says so; the release's lists differ between
+    tables.
     """
     tables = {name: ensure_inside(root, path) for name, path in find_tables(root).items()}
-    lists = {
-        name: _listed(root, [path.parent for path in tables.values()], word)
-        for name, word in _LISTS.items()
+    keys = {
+        name: _listed_keys(root, [path.parent for path in tables.values()], suffix)
+        for name, suffix in _KEY_LISTS.items()
     }
     seen: set[str] = set()
     with ExitStack() as stack:
         rows = [_tagged(stack.enter_context(LmdbFile(path)), name) for name, path in tables.items()]
         for key, group in groupby(merge(*rows, key=itemgetter(0)), key=itemgetter(0)):
-            parts = {name: value for _, name, value in group}
-            first = tables[next(iter(parts))]
-            image_ref = key.decode("utf-8", "surrogateescape")
-            if ("val" if image_ref in lists["val"] else "train") != split:
+            values = {name: value for _, name, value in group}
+            image_name = decode_key(key)
+            if ("val" if image_name in keys["val"] else "train") != split:
                 continue
-            seen.add(image_ref)
-            file = relative(root, first)
+            seen.add(image_name)
+            file = relative(root, tables[next(iter(values))])
             try:
-                opened = {
-                    name: _rows(value, image_ref, tables[name]) for name, value in parts.items()
+                entries = {
+                    name: parse_entries(value, image_name, tables[name])
+                    for name, value in values.items()
                 }
-                yield TableRow(image_ref, file, _content(opened))
+                yield TableEntry(image_name, file, _content(entries))
             except DataError as error:
-                yield Issue.of_record(file, image_ref, error.reason, error.field)
-    for image_ref in sorted(lists.get(split, set()) - seen):
-        if split == "val" or image_ref not in lists["val"]:
+                yield Issue.of_record(file, image_name, error.reason, error.field)
+    for image_name in sorted(keys.get(split, set()) - seen):
+        if split == "val" or image_name not in keys["val"]:
             file = relative(root, next(iter(tables.values())))
-            yield Issue.of_record(file, image_ref, "is in a list of keys and in no table")
+            yield Issue.of_record(file, image_name, "is in a list of keys and in no table")
 
 
-def all_tables(root: Path) -> tuple[dict[str, dict[str, Any]], list[Issue]]:
-    """Every table as it is, for a person to look at, and what could not be read."""
-    told: dict[str, dict[str, Any]] = {}
-    faults: list[Issue] = []
-    for name, path in find_tables(root).items():
-        file = relative(root, path)
-        told[name] = {}
-        try:
-            with LmdbFile(ensure_inside(root, path)) as table:
-                for key, value in table.items():
-                    image_ref = key.decode("utf-8", "surrogateescape")
-                    try:
-                        told[name][image_ref] = _rows(value, image_ref, path)
-                    except DataError as error:
-                        faults.append(Issue.of_record(file, image_ref, error.reason, error.field))
-        except DataError as error:
-            faults.append(Issue.of_file(file, name, error.reason))
-    return told, faults
+def decode_key(key: bytes) -> str:
+    """The image name of a row; bytes that are no UTF-8 are kept as surrogates."""
+    return key.decode("utf-8", "surrogateescape")
+
+
+def parse_entries(value: bytes, image_name: str, path: Path) -> list[Any]:
+    """The entries of a row: its value is a JSON object with the image's name as the only key.
+
+    Args:
+        value: Of the row.
+        image_name: Its key.
+        path: Of the table, for errors.
+
+    Raises:
+        DataError: The value is something else.
+    """
+    return json_fields.items(json_fields.mapping(parse_json(value, path), "the value"), image_name)
 
 
 def _tagged(table: LmdbFile, name: str) -> Iterator[tuple[bytes, str, bytes]]:
     return ((key, name, value) for key, value in table.items())
 
 
-def _listed(root: Path, folders: list[Path], word: str) -> set[str]:
-    """Names in the lists of keys beside the tables."""
+def _listed_keys(root: Path, folders: list[Path], suffix: str) -> set[str]:
+    """Image names in the key lists beside the tables."""
     names: set[str] = set()
     for folder in folders:
-        path = folder / f"{folder.name}_{word}.txt"
+        path = folder / f"{folder.name}_{suffix}.txt"
         if path.is_file():
             text = ensure_inside(root, path).read_text("utf-8-sig", "surrogateescape")
             names.update(line.strip() for line in text.splitlines() if line.strip())
     return names
 
 
-def _rows(value: bytes, image_ref: str, path: Path) -> list[Any]:
-    """A value is JSON with the image's name around the rows."""
-    return json_fields.items(json_fields.mapping(parse_json(value, path), "the value"), image_ref)
-
-
-def _content(tables: dict[str, list[Any]]) -> dict[str, Any]:
-    captions = tables.get("captions", [])
-    if "objects" in tables:
-        return {"objects": tables["objects"], "short_captions": captions}
-    objects: dict[object, dict[str, Any]] = {}
-    details = [
-        detail
-        for caption in captions
-        for detail in json_fields.items(json_fields.mapping(caption, "caption"), "details")
-    ]
-    for index, entry in enumerate([*details, *tables.get("expressions", [])]):
-        row = json_fields.mapping(entry, f"row {index}")
-        if row.get("segmentation") is None:  # a floating object: in no table with its box
+def _content(entries: dict[str, list[Any]]) -> dict[str, Any]:
+    captions = entries.get("captions", [])
+    if "objects" in entries:
+        return {"objects": entries["objects"], "short_captions": captions}
+    details = [detail for caption in captions for detail in parse(TableCaption, caption).details]
+    objects: dict[int, dict[str, Any]] = {}
+    for index, entry in enumerate([*details, *entries.get("expressions", [])]):
+        row = parse(TableObject, entry, f"row {index}")
+        if row.segmentation is None:  # a floating object: no table has its box
             continue
-        number = json_fields.integer(row.get("id"), "id")
         known = objects.setdefault(
-            number,
-            {key: row.get(key) for key in ("id", "bbox", "segmentation")} | {"attributes": []},
+            row.id,
+            {"id": row.id, "bbox": row.bbox, "segmentation": row.segmentation, "attributes": []},
         )
-        if isinstance(row.get("attribute"), str):
-            known["attributes"].append(row["attribute"])
+        if isinstance(row.attribute, str):
+            known["attributes"].append(row.attribute)
     return {"objects": list(objects.values()), "short_captions": captions}

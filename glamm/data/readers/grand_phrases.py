@@ -1,31 +1,36 @@
-"""GranD's captions and attributes as grounded texts and expressions."""
+"""GranD's captions and attributes as grounded texts and referring expressions."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-from glamm.data.parsing.phrase_spans import Range, checked_range, locate, settle_spans
+from glamm.data.parsing.phrase_spans import Range, disjoint_spans, locate
+from glamm.structures.issue import IssueLog
 from glamm.structures.sample import Obj, Span, SpanKind, objects_by_id
 
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """A detail of a caption as the file has it; `offsets` are often wrong."""
+    """A phrase of a caption.
+
+    Args:
+        text: As the file has it.
+        object_ids: What it refers to.
+        offsets: The [start, end] of the file, as it is; often wrong.
+    """
 
     text: str
-    ids: tuple[int, ...]
+    object_ids: tuple[int, ...]
     offsets: object
 
 
 @dataclass(frozen=True, slots=True)
 class GroundedCaption:
-    """A caption with its phrases found again.
+    """A caption whose phrases were searched for.
 
     Args:
         text: The caption.
-        spans: What can be trained: disjoint, every object known and with a mask.
-        located: Every phrase that is in the text, in file order.
-        absent: Phrases that are not.
+        spans: For training: disjoint, and every object is known and has a mask.
+        located: Every phrase that is in the text with its range, in file order.
+        absent: Phrases that are not in the text.
     """
 
     text: str
@@ -33,71 +38,48 @@ class GroundedCaption:
     located: tuple[tuple[Phrase, Range], ...]
     absent: tuple[str, ...]
 
-    def shown(self, *, is_dense: bool) -> dict[str, Any]:
-        """As JSON for `glamm data read`."""
-        spans: list[dict[str, Any]] = []
-        for phrase, (start, end) in self.located:
-            span: dict[str, Any] = {
-                "start": start,
-                "end": end,
-                "phrase": phrase.text,
-                "object_ids": list(phrase.ids),
-            }
-            if is_dense:
-                hint = checked_range(phrase.offsets, self.text)
-                span["file_offsets_are_right"] = (
-                    hint is not None and self.text[slice(*hint)].lower() == phrase.text.lower()
-                )
-            spans.append(span)
-        return {"text": self.text, "spans": spans} | (
-            {"phrases_not_in_text": list(self.absent)} if is_dense else {}
-        )
 
-
-def ground(
-    caption: tuple[str, list[Phrase]],
-    objects: tuple[Obj, ...],
-    report: Callable[[str, str], object],
-    *,
-    where: str,
+def ground_caption(
+    text: str, phrases: tuple[Phrase, ...], objects: tuple[Obj, ...], issues: IssueLog, field: str
 ) -> GroundedCaption:
-    """Tie the phrases of a caption to its objects.
+    """Link the phrases of a caption to objects.
 
     Args:
-        caption: Text and details.
+        text: The caption.
+        phrases: In file order.
         objects: Of the image.
-        report: Told what had to be left out.
-        where: Field name for the report.
+        issues: Gets an issue for every phrase that cannot be trained.
+        field: Of the caption, for these issues.
     """
-    text, phrases = caption
     known = objects_by_id(objects)
     located: list[tuple[Phrase, Range]] = []
     absent: list[str] = []
     spans: list[Span] = []
     for phrase in phrases:
-        place = locate(
-            text, phrase.text, hint=phrase.offsets, taken=[taken for _, taken in located]
-        )
-        if place is None:
+        taken = [range_ for _, range_ in located]
+        range_ = locate(text, phrase.text, hint=phrase.offsets, taken=taken)
+        if range_ is None:
             absent.append(phrase.text)
-            report(f"'{phrase.text}' is not in the caption", where)
+            issues.add(f"'{phrase.text}' is not in the caption", field)
             continue
-        located.append((phrase, place))
-        without = [
-            number for number in phrase.ids if number not in known or known[number].mask is None
+        located.append((phrase, range_))
+        unmasked = [
+            number
+            for number in phrase.object_ids
+            if number not in known or known[number].mask is None
         ]
-        if without or not phrase.ids:
-            report(f"'{phrase.text}' means objects {without} that have no mask", where)
+        if unmasked or not phrase.object_ids:
+            issues.add(f"'{phrase.text}' means objects {unmasked} that have no mask", field)
             continue
-        spans.append(Span(*place, SpanKind.SEG, phrase.ids))
-    kept, gone = settle_spans(spans)
-    for span in gone:
-        report(f"'{text[span.start : span.end]}' overlaps a longer phrase", where)
+        spans.append(Span(*range_, SpanKind.SEG, phrase.object_ids))
+    kept = disjoint_spans(text, spans, issues, field)
     return GroundedCaption(text, kept, tuple(located), tuple(absent))
 
 
 def expressions(obj: Obj) -> tuple[str, ...]:
-    """Which attributes name an object: one alone does; of several those with one of its labels, else the first.
+    """The attributes that name an object.
+
+    A single attribute does. Of several, those do that contain one of the object's labels; without such, the first.
 
     Source: `prepare_annotations` of the release, referring expressions.
     """

@@ -1,4 +1,4 @@
-"""Captions whose phrases have run-length masks, as one list of records.
+"""GranD-f's captions whose phrases have run-length masks: human annotations (SA-1B) and OpenPSG.
 
 Source: spec of GranD-f (a); `GranDfDataset` and `OpenPsgGCGDataset` of the release.
 """
@@ -6,117 +6,157 @@ Source: spec of GranD-f (a); `GranDfDataset` and `OpenPsgGCGDataset` of the rele
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from glamm.data.parsing import json_fields
+from pydantic import Field
+
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative, resolve_image
 from glamm.data.parsing.image_refs import image_header
 from glamm.data.parsing.json_stream import stream_list
-from glamm.data.parsing.phrase_spans import Range, checked_range, locate, settle_spans
+from glamm.data.parsing.layout import Items, Layout, Rle, Text, parse
+from glamm.data.parsing.phrase_spans import checked_range, locate, merge_spans
 from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.geometry.image_files import ImageHeader
-from glamm.structures.issue import Issue, Location
+from glamm.structures.issue import Issue, IssueLog, Location, Severity
 from glamm.structures.sample import ImageRef, Mask, Obj, Sample, Span, SpanKind, Task, Turn
 from glamm.typing import Size
 
 
+class Grounding(Layout):
+    """Masks of one phrase; `token_positives` is its [start, end] in the caption, often wrong."""
+
+    token_positives: object = None
+    rle_masks: Items[Rle] = ()
+
+
+class GroundedCaptionEntry(Layout):
+    """One entry of the list in a file; the keys of `groundings` are the phrases."""
+
+    caption: Text
+    groundings: dict[str, Grounding] = Field(default_factory=dict)
+    file_name: Text
+
+
 @dataclass(frozen=True, slots=True)
-class _Phrase:
-    """A grounded phrase as the file has it."""
+class MaskedPhrase:
+    """A phrase that was found in its caption.
+
+    Args:
+        key: The phrase as the file has it.
+        span: Its range in the caption and the ids of its objects, one per mask.
+        masks: In file order.
+    """
 
     key: str
-    place: Range
+    span: Span
     masks: tuple[Mask, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class PhraseMasks:
-    """Where a data set of grounded captions is.
+class MaskedCaption:
+    """A caption and its phrases, in the order of the text; their ranges may overlap."""
+
+    caption: str
+    phrases: tuple[MaskedPhrase, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GrandfTrainReader:
+    """Reads captions with spans. A mask is one object; training unites the objects of a phrase.
 
     Args:
         name: Of the data set.
-        files: Path of a split's file.
-        images: Folders that images may be in.
+        files: Path of the annotation file of each split.
+        images: Folders that may hold an image, in the order in which they are tried.
+
+    Upstream: the release adds the masks of a phrase, so that pixels under two of them count twice.
     """
 
     name: str
     files: dict[str, str]
     images: tuple[str, ...]
 
-    def is_in(self, root: Path) -> bool:
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those that have a file."""
+        return tuple(self.files)
+
+    def exists_in(self, root: Path) -> bool:
         """Whether the data set is below a folder."""
         return find_file(root, tuple(self.files.values())) is not None
 
     def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
-        """Yield captions with spans; a mask is one object, and the objects of a phrase are united when it is trained.
-
-        Upstream: the release adds the masks of a phrase, so that pixels under two of them count twice.
-        """
+        """Yield a record per caption."""
         path = find_file(root, [self.files[split]] if split in self.files else [])
         if path is None:
             return
         file = relative(root, ensure_inside(root, path))
-        for index, entry in enumerate(stream_list(path)):
+        for index, value in enumerate(stream_list(path)):
+            issues = IssueLog(file, str(index))
             try:
-                yield from self._read_entry(root, split, file, index, entry)
+                record = self._read_entry(root, split, index, value, issues)
             except DataError as error:
-                yield Issue.of_record(file, str(index), error.reason, error.field)
+                issues.add(error.reason, error.field, severity=Severity.RECORD)
+                yield from issues
+                continue
+            yield from issues
+            yield record
 
     def _read_entry(
-        self, root: Path, split: str, file: str, index: int, entry: object
-    ) -> Iterator[Record | Issue]:
-        record = json_fields.mapping(entry, "record")
-        caption = json_fields.text(record, "caption").strip('"').strip()
-        groundings = json_fields.mapping(record.get("groundings") or {}, "groundings")
-        if not groundings:
-            yield Issue.of_record(
-                file, str(index), "no grounding (the official reader draws another record instead)"
-            )
-            return
-        image_ref = resolve_image(root, self.images, json_fields.text(record, "file_name"))
-        header = image_header(image_ref)
-        phrases: list[_Phrase] = []
-        for key, value in groundings.items():
-            field = f"groundings.{key}"
-            grounding = json_fields.mapping(value, field)
-            place = checked_range(grounding.get("token_positives"), caption) or locate(caption, key)
-            codes = tuple(
-                json_fields.rle(code, field) for code in json_fields.items(grounding, "rle_masks")
-            )
-            if place is None or not codes:
-                reason = (
-                    "has no masks"
-                    if place
-                    else "is neither where token_positives says nor elsewhere in the caption"
-                )
-                yield Issue.of_part(file, str(index), reason, field)
-                continue
-            phrases.append(_Phrase(key, place, codes))
-        if not phrases:
-            raise DataError("none of the phrases can be grounded", field="groundings")
-        phrases.sort(key=lambda phrase: phrase.place)
-        size = _frame(header, phrases)
-        objects, spans = _number(phrases)
-        kept, gone = settle_spans(spans)
-        for span in gone:
+        self, root: Path, split: str, index: int, value: object, issues: IssueLog
+    ) -> Record:
+        entry = parse(GroundedCaptionEntry, value)
+        if not entry.groundings:
+            raise DataError("no grounding (the official reader draws another record instead)")
+        image_path = resolve_image(root, self.images, entry.file_name)
+        header = image_header(image_path)
+        caption = entry.caption.strip('"').strip()
+        raw = MaskedCaption(caption, _find_phrases(caption, entry.groundings, issues))
+        size = _common_size(header, raw.phrases)
+        objects = tuple(obj for phrase in raw.phrases for obj in _objects(phrase))
+        spans, dropped = merge_spans(phrase.span for phrase in raw.phrases)
+        for span in dropped:
             reason = f"'{caption[span.start : span.end]}' overlaps a longer phrase"
-            yield Issue.of_part(file, str(index), reason, "groundings")
+            issues.add(reason, "groundings")
         sample = Sample(
-            sample_id=f"{self.name}/{split}/{index}-{image_ref.stem}",
+            sample_id=f"{self.name}/{split}/{index}-{image_path.stem}",
             task=Task.GROUNDED_CONVERSATION,
             dataset=self.name,
             split=split,
-            image=ImageRef(key=image_ref.name, size=size, path=str(image_ref)),
+            image=ImageRef(key=image_path.name, size=size, path=str(image_path)),
             objects=objects,
-            turns=(Turn("user", None), Turn("assistant", caption, kept)),
+            turns=(Turn("user", None), Turn("assistant", caption, spans)),
         )
-        told = {"text": caption, "spans": _shown(caption, phrases, spans)}
-        yield Record(Location(file, str(index)), (sample,), remarks=told)
+        return Record(Location(issues.file, issues.record), (sample,), raw)
 
 
-def _frame(header: ImageHeader, phrases: list[_Phrase]) -> Size:
+def _find_phrases(
+    caption: str, groundings: dict[str, Grounding], issues: IssueLog
+) -> tuple[MaskedPhrase, ...]:
+    """The phrases that are in the caption and have masks, in the order of the text; object ids count up from 0."""
+    found: list[tuple[int, int, str, tuple[Mask, ...]]] = []
+    for key, grounding in groundings.items():
+        range_ = checked_range(grounding.token_positives, caption) or locate(caption, key)
+        if range_ is None:
+            reason = "is neither where token_positives says nor elsewhere in the caption"
+            issues.add(reason, f"groundings.{key}")
+        elif not grounding.rle_masks:
+            issues.add("has no masks", f"groundings.{key}")
+        else:
+            found.append((*range_, key, grounding.rle_masks))
+    if not found:
+        raise DataError("none of the phrases can be grounded", field="groundings")
+    phrases: list[MaskedPhrase] = []
+    num_objects = 0
+    for start, end, key, codes in sorted(found, key=lambda item: item[:2]):
+        ids = tuple(range(num_objects, num_objects + len(codes)))
+        phrases.append(MaskedPhrase(key, Span(start, end, SpanKind.SEG, ids), codes))
+        num_objects += len(codes)
+    return tuple(phrases)
+
+
+def _common_size(header: ImageHeader, phrases: tuple[MaskedPhrase, ...]) -> Size:
     """The (height, width) that all masks state; the image must have it, as stored or as turned."""
     sizes = {mask.size for phrase in phrases for mask in phrase.masks}
     if len(sizes) > 1:
@@ -130,28 +170,9 @@ def _frame(header: ImageHeader, phrases: list[_Phrase]) -> Size:
     return size
 
 
-def _number(phrases: list[_Phrase]) -> tuple[tuple[Obj, ...], list[Span]]:
-    objects: list[Obj] = []
-    spans: list[Span] = []
-    for phrase in phrases:
-        first = len(objects)
-        for mask in phrase.masks:
-            box = masks.box_of(mask)
-            if box is None:
-                raise DataError("holds an empty mask", field=f"groundings.{phrase.key}")
-            objects.append(Obj(id=len(objects), box=box, mask=mask))
-        spans.append(Span(*phrase.place, SpanKind.SEG, tuple(range(first, len(objects)))))
-    return tuple(objects), spans
-
-
-def _shown(caption: str, phrases: list[_Phrase], spans: list[Span]) -> list[dict[str, Any]]:
-    return [
-        {
-            "start": span.start,
-            "end": span.end,
-            "phrase": caption[span.start : span.end],
-            "key_in_file": phrase.key,
-            "object_ids": list(span.object_ids),
-        }
-        for phrase, span in zip(phrases, spans, strict=True)
-    ]
+def _objects(phrase: MaskedPhrase) -> Iterator[Obj]:
+    for number, mask in zip(phrase.span.object_ids, phrase.masks, strict=True):
+        box = masks.box_of(mask)
+        if box is None:
+            raise DataError("holds an empty mask", field=f"groundings.{phrase.key}")
+        yield Obj(id=number, box=box, mask=mask)
