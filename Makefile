@@ -16,7 +16,7 @@ export WANDB_ERROR_REPORTING := false
 export BENTOML_DO_NOT_TRACK := True
 export PYTHONUNBUFFERED := 1
 
-.PHONY: help demo demo-photos test check format bench serve up down pretrain clean
+.PHONY: help setup demo demo-photos quick test check format bench serve up down pretrain clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 14
@@ -44,6 +44,9 @@ BACKGROUNDS ?= $(PHOTOS)/backgrounds
 demo-photos: $(READY) ## the same on pasted photographs; CUTOUTS=... BACKGROUNDS=... for your own
 	$(if $(filter $(PHOTOS)/%,$(CUTOUTS) $(BACKGROUNDS)),scripts/fetch-photos $(PHOTOS))
 	python -m flows.isolated_run photos --set synth.cutouts=$(abspath $(CUTOUTS)) --set synth.backgrounds=$(abspath $(BACKGROUNDS))
+
+quick: $(READY) ## the tests of every module, without those that start processes: under two minutes
+	python -m pytest -n 2 --dist loadgroup -m "not gpu and not slow and not e2e" -q
 
 test: $(READY) ## every test of a machine without a GPU
 	python -m pytest -n 2 --dist loadgroup -m "not gpu" -q
