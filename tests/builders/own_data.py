@@ -1,8 +1,15 @@
-"""Small data sets of the forms that people bring: COCO, LabelMe, CVAT and this project's lines."""
+"""Small data sets in the layouts of people's own data: COCO, LabelMe, CVAT and this project's JSON lines."""
 
 import json
 from pathlib import Path
 
+from glamm.data.preparation.check import CheckedRecord
+from glamm.data.preparation.read_checked import read_checked
+from glamm.data.readers.registry import READERS_BY_NAME
+from glamm.data.record import Record
+from glamm.geometry import masks
+from glamm.structures.issue import Issue
+from glamm.structures.sample import Sample
 from tests.builders.data import SIZE, jpeg
 
 SQUARE = [2, 2, 12, 2, 12, 12, 2, 12]
@@ -46,7 +53,7 @@ def coco_root(root: Path) -> Path:
 
 
 def labelme_root(root: Path) -> Path:
-    """Three files beside their images; two shapes of one group are one thing."""
+    """Three files beside their images; two shapes of one group are one object."""
     _images(root)
     pairs = [[x, y] for x, y in zip(SQUARE[::2], SQUARE[1::2], strict=True)]
     shapes = [
@@ -78,39 +85,39 @@ CVAT_SHAPES = """
 def cvat_root(root: Path) -> Path:
     """Two images for training, one for validation."""
     _images(root / "images")
-    rows = "".join(
+    images = "".join(
         f'<image id="{index}" name="{index}.jpg" width="{SIZE[1]}" height="{SIZE[0]}"'
         f"{' subset=' + chr(34) + 'Validation' + chr(34) if index == 2 else ''}>{CVAT_SHAPES}</image>"
         for index in range(3)
     )
-    text = f'<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version>{rows}</annotations>'
+    text = f'<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version>{images}</annotations>'
     (root / "annotations.xml").write_text(text, encoding="utf-8")
     return root
 
 
 def jsonl_lines() -> list[dict[str, object]]:
-    """A line of every task."""
+    """One line per task."""
     objects = [
         {"id": 1, "segmentation": [SQUARE], "labels": ["cup"]},
         {"id": 2, "segmentation": [TRIANGLE], "bbox": [20, 2, 30, 18]},
     ]
     boxes = [{"id": 1, "bbox": [2, 2, 12, 12]}, {"id": 2, "bbox": [20, 2, 30, 18]}]
     image = {"file": "0.jpg", "height": SIZE[0], "width": SIZE[1]}
-    said = "A cup and a spoon."
+    text = "A cup and a spoon."
     spans = [
         {"start": 0, "end": 5, "object_ids": [1]},
         {"start": 10, "end": 17, "object_ids": [2]},
     ]
-    asked = {"role": "user", "text": None}
+    question = {"role": "user", "text": None}
     return [
         {"task": "gcg", "image": image, "objects": objects,
-         "turns": [asked, {"role": "assistant", "text": said, "spans": spans}]},
+         "turns": [question, {"role": "assistant", "text": text, "spans": spans}]},
         {"task": "refseg", "image": image, "objects": objects,
          "targets": [{"text": "the cup", "object_ids": [1]}, {"text": "a plate", "object_ids": []}]},
         {"task": "region_caption", "image": {"file": "1.jpg"}, "objects": boxes,
          "targets": [{"text": "a cup", "object_ids": [1]}]},
         {"task": "caption", "image": {"file": "1.jpg"}, "sample_id": "named",
-         "turns": [asked, {"role": "assistant", "text": said}]},
+         "turns": [question, {"role": "assistant", "text": text}]},
         {"task": "vqa", "image": {"file": "2.jpg"},
          "turns": [{"role": "user", "text": "What is it?"}, {"role": "assistant", "text": "A cup."}]},
         {"task": "phrase_ground", "image": {"file": "2.jpg"}, "objects": boxes,
@@ -121,7 +128,7 @@ def jsonl_lines() -> list[dict[str, object]]:
 
 
 def jsonl_root(root: Path) -> Path:
-    """All lines for training."""
+    """All lines in `train.jsonl`."""
     _images(root / "images")
     text = "".join(json.dumps(line) + "\n" for line in jsonl_lines())
     (root / "train.jsonl").write_text(text, encoding="utf-8")
@@ -129,3 +136,16 @@ def jsonl_root(root: Path) -> Path:
 
 
 OWN = {"coco": coco_root, "labelme": labelme_root, "cvat": cvat_root, "jsonl": jsonl_root}
+
+
+def read_records(name: str, root: Path, split: str | None = None) -> tuple[list[Record], list[str]]:
+    """The checked records of a data set, and its issues as they are shown."""
+    items = list(read_checked(READERS_BY_NAME[name], root, split))
+    records = [item.record for item in items if isinstance(item, CheckedRecord)]
+    return records, [str(item) for item in items if isinstance(item, Issue)]
+
+
+def areas_by_text(sample: Sample) -> dict[str, int]:
+    """Number of pixels that the objects of each target have."""
+    areas = {obj.id: masks.area(obj.mask) for obj in sample.objects if obj.mask}
+    return {target.text: sum(areas[i] for i in target.object_ids) for target in sample.targets}

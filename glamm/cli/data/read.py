@@ -8,8 +8,9 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from glamm.data.inspection.as_read import describe
+from glamm.data.inspection.as_read.tables import tables_json
 from glamm.data.preparation.read_checked import read_splits
-from glamm.data.readers.registry import get_source
+from glamm.data.readers.registry import get_reader
 from glamm.errors import DataError, RequestError
 from glamm.structures.issue import Issue, Severity
 
@@ -29,14 +30,14 @@ def read(
         split: One of its splits; all unless given.
         json_file: File to write.
     """
-    chosen = get_source(source)
+    chosen = get_reader(source)
     if split is not None and split not in chosen.splits:
         raise RequestError(f"{source} has no split '{split}'; it has: {', '.join(chosen.splits)}")
     if not root.is_dir():
         raise DataError("is no folder", file=root)
-    if not chosen.is_in(root):
+    if not chosen.exists_in(root):
         raise DataError(f"holds no data set in the layout {source}", file=root)
-    tables, faults = chosen.beside(root)
+    tables, faults = tables_json(chosen, root)
     found = [*read_splits(chosen, root, split), *faults]
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     for item in found:

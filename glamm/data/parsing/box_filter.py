@@ -1,76 +1,92 @@
-"""Annotations with boxes in files of MDETR and GRiT: which of them count, by the release's rules."""
+"""The annotations with boxes that count, by the rules of the release for files of MDETR and GRiT."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from glamm.data.parsing import json_fields
+from glamm.data.parsing.json_fields import Json
+from glamm.data.parsing.layout import CocoBox, Integer, Layout, Number, field_path, parse
 from glamm.errors import DataError
 from glamm.structures.issue import Issue
 from glamm.typing import Box, Size
 
 MIN_SIDE = 32
-"""Images with a shorter side are left out."""
+"""Images with a shorter side, in pixels, are left out."""
+
+
+class BoxLayout(Layout):
+    """An entry of `annotations` with a box."""
+
+    id: Integer
+    bbox: CocoBox
+    area: Number | None = None
+    ignore: object = None
 
 
 @dataclass(frozen=True, slots=True)
-class Boxed:
-    """An annotation whose box counts.
+class BoxedAnnotation:
+    """An annotation that counts.
 
     Args:
-        id: Its own.
-        box: As the file has it; it may reach outside the image.
-        annotation: All fields.
+        id: Unique in its file.
+        box: x1, y1, x2, y2 in pixels as the file has it; it may reach outside the image.
+        annotation: All its fields.
     """
 
     id: int
     box: Box
-    annotation: json_fields.Json
+    annotation: Json
 
 
 @dataclass(frozen=True, slots=True)
-class LeftOut:
-    """An annotation that does not count, and why."""
+class DroppedAnnotation:
+    """An annotation that does not count.
+
+    Args:
+        id: As the file has it.
+        reason: Why not.
+        field: Which field of it is invalid; None where a rule leaves the annotation out.
+    """
 
     id: object
     reason: str
     field: str | None = None
 
-    def shown(self) -> dict[str, object]:
-        """As JSON."""
-        return {"annotation_id": self.id, "reason": self.reason}
-
     def issue(self, file: str, record: str) -> Issue:
-        """As an issue of a record."""
-        field = f"annotation {self.id}" + (f".{self.field}" if self.field else "")
+        """As a part of a record that is left out."""
+        field = field_path(f"annotation {self.id}", self.field)
         return Issue.of_part(file, record, self.reason, field)
 
 
-def boxed(annotations: list[json_fields.Json], size: Size) -> Iterator[Boxed | LeftOut]:
-    """Judge annotations of one image.
+def filter_boxes(
+    annotations: list[Json], size: Size
+) -> Iterator[BoxedAnnotation | DroppedAnnotation]:
+    """Apply the rules to the annotations of one image.
 
     Args:
-        annotations: With a COCO `bbox`.
+        annotations: In file order.
         size: (height, width) of the image.
     """
     for annotation in annotations:
         try:
-            yield _judge(annotation, size)
+            layout = parse(BoxLayout, annotation)
         except DataError as error:
-            yield LeftOut(annotation.get("id"), error.reason, error.field)
+            yield DroppedAnnotation(annotation.get("id"), error.reason, error.field)
+            continue
+        reason = _reason_to_drop(layout, size)
+        if reason:
+            yield DroppedAnnotation(layout.id, reason)
+        else:
+            yield BoxedAnnotation(layout.id, layout.bbox, annotation)
 
 
-def _judge(annotation: json_fields.Json, size: Size) -> Boxed | LeftOut:
-    number = json_fields.integer(annotation.get("id"), "id")
-    box = json_fields.xywh(annotation.get("bbox"), "bbox")
-    area = json_fields.optional_number(annotation, "area")
-    x1, y1, x2, y2 = box
+def _reason_to_drop(layout: BoxLayout, size: Size) -> str | None:
+    x1, y1, x2, y2 = layout.bbox
     height, width = size
-    reasons = {
-        "marked ignore": bool(annotation.get("ignore")),
-        "area 0": area is not None and area <= 0,
+    rules = {
+        "marked ignore": bool(layout.ignore),
+        "area 0": layout.area is not None and layout.area <= 0,
         "box narrower than 1 px": x2 - x1 < 1,
         "box lower than 1 px": y2 - y1 < 1,
         "box outside the picture": min(x2, width) <= max(x1, 0) or min(y2, height) <= max(y1, 0),
     }
-    reason = next((reason for reason, holds in reasons.items() if holds), None)
-    return LeftOut(number, reason) if reason else Boxed(number, box, annotation)
+    return next((reason for reason, applies in rules.items() if applies), None)

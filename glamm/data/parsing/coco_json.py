@@ -1,108 +1,168 @@
-"""Files in the manner of COCO: images, annotations and categories in three lists, tied by ids."""
+"""COCO JSON files: images, annotations and categories in three lists, linked by ids."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import ensure_inside, relative
+from glamm.data.parsing.image_refs import SizedImage, find_image
 from glamm.data.parsing.json_stream import read_json
+from glamm.data.parsing.layout import CocoBox, Id, Integer, Layout, Text, parse
 from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.structures.issue import Issue
+from glamm.structures.sample import ImageRef
 
 Key = int | str
+"""An id of COCO: a number, or text in some files."""
+
+_MAX_INDICES = 5  # shown in a message about a repeated id
+
+
+class CocoImage(SizedImage):
+    """An entry of `images`."""
+
+    file_name: Text
+
+
+class CocoInstance(Layout):
+    """An entry of `annotations` that says which pixels an object has. An empty `bbox` counts as a missing one."""
+
+    id: Integer
+    category_id: object = None
+    bbox: Annotated[CocoBox | None, BeforeValidator(lambda value: value or None)] = None
+    segmentation: object = None
+    iscrowd: object = 0
+
+    @property
+    def is_crowd(self) -> bool:
+        """Whether the annotation covers a crowd of objects."""
+        return bool(self.iscrowd)
+
+
+class _Identified(Layout):
+    id: Id
 
 
 @dataclass(frozen=True, slots=True)
 class CocoFile:
-    """An indexed file; what is ambiguous or tied to nothing is not in it.
+    """An indexed file. What has no id of its own, or belongs to no image, is not in it.
 
     Args:
-        file: Relative to the data set's root.
+        file: Path from the data set's root.
         images: By id, in file order.
-        annotations: Of each image, in file order; every one has an id of its own.
+        annotations: By image id, in file order; each has an id that no other annotation has.
         categories: Names by id.
-        findings: What had to be left out.
+        issues: What was left out.
     """
 
     file: str
     images: dict[Key, json_fields.Json]
     annotations: dict[Key, list[json_fields.Json]]
     categories: dict[Key, str]
-    findings: tuple[Issue, ...]
+    issues: tuple[Issue, ...]
+
+    def find_image(self, root: Path, folders: Sequence[str], image_id: Key) -> ImageRef:
+        """Find one of the images.
+
+        Args:
+            root: Folder of the data set.
+            folders: Relative folders that may hold the image, in the order in which they are tried.
+            image_id: A key of `images`.
+
+        Raises:
+            DataError: The entry is invalid, or there is no such image below the root.
+        """
+        image = parse(CocoImage, self.images[image_id])
+        return find_image(root, folders, image.file_name, size=image.size)
+
+    def category(self, category_id: object) -> str:
+        """Name of a category.
+
+        Raises:
+            DataError: There is no category with this id.
+        """
+        if not isinstance(category_id, int | str) or category_id not in self.categories:
+            raise DataError(
+                f"{str(category_id)[:80]} is not among the categories", field="category_id"
+            )
+        return self.categories[category_id]
 
 
 def read_coco(root: Path, path: Path) -> CocoFile:
     """Read and index a file.
 
+    Args:
+        root: Folder of the data set.
+        path: A file below it.
+
     Raises:
-        DataError: It is no JSON object with lists.
+        DataError: The file cannot be read, or is no JSON object of lists.
     """
     file = relative(root, ensure_inside(root, path))
     try:
         content = json_fields.mapping(read_json(path), "the file")
-        findings: list[Issue] = []
-        images = _by_id(content, "images", "image", file, findings)
-        listed = _by_id(content, "annotations", "annotation", file, findings)
-        named = _by_id(content, "categories", "category", file, findings)
+        issues: list[Issue] = []
+        images = _index(content, "images", "image", file, issues)
+        annotations_by_id = _index(content, "annotations", "annotation", file, issues)
+        categories_by_id = _index(content, "categories", "category", file, issues)
     except DataError as error:
         raise (
             error if error.file else DataError(error.reason, file=file, field=error.field)
         ) from error
     annotations: dict[Key, list[json_fields.Json]] = defaultdict(list)
-    for number, annotation in listed.items():
+    for annotation_id, annotation in annotations_by_id.items():
         image_id = annotation.get("image_id")
         if isinstance(image_id, int | str) and image_id in images:
             annotations[image_id].append(annotation)
             continue
         reason = f"image_id {str(image_id)[:80]} is not among the images"
-        findings.append(Issue.of_part(file, f"annotation {number}", reason, "image_id"))
+        issues.append(Issue.of_part(file, f"annotation {annotation_id}", reason, "image_id"))
     categories = {
-        number: name
-        for number, category in named.items()
+        category_id: name
+        for category_id, category in categories_by_id.items()
         if isinstance(name := category.get("name"), str)
     }
-    return CocoFile(file, images, dict(annotations), categories, tuple(findings))
+    return CocoFile(file, images, dict(annotations), categories, tuple(issues))
 
 
 def read_images(
     content: CocoFile, read: Callable[[Key], Iterator[Record | Issue]]
 ) -> Iterator[Record | Issue]:
-    """What is read of each image; one that cannot be read is rejected, the others go on.
+    """Yield what is read of every image; an image that cannot be read is an issue.
 
     Args:
-        content: Lists the images.
-        read: Reads one by its id; raises DataError.
+        content: The file that lists the images.
+        read: Reads one image by its id; may raise DataError.
     """
-    for number in content.images:
-        record = f"image {number}"
+    for image_id in content.images:
         try:
-            yield from read(number)
+            yield from read(image_id)
         except DataError as error:
-            yield Issue.of_record(content.file, record, error.reason, error.field)
+            yield Issue.of_record(content.file, f"image {image_id}", error.reason, error.field)
 
 
-def _by_id(
-    content: json_fields.Json, name: str, word: str, file: str, findings: list[Issue]
+def _index(
+    content: json_fields.Json, name: str, noun: str, file: str, issues: list[Issue]
 ) -> dict[Key, json_fields.Json]:
-    """Index a list; entries without an id and all that share one are findings."""
-    places: dict[Key, list[int]] = defaultdict(list)
+    """Entries of a list by id; entries without an id and all entries that share one are issues."""
     entries: list[Any] = json_fields.items(content, name)
-    # without its image nothing can be read; an annotation or a category is a part
-    issue = Issue.of_record if word == "image" else Issue.of_part
+    # an image is a record of its own; an annotation or a category is a part of records
+    new_issue = Issue.of_record if noun == "image" else Issue.of_part
+    indices: dict[Key, list[int]] = defaultdict(list)
     for index, entry in enumerate(entries):
         try:
-            number = json_fields.key(json_fields.mapping(entry, f"{name}[{index}]").get("id"), "id")
+            indices[parse(_Identified, entry).id].append(index)
         except DataError as error:
-            findings.append(issue(file, f"{name}[{index}]", error.reason, error.field))
-            continue
-        places[number].append(index)
-    for number, found in places.items():
-        if len(found) > 1:
-            shown = ", ".join(f"{name}[{index}]" for index in found[:5])
-            reason = f"{len(found)} entries have this id ({shown}): none of them can be told apart"
-            findings.append(issue(file, f"{word} {number}", reason, "id"))
-    return {number: entries[found[0]] for number, found in places.items() if len(found) == 1}
+            issues.append(new_issue(file, f"{name}[{index}]", error.reason, error.field))
+    for entry_id, repeated in indices.items():
+        if len(repeated) > 1:
+            paths = ", ".join(f"{name}[{index}]" for index in repeated[:_MAX_INDICES])
+            reason = f"{len(repeated)} entries have this id ({paths}): none of them is read"
+            issues.append(new_issue(file, f"{noun} {entry_id}", reason, "id"))
+    return {key: entries[found[0]] for key, found in indices.items() if len(found) == 1}

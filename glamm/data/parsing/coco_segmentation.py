@@ -16,7 +16,7 @@ from glamm.typing import Box, Size
 _MIN_COORDINATES = 6  # three points
 _MAX_PERIMETER = 2_000_000  # pixels; the memory that pycocotools needs is proportional to it
 
-Report = Callable[[str], None]
+Report = Callable[[str], object]
 """Called with the reason for which a part is left out."""
 
 

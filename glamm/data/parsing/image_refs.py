@@ -5,10 +5,29 @@ from pathlib import Path
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import resolve_image
+from glamm.data.parsing.layout import Integer, Layout
 from glamm.errors import DataError
 from glamm.geometry.image_files import ImageHeader, read_header
 from glamm.structures.sample import ImageRef
 from glamm.typing import Size
+
+
+class SizedImage(Layout):
+    """The entry of an image that may state its size in pixels."""
+
+    height: Integer | None = None
+    width: Integer | None = None
+
+    @property
+    def size(self) -> Size | None:
+        """(height, width), or None where the entry states neither.
+
+        Raises:
+            DataError: Only one is stated, or they are no size in pixels.
+        """
+        if self.height is None and self.width is None:
+            return None
+        return json_fields.size(self.height, self.width, "height, width")
 
 
 def find_image(

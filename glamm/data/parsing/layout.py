@@ -72,6 +72,7 @@ _REASONS = {
     "missing": "is missing",
     "value_error": "{error}",
     "model_type": "must be an object, is {kind}",
+    "dict_type": "must be an object, is {kind}",
     "tuple_type": "must be a list, is {kind}",
     "enum": "must be {expected}",
     "too_long": "must hold {max_length} items, holds {actual_length}",

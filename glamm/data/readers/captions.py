@@ -1,97 +1,139 @@
-"""Captions of images in COCO's form: several an image."""
+"""COCO's captions of 2017: about five per image.
 
-from collections.abc import Callable, Iterator
+Source: spec of captions (B.2.6).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from glamm.data.parsing import json_fields
-from glamm.data.parsing.coco_json import CocoFile, Key
-from glamm.data.parsing.image_refs import find_image, stated_size
+from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
+from glamm.data.parsing.dataset_paths import find_file
+from glamm.data.parsing.layout import Layout, Text, parse
 from glamm.data.record import Record
 from glamm.errors import DataError
-from glamm.structures.issue import Issue, Location
+from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import ImageRef, Sample, Task, Turn
 
 
-def read_captions(
-    root: Path,
-    content: CocoFile,
-    images: tuple[str, ...],
-    *,
-    name: str,
-    split: str,
-) -> Iterator[Record | Issue]:
-    """Yield the captions of every image, a sample each.
+class CocoCaption(Layout):
+    """An entry of `annotations` that describes an image."""
+
+    caption: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """A caption that is not empty.
 
     Args:
-        root: Of the data set.
-        content: Its file.
-        images: Folders that images may be in.
-        name: Of the data set.
-        split: Of the samples.
+        annotation_id: Unique in its file.
+        text: Without blanks around it.
     """
-    for number, image in content.images.items():
-        record = f"image {number}"
-        findings: list[Issue] = []
-        try:
-            image_ref = find_image(
-                root, images, json_fields.text(image, "file_name"), size=stated_size(image)
-            )
-            captions, samples = captions_of(
-                content, number, image_ref, name=name, split=split, report=findings.append
-            )
-        except DataError as error:
-            yield Issue.of_record(content.file, record, error.reason, error.field)
-            continue
-        yield from findings
+
+    annotation_id: Key
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionsRecord:
+    """The captions of an image, in file order."""
+
+    captions: tuple[Caption, ...]
+
+
+class CocoCaptionsReader:
+    """Reads captions of whole images.
+
+    Upstream: the release draws a random annotation, whatever index it was asked for.
+    """
+
+    name = "coco_captions_2017"
+    splits = ("train", "val")
+
+    def exists_in(self, root: Path) -> bool:
+        """Whether the captions of a split are below a folder."""
+        return any(self._path(root, split) for split in self.splits)
+
+    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
+        """Yield one record per image, with one sample per caption."""
+        path = self._path(root, split)
+        if path is None:
+            return
+        content = read_coco(root, path)
+        yield from content.issues
+        yield from read_images(content, partial(self._read_image, root, split, content))
+
+    def _path(self, root: Path, split: str) -> Path | None:
+        return find_file(root, [f"coco_2017/annotations/captions_{split}2017.json"])
+
+    def _read_image(
+        self, root: Path, split: str, content: CocoFile, image_id: Key
+    ) -> Iterator[Record | Issue]:
+        folders = (f"coco_2017/{split}2017", "coco_2017/train2017", "coco_2017/val2017")
+        image_ref = content.find_image(root, folders, image_id)
+        issues = IssueLog(content.file, f"image {image_id}")
+        captions = captions_of(content, image_id, issues)
+        yield from issues
         if not captions:
-            yield Issue.of_record(content.file, record, "has no caption")
+            raise DataError("has no caption")
+        samples = caption_samples(
+            captions,
+            image_ref,
+            sample_id=f"{self.name}/{split}/{image_id}",
+            dataset=self.name,
+            split=split,
+        )
+        yield Record(
+            Location(content.file, f"image {image_id}"), samples, raw=CaptionsRecord(captions)
+        )
+
+
+def captions_of(content: CocoFile, image_id: Key, issues: IssueLog) -> tuple[Caption, ...]:
+    """The captions of an image in file order.
+
+    Args:
+        content: A file with captions.
+        image_id: A key of its images.
+        issues: Gets an issue for every annotation that is no caption.
+    """
+    captions: list[Caption] = []
+    for annotation in content.annotations.get(image_id, []):
+        annotation_id = annotation["id"]
+        field = f"annotation {annotation_id}.caption"
+        try:
+            text = parse(CocoCaption, annotation).caption.strip()
+        except DataError as error:
+            issues.add(error.reason, field)
             continue
-        yield Record(Location(content.file, record), samples, remarks={"captions": captions})
-
-
-def captions_of(
-    content: CocoFile,
-    number: Key,
-    image_ref: ImageRef,
-    *,
-    name: str,
-    split: str,
-    report: Callable[[Issue], None],
-) -> tuple[list[dict[str, Any]], tuple[Sample, ...]]:
-    """The captions of one image, as JSON and as samples; `report` is told what is no caption."""
-    captions: list[dict[str, Any]] = []
-    for annotation in content.annotations.get(number, []):
-        found = _caption(annotation, content.file, number)
-        if isinstance(found, Issue):
-            report(found)
+        if text:
+            captions.append(Caption(annotation_id, text))
         else:
-            captions.append(found)
-    samples = tuple(
-        _sample(caption, image_ref, name=name, split=split, number=number) for caption in captions
-    )
-    return captions, samples
+            issues.add("is empty", field)
+    return tuple(captions)
 
 
-def _caption(annotation: json_fields.Json, file: str, number: Key) -> dict[str, Any] | Issue:
-    where = f"annotation {annotation['id']}.caption"
-    try:
-        text = json_fields.text(annotation, "caption").strip()
-    except DataError as error:
-        return Issue.of_part(file, f"image {number}", error.reason, where)
-    if not text:
-        return Issue.of_part(file, f"image {number}", "has no words", where)
-    return {"annotation_id": annotation["id"], "text": text}
+def caption_samples(
+    captions: Sequence[Caption], image_ref: ImageRef, *, sample_id: str, dataset: str, split: str
+) -> tuple[Sample, ...]:
+    """One sample per caption.
 
-
-def _sample(
-    caption: dict[str, Any], image_ref: ImageRef, *, name: str, split: str, number: Key
-) -> Sample:
-    return Sample(
-        sample_id=f"{name}/{split}/{number}/{caption['annotation_id']}",
-        task=Task.IMAGE_CAPTIONING,
-        dataset=name,
-        split=split,
-        image=image_ref,
-        turns=(Turn("user", None), Turn("assistant", caption["text"])),
+    Args:
+        captions: Of the image.
+        image_ref: The image.
+        sample_id: Prefix of the samples' ids; the annotation's id follows.
+        dataset: Name of the data set.
+        split: train, val or test.
+    """
+    return tuple(
+        Sample(
+            sample_id=f"{sample_id}/{caption.annotation_id}",
+            task=Task.IMAGE_CAPTIONING,
+            dataset=dataset,
+            split=split,
+            image=image_ref,
+            turns=(Turn("user", None), Turn("assistant", caption.text)),
+        )
+        for caption in captions
     )

@@ -11,12 +11,12 @@ from typing import Any
 
 from glamm.data.inspection.shown import shown_object, shown_span
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.box_filter import MIN_SIDE, Boxed, LeftOut, boxed
+from glamm.data.parsing.box_filter import MIN_SIDE, BoxedAnnotation, DroppedAnnotation, filter_boxes
 from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
 from glamm.data.parsing.coco_segmentation import usable_box
 from glamm.data.parsing.dataset_paths import find_file
 from glamm.data.parsing.image_refs import find_image, stated_size
-from glamm.data.parsing.phrase_spans import Range, checked_range, settle_spans
+from glamm.data.parsing.phrase_spans import Range, checked_range, merge_spans
 from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.structures.issue import Issue, Location
@@ -24,6 +24,7 @@ from glamm.structures.sample import Mask, Obj, Sample, Span, SpanKind, Task, Tur
 from glamm.typing import Size
 
 _MIN_WORDS = 3
+_MAX_REGIONS = 10  # in one conversation
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +38,8 @@ class _Phrase:
 
 
 @dataclass(frozen=True, slots=True)
-class Flickr:
-    """Where captions with boxes are.
+class FlickrReader:
+    """Reads captions with boxes.
 
     Args:
         name: Of the data set.
@@ -46,7 +47,7 @@ class Flickr:
         files: Paths that a split's file may have, by split.
         images: Folders that images may be in.
         mask_field: Where a mask is; None for boxes alone.
-        talk: Makes turns from a caption, its spans and its objects.
+        turns: Makes turns from a caption and its spans.
     """
 
     name: str
@@ -54,9 +55,14 @@ class Flickr:
     files: dict[str, tuple[str, ...]]
     images: tuple[str, ...]
     mask_field: str | None
-    talk: Callable[[str, tuple[Span, ...]], tuple[Turn, ...]]
+    turns: Callable[[str, tuple[Span, ...]], tuple[Turn, ...]]
 
-    def is_in(self, root: Path) -> bool:
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those that have a file."""
+        return tuple(self.files)
+
+    def exists_in(self, root: Path) -> bool:
         """Whether the data set is below a folder."""
         return any(find_file(root, names) for names in self.files.values())
 
@@ -69,7 +75,7 @@ class Flickr:
         if path is None:
             return
         content = read_coco(root, path)
-        yield from content.findings
+        yield from content.issues
         read = partial(self._read_caption, root, split, content)
         yield from read_images(content, read)
 
@@ -87,8 +93,8 @@ class Flickr:
         if len(caption.split()) < _MIN_WORDS:
             raise DataError(f"caption has fewer than {_MIN_WORDS} words")
         phrases: list[_Phrase] = []
-        left_out: list[LeftOut] = []
-        for item in boxed(content.annotations.get(number, []), image_ref.size):
+        left_out: list[DroppedAnnotation] = []
+        for item in filter_boxes(content.annotations.get(number, []), image_ref.size):
             phrase = self._phrase(item, caption, image_ref.size)
             if isinstance(phrase, _Phrase):
                 phrases.append(phrase)
@@ -97,7 +103,7 @@ class Flickr:
         for item in left_out:
             yield item.issue(content.file, record)
         shown = _grouped(phrases)
-        kept, gone = settle_spans(span for span, _ in shown)
+        kept, gone = merge_spans(span for span, _ in shown)
         for span in gone:
             reason = f"'{caption[span.start : span.end]}' overlaps a longer phrase"
             yield Issue.of_part(content.file, record, reason, "tokens_positive")
@@ -108,7 +114,7 @@ class Flickr:
             split=split,
             image=image_ref,
             objects=tuple(phrase.trained for phrase in phrases),
-            turns=self.talk(caption, kept) if kept else (),
+            turns=self.turns(caption, kept) if kept else (),
         )
         told: dict[str, Any] = {
             "text": caption,
@@ -117,24 +123,28 @@ class Flickr:
                 shown_span(caption, span) | ({"further_spans_in_file": further} if further else {})
                 for span, further in shown
             ],
-            "annotations_left_out": [item.shown() for item in left_out],
+            "annotations_left_out": [
+                {"annotation_id": item.id, "reason": item.reason} for item in left_out
+            ],
         }
         yield Record(Location(content.file, record), (sample,), remarks=told, hidden=("turns",))
 
-    def _phrase(self, item: Boxed | LeftOut, caption: str, size: Size) -> _Phrase | LeftOut:
-        if isinstance(item, LeftOut):
+    def _phrase(
+        self, item: BoxedAnnotation | DroppedAnnotation, caption: str, size: Size
+    ) -> _Phrase | DroppedAnnotation:
+        if isinstance(item, DroppedAnnotation):
             return item
         try:
             tokens = json_fields.items(item.annotation, "tokens_positive")
             mask = self._mask(item.annotation, size)
         except DataError as error:
-            return LeftOut(item.id, error.reason, error.field)
+            return DroppedAnnotation(item.id, error.reason, error.field)
         place = checked_range(tokens[0] if tokens else None, caption)
         if place is None:
-            return LeftOut(item.id, "is no range of the caption", "tokens_positive")
+            return DroppedAnnotation(item.id, "is no range of the caption", "tokens_positive")
         box = usable_box(item.box, mask, size=size)
         if box is None:
-            return LeftOut(item.id, "box outside the picture")
+            return DroppedAnnotation(item.id, "box outside the picture")
         seen = Obj(id=item.id, box=item.box, mask=mask)
         return _Phrase(place, tokens[1:], seen, replace(seen, box=box))
 
@@ -161,3 +171,33 @@ def _grouped(phrases: list[_Phrase]) -> list[tuple[Span, list[Any]]]:
         )
         for place, group in sorted(groups.items())
     ]
+
+
+def caption_turns(caption: str, spans: tuple[Span, ...]) -> tuple[Turn, ...]:
+    """A question that is written later, answered by the caption with its spans."""
+    return Turn("user", None), Turn("assistant", caption, spans)
+
+
+def region_turns(caption: str, spans: tuple[Span, ...]) -> tuple[Turn, ...]:
+    """A question about all regions, answered by the caption; then one about each, answered by its phrase.
+
+    Upstream: the release names every box twice, so that its tokens and boxes do not match.
+    """
+    regions = spans[:_MAX_REGIONS]
+    turns = [_question("What can be seen in {}?", regions, first=1), Turn("assistant", caption)]
+    for number, span in enumerate(regions, start=1):
+        question = _question("And what is {}?", (span,), first=number)
+        turns += [question, Turn("assistant", caption[span.start : span.end])]
+    return tuple(turns)
+
+
+def _question(template: str, phrases: tuple[Span, ...], *, first: int) -> Turn:
+    """A question with a word and a region for every phrase; the first region has the number `first`."""
+    text, _, rest = template.partition("{}")
+    spans: list[Span] = []
+    for number, phrase in enumerate(phrases, start=first):
+        text += ", " if spans else ""
+        word = f"region{number}"
+        spans.append(Span(len(text), len(text) + len(word), SpanKind.REGION, phrase.object_ids))
+        text += word
+    return Turn("user", text + rest, tuple(spans))

@@ -10,7 +10,7 @@ from typing import Any
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, resolve_image
 from glamm.data.parsing.json_stream import read_json
-from glamm.data.parsing.phrase_spans import Range, locate, settle_spans
+from glamm.data.parsing.phrase_spans import Range, locate, merge_spans
 from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import masks
@@ -29,7 +29,7 @@ def _files(split: str) -> tuple[str, str]:
     return f"{folder}/{split}_gcg_coco_caption_gt.json", f"{folder}/{split}_gcg_coco_mask_gt.json"
 
 
-def is_in(root: Path) -> bool:
+def exists_in(root: Path) -> bool:
     """Whether the data set is below a folder."""
     return any(find_file(root, _files(split)) for split in SPLITS)
 
@@ -122,7 +122,7 @@ def _read_entry(
             continue
         taken.append(where)
         spans.append(Span(*where, SpanKind.SEG, (obj.id,)))
-    kept, gone = settle_spans(spans)
+    kept, gone = merge_spans(spans)
     for span in gone:
         reason = f"'{caption[span.start : span.end]}' overlaps a longer phrase"
         yield Issue.of_part(file, place, reason, "labels")

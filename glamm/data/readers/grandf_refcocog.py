@@ -14,7 +14,7 @@ from glamm.data.parsing.coco_segmentation import Segmentation, parse_segmentatio
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import stream_list
-from glamm.data.parsing.phrase_spans import locate, settle_spans
+from glamm.data.parsing.phrase_spans import locate, merge_spans
 from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import masks
@@ -31,7 +31,7 @@ def _files(split: str) -> tuple[str, ...]:
     return (f"GranDf/annotations/train/RefCOCOg_GCG_{split}.json",)
 
 
-def is_in(root: Path) -> bool:
+def exists_in(root: Path) -> bool:
     """Whether the data set is below a folder."""
     return any(find_file(root, _files(split)) for split in SPLITS)
 
@@ -85,7 +85,7 @@ def _read_caption(
         raise DataError("none of the expressions can be grounded", field="refs")
     in_text = sorted(found, key=lambda item: item[0].start)
     spans = [span for span, _, _, _ in in_text]
-    kept, gone = settle_spans(spans)
+    kept, gone = merge_spans(spans)
     for span in gone:
         reason = f"'{caption[span.start : span.end]}' overlaps a longer phrase"
         yield Issue.of_part(file, index, reason, "refs")

@@ -1,25 +1,23 @@
-"""Objects with class names, drawn by people: what LabelMe, CVAT and COCO instances teach."""
+"""Shapes with class names, drawn by people with LabelMe or CVAT: objects and semantic segmentation from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from glamm.data.parsing.coco_segmentation import usable_box
 from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.structures.issue import Location
 from glamm.structures.sample import ImageRef, Mask, Obj, Sample, Target, Task
-from glamm.typing import Box
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One drawn thing.
+    """A shape drawn on an image.
 
     Args:
-        label: Its class, in words.
+        label: Name of its class; not empty.
         mask: Its pixels.
-        group: Shapes of one label and one group are parts of one thing; None for a thing of its own.
+        group: Shapes with one label and one group are parts of one object; None is an object of its own.
     """
 
     label: str
@@ -27,12 +25,20 @@ class Shape:
     group: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class ShapesRecord:
+    """The shapes drawn on an image, in file order."""
+
+    shapes: tuple[Shape, ...]
+
+
 def class_targets(objects: Sequence[Obj]) -> tuple[Target, ...]:
-    """A target for every class, meaning all objects whose first label it is."""
-    named: dict[str, tuple[int, ...]] = {}
+    """One target per class, meaning all objects that have it as their first label."""
+    ids_of_class: dict[str, tuple[int, ...]] = {}
     for obj in objects:
-        named[obj.labels[0]] = (*named.get(obj.labels[0], ()), obj.id)
-    return tuple(Target(text, ids) for text, ids in named.items())
+        label = obj.labels[0]
+        ids_of_class[label] = (*ids_of_class.get(label, ()), obj.id)
+    return tuple(Target(label, ids) for label, ids in ids_of_class.items())
 
 
 def shapes_record(
@@ -44,31 +50,31 @@ def shapes_record(
     dataset: str,
     split: str,
 ) -> Record:
-    """A record with one object a thing and one target a class.
+    """A record with one sample for semantic segmentation: one target per class.
 
     Args:
-        shapes: In file order.
-        image_ref: That they are drawn on.
+        shapes: In file order; objects are numbered in the order of their first shapes.
+        image_ref: The image on which they are drawn.
         location: Annotation file and record.
         sample_id: Identifies the sample among all data sets.
         dataset: Name of the data set.
         split: train, val or test.
 
     Raises:
-        DataError: There is nothing drawn.
+        DataError: No shape has a pixel inside the image.
     """
-    things: dict[tuple[str, str], list[Mask]] = {}
+    parts_of_object: dict[tuple[str, str], list[Mask]] = {}
     for index, shape in enumerate(shapes):
         group = f"alone {index}" if shape.group is None else f"group {shape.group}"
-        things.setdefault((shape.label, group), []).append(shape.mask)
+        parts_of_object.setdefault((shape.label, group), []).append(shape.mask)
     objects: list[Obj] = []
-    for (label, _), parts in things.items():
+    for (label, _), parts in parts_of_object.items():
         mask = masks.union(parts)
-        box: Box | None = usable_box(None, mask, size=image_ref.size)
+        box = masks.box_of(mask)
         if box is not None:
             objects.append(Obj(id=len(objects), box=box, mask=mask, labels=(label,)))
     if not objects:
-        raise DataError("nothing is drawn that can be used")
+        raise DataError("no shape covers a pixel of the image")
     sample = Sample(
         sample_id=sample_id,
         task=Task.SEMANTIC_SEGMENTATION,
@@ -78,5 +84,4 @@ def shapes_record(
         objects=tuple(objects),
         targets=class_targets(objects),
     )
-    remarks = {obj.id: {"labels": list(obj.labels)} for obj in objects}
-    return Record(location, (sample,), object_remarks=remarks)
+    return Record(location, (sample,), raw=ShapesRecord(tuple(shapes)))

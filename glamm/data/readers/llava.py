@@ -1,85 +1,115 @@
-"""LLaVA-Instruct: dialogues about COCO's images.
+"""LLaVA-Instruct: conversations about COCO's images.
 
 Source: spec of VQA (B.2.6).
 """
 
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
+from typing import Annotated
 
-from glamm.data.parsing import json_fields
+from pydantic import Field
+
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import stream_list
+from glamm.data.parsing.layout import Choice, Items, Layout, Text, parse
 from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.structures.issue import Issue, Location
 from glamm.structures.sample import Sample, Task, Turn
 
-NAME = "llava_instruct_150k"
-SPLITS = ("train",)
+IMAGE_TAG = "<image>"
+"""Stands for the image in a question; it is removed from the text."""
 
 _FILES = ("llava_dataset/llava_instruct_150k.json",)
-_IMAGES = ("coco_2017/train2017", "coco_2017/val2017")
-_ROLES = {"human": "user", "gpt": "assistant"}
-_PICTURE = "<image>"
+_IMAGE_FOLDERS = ("coco_2017/train2017", "coco_2017/val2017")
 
 
-def is_in(root: Path) -> bool:
-    """Whether the data set is below a folder."""
-    return find_file(root, _FILES) is not None
+class Speaker(StrEnum):
+    """Who speaks."""
+
+    HUMAN = "human"
+    GPT = "gpt"
 
 
-def read(root: Path, split: str) -> Iterator[Record | Issue]:
-    """Yield a record a dialogue; the word for the image is taken out of the text.
+class LlavaTurn(Layout):
+    """What one side says."""
 
-    Upstream: a dialogue that the model opens loses that turn.
+    speaker: Annotated[Choice[Speaker], Field(alias="from")]
+    value: Text
+
+    @property
+    def role(self) -> str:
+        """The name of the side in a `Turn`."""
+        return "user" if self.speaker is Speaker.HUMAN else "assistant"
+
+    @property
+    def text(self) -> str:
+        """What is said, without the tag of the image."""
+        return self.value.replace(IMAGE_TAG, "").strip()
+
+
+class LlavaRecord(Layout):
+    """A conversation about an image."""
+
+    image: Text
+    conversations: Items[LlavaTurn] = ()
+
+    @property
+    def turns(self) -> tuple[LlavaTurn, ...]:
+        """The conversation from the first question on."""
+        begins_with_answer = self.conversations and self.conversations[0].role == "assistant"
+        return self.conversations[1:] if begins_with_answer else self.conversations
+
+
+class LlavaReader:
+    """Reads LLaVA-Instruct.
+
+    Upstream: a conversation that starts with the model's turn loses that turn. Kept.
     """
-    path = find_file(root, _FILES)
-    if split not in SPLITS or path is None:
-        return
-    file = relative(root, ensure_inside(root, path))
-    for index, entry in enumerate(stream_list(path)):
-        try:
-            yield _read_dialogue(
-                root, Location(file, str(index)), json_fields.mapping(entry, "record")
-            )
-        except DataError as error:
-            yield Issue.of_record(file, str(index), error.reason, error.field)
+
+    name = "llava_instruct_150k"
+    splits = ("train",)
+
+    def exists_in(self, root: Path) -> bool:
+        """Whether the file of conversations is below a folder."""
+        return find_file(root, _FILES) is not None
+
+    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
+        """Yield one record per conversation."""
+        path = find_file(root, _FILES)
+        if split not in self.splits or path is None:
+            return
+        file = relative(root, ensure_inside(root, path))
+        for index, entry in enumerate(stream_list(path)):
+            try:
+                yield self._read_conversation(root, split, Location(file, str(index)), entry)
+            except DataError as error:
+                yield Issue.of_record(file, str(index), error.reason, error.field)
+
+    def _read_conversation(
+        self, root: Path, split: str, location: Location, entry: object
+    ) -> Record:
+        layout = parse(LlavaRecord, entry)
+        image_ref = find_image(root, _IMAGE_FOLDERS, layout.image)
+        _check_order(layout.turns)
+        sample = Sample(
+            sample_id=f"{self.name}/{split}/{location.record}",
+            task=Task.VQA,
+            dataset=self.name,
+            split=split,
+            image=image_ref,
+            turns=tuple(Turn(turn.role, turn.text) for turn in layout.turns),
+        )
+        return Record(location, (sample,), raw=layout)
 
 
-def _read_dialogue(root: Path, location: Location, entry: json_fields.Json) -> Record:
-    image_ref = find_image(root, _IMAGES, json_fields.text(entry, "image"))
-    said = [
-        _say(value, index) for index, value in enumerate(json_fields.items(entry, "conversations"))
-    ]
-    if said and said[0][0] == "assistant":
-        said = said[1:]
-    if not said:
+def _check_order(turns: tuple[LlavaTurn, ...]) -> None:
+    """Make sure that every question is followed by an answer."""
+    if not turns:
         raise DataError("has no turns", field="conversations")
-    for index, (role, _) in enumerate(said):
-        if role != ("user", "assistant")[index % 2]:
-            raise DataError("the two sides do not take turns", field="conversations")
-    if len(said) % 2:
+    if any(turn.role != ("user", "assistant")[index % 2] for index, turn in enumerate(turns)):
+        raise DataError("human and gpt do not alternate", field="conversations")
+    if len(turns) % 2:
         raise DataError("the last question has no answer", field="conversations")
-    texts = [text.replace(_PICTURE, "").strip() for _, text in said]
-    sample = Sample(
-        sample_id=f"{NAME}/train/{location.record}",
-        task=Task.VQA,
-        dataset=NAME,
-        split="train",
-        image=image_ref,
-        turns=tuple(Turn(role, text) for (role, _), text in zip(said, texts, strict=True)),
-    )
-    shown = [
-        {"role": role, "text": text} | ({"image": _PICTURE in raw} if role == "user" else {})
-        for (role, raw), text in zip(said, texts, strict=True)
-    ]
-    return Record(location, (sample,), remarks={"turns": shown})
-
-
-def _say(value: object, index: int) -> tuple[str, str]:
-    turn = json_fields.mapping(value, f"conversations[{index}]")
-    role = _ROLES.get(json_fields.text(turn, "from"))
-    if role is None:
-        raise DataError("must be human or gpt", field=f"conversations[{index}].from")
-    return role, json_fields.text(turn, "value")

@@ -1,12 +1,15 @@
-"""Your own images drawn upon with CVAT, exported as "CVAT for images 1.1": one XML file.
+"""Your own images annotated with CVAT, exported as "CVAT for images 1.1": one XML file.
 
-The file is `annotations.xml` or any other `.xml` in the root or in `annotations/`; images are in `images/` or beside.
+The file is `annotations.xml`, or any other `.xml` in the root or in `annotations/`. Images are in `images/` or in the
+root.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
+
+import numpy as np
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_segmentation import polygon_mask
@@ -16,139 +19,163 @@ from glamm.data.readers.labelled_shapes import Shape, shapes_record
 from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import masks
-from glamm.structures.issue import Issue, IssueLog, Location
+from glamm.structures.issue import Issue, IssueLog, Location, Severity
 from glamm.structures.sample import Mask
 from glamm.typing import Size
 
-import numpy as np  # isort: skip
-
-NAME = "cvat"
-SPLITS = ("train", "val", "test")
-
-_BLOCK = 1 << 16
-_FOLDERS = ("images", ".")
-_SUBSETS = {"train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}  # fmt: skip
-_SHAPES = {"box", "polygon", "mask", "polyline", "points", "cuboid", "ellipse", "skeleton"}
+_NUM_SNIFFED_BYTES = 1 << 16
+_BLOCK_SIZE = 1 << 16  # bytes
 _MAX_RUNS = 1_000_000
+_SHAPES = {"box", "polygon", "mask", "polyline", "points", "cuboid", "ellipse", "skeleton"}
+_SPLIT_OF_SUBSET = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
 
 
 @dataclass(frozen=True, slots=True)
-class _Image:
-    """One `<image>` with its shapes: element name and attributes."""
+class CvatImage:
+    """An `<image>` element.
+
+    Args:
+        attributes: As in the file.
+        shapes: Name and attributes of the elements in it that are shapes.
+    """
 
     attributes: dict[str, str]
     shapes: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+
+
+class CvatReader:
+    """Reads CVAT's XML files."""
+
+    name = "cvat"
+    splits = ("train", "val", "test")
+
+    def exists_in(self, root: Path) -> bool:
+        """Whether one of the XML files looks like CVAT's."""
+        try:
+            return any(_sniff(root, path) for path in _paths(root))
+        except (DataError, OSError):
+            return False
+
+    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
+        """Yield one record per image. Its split is its subset, or else the name of the file, or else train."""
+        for path in _paths(root):
+            file = relative(root, ensure_inside(root, path))
+            split_of_file = _SPLIT_OF_SUBSET.get(path.stem.lower(), "train")
+            for index, image in enumerate(_stream_images(path)):
+                subset = image.attributes.get("subset", "").lower()
+                if _SPLIT_OF_SUBSET.get(subset, split_of_file) == split:
+                    issues = IssueLog(file, f"image {image.attributes.get('id', index)}")
+                    yield from self._read_image(root, split, image, issues)
+
+    def _read_image(
+        self, root: Path, split: str, image: CvatImage, issues: IssueLog
+    ) -> Iterator[Record | Issue]:
+        location = Location(issues.file, issues.record)
+        try:
+            size = json_fields.size(
+                _whole(image.attributes, "height"),
+                _whole(image.attributes, "width"),
+                "height, width",
+            )
+            name = json_fields.text(dict(image.attributes), "name").replace("\\", "/")
+            folders = ("images", ".", f"images/{split}", split)
+            image_ref = find_image(root, folders, name, size=size)
+            record = shapes_record(
+                _shapes(image, size, issues),
+                image_ref,
+                location,
+                sample_id=f"{self.name}/{split}/{issues.file}#{issues.record}",
+                dataset=self.name,
+                split=split,
+            )
+        except DataError as error:
+            issues.add(error.reason, error.field, severity=Severity.RECORD)
+            yield from issues
+            return
+        yield from issues
+        yield record
 
 
 def _paths(root: Path) -> tuple[Path, ...]:
     return files_of_split(root, (".", "annotations"), "*.xml", "train")
 
 
-def is_in(root: Path) -> bool:
-    """Whether there is one of CVAT's files below a folder: their beginnings are looked at."""
-    try:
-        return any(_begins_well(root, path) for path in _paths(root))
-    except (DataError, OSError):
-        return False
-
-
-def _begins_well(root: Path, path: Path) -> bool:
+def _sniff(root: Path, path: Path) -> bool:
+    """Whether a file looks like CVAT's."""
     with ensure_inside(root, path).open("rb") as file:
-        return b"<annotations" in file.read(_BLOCK)
+        return b"<annotations" in file.read(_NUM_SNIFFED_BYTES)
 
 
-def read(root: Path, split: str) -> Iterator[Record | Issue]:
-    """Yield a record an image; the split is the image's subset, else the file's name, else train."""
-    for path in _paths(root):
-        file = relative(root, ensure_inside(root, path))
-        of_file = _SUBSETS.get(path.stem.lower(), "train")
-        for index, image in enumerate(_images(path)):
-            subset = image.attributes.get("subset", "").lower()
-            if _SUBSETS.get(subset, of_file) != split:
-                continue
-            record = f"image {image.attributes.get('id', index)}"
-            issues = IssueLog(file, record)
-            try:
-                found = _read_image(root, split, image, issues)
-            except DataError as error:
-                yield from issues
-                yield Issue.of_record(file, record, error.reason, error.field)
-                continue
-            yield from issues
-            yield found
-
-
-def _read_image(root: Path, split: str, image: _Image, issues: IssueLog) -> Record:
-    given = image.attributes
-    size = json_fields.size(_whole(given, "height"), _whole(given, "width"), "height, width")
-    name = json_fields.text(dict(given), "name")
-    image_ref = find_image(
-        root, (*_FOLDERS, f"images/{split}", split), name.replace("\\", "/"), size=size
-    )
+def _shapes(image: CvatImage, size: Size, issues: IssueLog) -> list[Shape]:
+    """The shapes with an area; for each other one there is an issue."""
     shapes: list[Shape] = []
     for index, (kind, attributes) in enumerate(image.shapes):
         try:
-            label = attributes.get("label", "").strip()
-            group = attributes.get("group_id")
-            shapes.append(Shape(_words(label), _mask(kind, attributes, size), group))
+            label = _label(attributes)
+            mask = _mask(kind, attributes, size)
+            shapes.append(Shape(label, mask, attributes.get("group_id")))
         except DataError as error:
             issues.add(error.reason, f"{kind} {index}.{error.field}")
-    location = Location(issues.file, issues.record)
-    return shapes_record(
-        shapes,
-        image_ref,
-        location,
-        sample_id=f"{NAME}/{split}/{issues.file}#{issues.record}",
-        dataset=NAME,
-        split=split,
-    )
+    return shapes
 
 
-def _words(label: str) -> str:
+def _label(attributes: dict[str, str]) -> str:
+    label = attributes.get("label", "").strip()
     if not label:
-        raise DataError("has no words", field="label")
+        raise DataError("is empty", field="label")
     return label
 
 
-def _mask(kind: str, given: dict[str, str], size: Size) -> Mask:
+def _mask(kind: str, attributes: dict[str, str], size: Size) -> Mask:
     if kind == "box":
-        x1, y1, x2, y2 = (_number(given, name) for name in ("xtl", "ytl", "xbr", "ybr"))
+        x1, y1, x2, y2 = (_number(attributes, name) for name in ("xtl", "ytl", "xbr", "ybr"))
         return polygon_mask([x1, y1, x2, y1, x2, y2, x1, y2], "box", size=size)
     if kind == "polygon":
-        pairs = [point.split(",") for point in given.get("points", "").split(";")]
-        numbers = [_to_number(part, "points") for pair in pairs for part in pair]
-        return polygon_mask(numbers, "points", size=size)
+        pairs = [point.split(",") for point in attributes.get("points", "").split(";")]
+        coordinates = [_to_number(text, "points") for pair in pairs for text in pair]
+        return polygon_mask(coordinates, "points", size=size)
     if kind == "mask":
-        return _runs(given, size)
-    raise DataError(f"'{kind}' covers nothing that can be used", field="label")
+        return _decode_runs(attributes, size)
+    raise DataError(f"'{kind}' is no shape with an area", field="label")
 
 
-def _runs(given: dict[str, str], size: Size) -> Mask:
-    """Runs of a part of the image, row by row, background first."""
-    left, top, width, height = (_whole(given, name) for name in ("left", "top", "width", "height"))
-    if min(left, top) < 0 or min(width, height) < 1 or left + width > size[1] or top + height > size[0]:  # fmt: skip
+def _decode_runs(attributes: dict[str, str], size: Size) -> Mask:
+    """Decode run lengths: they cover a rectangle of the image in row-major order, background first."""
+    left, top, width, height = (
+        _whole(attributes, name) for name in ("left", "top", "width", "height")
+    )
+    is_inside = left >= 0 and top >= 0 and left + width <= size[1] and top + height <= size[0]
+    if not is_inside or min(width, height) < 1:
         raise DataError("is not inside the image", field="left, top, width, height")
-    texts = given.get("rle", "").split(",")
+    texts = attributes.get("rle", "").split(",")
     if len(texts) > _MAX_RUNS:
         raise DataError(f"has {len(texts)} runs, at most {_MAX_RUNS:,} are read", field="rle")
     runs = [_to_whole(text, "rle") for text in texts]
     if min(runs) < 0 or sum(runs) != width * height:
         raise DataError(
-            f"runs add up to {sum(runs)} pixels, the part {height} x {width} needs {height * width}",
+            f"runs add up to {sum(runs)} pixels, the rectangle {height} x {width} has {height * width}",
             field="rle",
         )
     pixels = np.zeros(size, dtype=bool)
-    flat = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
-    pixels[top : top + height, left : left + width] = flat.reshape(height, width)
+    is_foreground = np.arange(len(runs)) % 2 == 1
+    rectangle = np.repeat(is_foreground, runs).reshape(height, width)
+    pixels[top : top + height, left : left + width] = rectangle
     return masks.encode(pixels)
 
 
-def _whole(given: dict[str, str], name: str) -> int:
-    return _to_whole(given.get(name, ""), name)
+def _whole(attributes: dict[str, str], name: str) -> int:
+    return _to_whole(attributes.get(name, ""), name)
 
 
-def _number(given: dict[str, str], name: str) -> float:
-    return _to_number(given.get(name, ""), name)
+def _number(attributes: dict[str, str], name: str) -> float:
+    return _to_number(attributes.get(name, ""), name)
 
 
 def _to_whole(text: str, name: str) -> int:
@@ -165,25 +192,26 @@ def _to_number(text: str, name: str) -> float:
         raise DataError(f"must be a number, is '{text[:40]}'", field=name) from error
 
 
-def _images(path: Path) -> Iterator[_Image]:
-    """Images as they come; a document type is refused, for it can swell or point elsewhere.
+def _stream_images(path: Path) -> Iterator[CvatImage]:
+    """Yield the images while the file is being read.
 
     Raises:
-        DataError: No XML, with the position.
+        DataError: The file cannot be read, is no XML, or has a document type, whose entities could expand without limit
+            or refer to other files.
     """
-    parser = expat.ParserCreate("utf-8")  # whatever the file says: CVAT writes nothing else
-    ready: list[_Image] = []
-    opened: list[_Image] = []
+    parser = expat.ParserCreate("utf-8")  # CVAT writes UTF-8, whatever a declaration may state
+    complete: list[CvatImage] = []
+    unfinished: list[CvatImage] = []
 
     def start(name: str, attributes: dict[str, str]) -> None:
         if name == "image":
-            opened.append(_Image(attributes))
-        elif opened and name in _SHAPES:
-            opened[-1].shapes.append((name, attributes))
+            unfinished.append(CvatImage(attributes))
+        elif unfinished and name in _SHAPES:
+            unfinished[-1].shapes.append((name, attributes))
 
     def end(name: str) -> None:
-        if name == "image" and opened:
-            ready.append(opened.pop())
+        if name == "image" and unfinished:
+            complete.append(unfinished.pop())
 
     def refuse(*_: object) -> None:
         raise DataError("has a document type (DOCTYPE), which is not read", file=path)
@@ -192,12 +220,12 @@ def _images(path: Path) -> Iterator[_Image]:
     parser.EndElementHandler = end
     parser.StartDoctypeDeclHandler = refuse
     try:
-        with path.open("rb") as source:
-            while block := source.read(_BLOCK):
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_SIZE):
                 parser.Parse(block)
-                yield from ready
-                ready.clear()
-            parser.Parse(b"", True)  # noqa: FBT003 - the end of the file; expat takes it by place
+                yield from complete
+                complete.clear()
+            parser.Parse(b"", True)  # noqa: FBT003 - the end of the file; expat takes no keyword
     except (expat.ExpatError, LookupError, ValueError) as error:
         raise DataError(f"is not XML: {error}", file=path) from error
     except OSError as error:

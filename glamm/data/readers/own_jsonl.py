@@ -1,169 +1,160 @@
-"""This project's own form: a sample a line, in `train.jsonl`, `val.jsonl` and `test.jsonl`.
+"""This project's own form: one sample per line, in `train.jsonl`, `val.jsonl` and `test.jsonl`.
 
 docs/how-to/own-data.md has an example of every task.
 """
 
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
-from typing import Any, TypeVar, cast
 
-from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_segmentation import parse_segmentation
 from glamm.data.parsing.dataset_paths import ensure_inside, relative
-from glamm.data.parsing.image_refs import find_image, stated_size
+from glamm.data.parsing.image_refs import SizedImage, find_image
 from glamm.data.parsing.json_stream import parse_json
+from glamm.data.parsing.layout import Choice, CornerBox, Integer, Items, Layout, Text, parse
 from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.structures.issue import Issue, IssueLog, Location, Severity
-from glamm.structures.sample import (
-    ImageRef,
-    Obj,
-    Sample,
-    Span,
-    SpanKind,
-    Target,
-    Task,
-    Turn,
-)
+from glamm.structures.sample import ImageRef, Obj, Sample, Span, SpanKind, Target, Task, Turn
 
-NAME = "jsonl"
-SPLITS = ("train", "val", "test")
-
-_FOLDERS = (".", "images")
-
-Choice = TypeVar("Choice", bound=StrEnum)
+_IMAGE_FOLDERS = (".", "images")
 
 
-def is_in(root: Path) -> bool:
-    """Whether the data set is below a folder."""
-    return any((root / f"{split}.jsonl").is_file() for split in SPLITS)
+class JsonlImage(SizedImage):
+    """The image of a sample."""
+
+    file: Text
 
 
-def read(root: Path, split: str) -> Iterator[Record | Issue]:
-    """Yield a record a line, as the file is read."""
-    path = root / f"{split}.jsonl"
-    if not path.is_file():
-        return
-    file = relative(root, ensure_inside(root, path))
-    try:
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip():
-                    issues = IssueLog(file, f"line {number}")
-                    yield from _read_line(root, split, path, line, issues)
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", file=path) from error
+class JsonlObject(Layout):
+    """An object. It has a box, a COCO segmentation with pixels, or both."""
+
+    id: Integer
+    bbox: CornerBox | None = None
+    segmentation: object = None
+    labels: Items[Text] = ()
+    attributes: Items[Text] = ()
+    is_crowd: object = False
 
 
-def _read_line(
-    root: Path, split: str, path: Path, line: bytes, issues: IssueLog
-) -> Iterator[Record | Issue]:
-    try:
-        entry = json_fields.mapping(parse_json(line, path), "the line")
-        sample = _sample(root, split, entry, issues)
-    except DataError as error:
-        issues.add(error.reason, error.field, severity=Severity.RECORD)
+class JsonlSpan(Layout):
+    """A range of a turn's text, in code points; the end is exclusive."""
+
+    start: Integer
+    end: Integer
+    kind: Choice[SpanKind] = SpanKind.SEG
+    object_ids: Items[Integer] = ()
+
+
+class JsonlTurn(Layout):
+    """What the user or the assistant says."""
+
+    role: Text
+    text: Text | None = None
+    spans: Items[JsonlSpan] = ()
+
+
+class JsonlTarget(Layout):
+    """An expression with the objects that it means."""
+
+    text: Text
+    object_ids: Items[Integer] = ()
+
+
+class JsonlSample(Layout):
+    """A line of a file."""
+
+    sample_id: Text | None = None
+    task: Choice[Task]
+    image: JsonlImage
+    objects: Items[JsonlObject] = ()
+    turns: Items[JsonlTurn] = ()
+    targets: Items[JsonlTarget] = ()
+
+
+class JsonlReader:
+    """Reads this project's own form."""
+
+    name = "jsonl"
+    splits = ("train", "val", "test")
+
+    def exists_in(self, root: Path) -> bool:
+        """Whether there is a file of a split in a folder."""
+        return any((root / f"{split}.jsonl").is_file() for split in self.splits)
+
+    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
+        """Yield one record per line, while the file is being read."""
+        path = root / f"{split}.jsonl"
+        if not path.is_file():
+            return
+        file = relative(root, ensure_inside(root, path))
+        try:
+            with path.open("rb") as lines:
+                for number, line in enumerate(lines, start=1):
+                    if line.strip():
+                        yield from self._read_line(root, split, path, line, file, number)
+        except OSError as error:
+            raise DataError(f"cannot be read ({error.strerror})", file=path) from error
+
+    def _read_line(
+        self, root: Path, split: str, path: Path, line: bytes, file: str, number: int
+    ) -> Iterator[Record | Issue]:
+        issues = IssueLog(file, f"line {number}")
+        try:
+            layout = parse(JsonlSample, parse_json(line, path))
+            sample = self._sample(root, split, layout, number, issues)
+        except DataError as error:
+            issues.add(error.reason, error.field, severity=Severity.RECORD)
+            yield from issues
+            return
         yield from issues
-        return
-    yield from issues
-    yield Record(Location(issues.file, issues.record), (sample,))
+        yield Record(Location(file, f"line {number}"), (sample,))
 
-
-def _sample(root: Path, split: str, entry: json_fields.Json, issues: IssueLog) -> Sample:
-    if not entry.get("turns") and not entry.get("targets"):
-        raise DataError("has neither turns nor targets", field="turns, targets")
-    given = json_fields.mapping(entry.get("image"), "image")
-    image_ref = find_image(root, _FOLDERS, json_fields.text(given, "file"), size=stated_size(given))
-    objects: list[Obj] = []
-    for index, value in enumerate(json_fields.items(entry, "objects")):
-        field = f"objects[{index}]"
-        objects.append(_object(json_fields.mapping(value, field), field, image_ref, issues))
-    name = str(issues.record).removeprefix("line ")
-    sample_id = json_fields.text(entry, "sample_id") if "sample_id" in entry else name
-    return Sample(
-        sample_id=f"{NAME}/{split}/{sample_id}",
-        task=_choice(Task, entry.get("task"), "task"),
-        dataset=NAME,
-        split=split,
-        image=image_ref,
-        objects=tuple(objects),
-        turns=tuple(
-            _turn(value, index) for index, value in enumerate(json_fields.items(entry, "turns"))
-        ),
-        targets=tuple(
-            _target(value, index) for index, value in enumerate(json_fields.items(entry, "targets"))
-        ),
-    )
-
-
-def _object(entry: json_fields.Json, field: str, image_ref: ImageRef, issues: IssueLog) -> Obj:
-    mask = None
-    if entry.get("segmentation") is not None:
-        covers = parse_segmentation(
-            entry["segmentation"],
-            f"{field}.segmentation",
-            size=image_ref.size,
-            report=lambda reason: issues.add(reason, f"{field}.segmentation"),
+    def _sample(
+        self, root: Path, split: str, layout: JsonlSample, number: int, issues: IssueLog
+    ) -> Sample:
+        if not layout.turns and not layout.targets:
+            raise DataError("has neither turns nor targets", field="turns, targets")
+        image_ref = find_image(root, _IMAGE_FOLDERS, layout.image.file, size=layout.image.size)
+        return Sample(
+            sample_id=f"{self.name}/{split}/{number if layout.sample_id is None else layout.sample_id}",
+            task=layout.task,
+            dataset=self.name,
+            split=split,
+            image=image_ref,
+            objects=tuple(
+                _object(obj, f"objects[{index}]", image_ref, issues)
+                for index, obj in enumerate(layout.objects)
+            ),
+            turns=tuple(_turn(turn) for turn in layout.turns),
+            targets=tuple(Target(target.text, target.object_ids) for target in layout.targets),
         )
-        mask = covers.mask
-    box = masks.box_of(mask) if mask else None
-    if entry.get("bbox") is not None:
-        box = json_fields.box(entry["bbox"], f"{field}.bbox")
+
+
+def _object(layout: JsonlObject, field: str, image_ref: ImageRef, issues: IssueLog) -> Obj:
+    mask = None
+    if layout.segmentation is not None:
+        segmentation_field = f"{field}.segmentation"
+        mask = parse_segmentation(
+            layout.segmentation,
+            segmentation_field,
+            size=image_ref.size,
+            report=lambda reason: issues.add(reason, segmentation_field),
+        ).mask
+    box = layout.bbox or (masks.box_of(mask) if mask else None)
     if box is None:
         raise DataError("needs a bbox, or a segmentation with pixels", field=field)
     return Obj(
-        id=json_fields.integer(entry.get("id"), f"{field}.id"),
+        id=layout.id,
         box=box,
         mask=mask,
-        labels=_texts(entry, "labels", field),
-        attributes=_texts(entry, "attributes", field),
-        is_crowd=entry.get("is_crowd") is True,
+        labels=layout.labels,
+        attributes=layout.attributes,
+        is_crowd=layout.is_crowd is True,
     )
 
 
-def _texts(entry: json_fields.Json, name: str, field: str) -> tuple[str, ...]:
-    where = f"{field}.{name}"
-    return tuple(
-        json_fields.text({where: value}, where) for value in json_fields.items(entry, name)
-    )
-
-
-def _turn(value: object, index: int) -> Turn:
-    field = f"turns[{index}]"
-    entry = json_fields.mapping(value, field)
-    text = None if entry.get("text") is None else json_fields.text(entry, "text")
-    spans = (_span(span, field) for span in json_fields.items(entry, "spans"))
-    ordered = sorted(spans, key=lambda span: (span.start, span.end))
-    return Turn(json_fields.text(entry, "role"), text, tuple(ordered))
-
-
-def _span(value: object, field: str) -> Span:
-    entry = json_fields.mapping(value, f"{field}.spans")
-    return Span(
-        start=json_fields.integer(entry.get("start"), f"{field}.spans.start"),
-        end=json_fields.integer(entry.get("end"), f"{field}.spans.end"),
-        kind=_choice(SpanKind, entry.get("kind", SpanKind.SEG.value), f"{field}.spans.kind"),
-        object_ids=_ids(entry, field),
-    )
-
-
-def _target(value: object, index: int) -> Target:
-    field = f"targets[{index}]"
-    entry = json_fields.mapping(value, field)
-    return Target(json_fields.text(entry, "text"), _ids(entry, field))
-
-
-def _ids(entry: json_fields.Json, field: str) -> tuple[int, ...]:
-    where = f"{field}.object_ids"
-    found = cast("list[Any]", json_fields.items(entry, "object_ids"))
-    return tuple(json_fields.integer(one, where) for one in found)
-
-
-def _choice(kinds: type[Choice], value: object, field: str) -> Choice:
-    try:
-        return kinds(value)
-    except ValueError as error:
-        known = ", ".join(kind.value for kind in kinds)
-        raise DataError(f"must be one of {known}", field=field) from error
+def _turn(layout: JsonlTurn) -> Turn:
+    spans = [Span(span.start, span.end, span.kind, span.object_ids) for span in layout.spans]
+    spans.sort(key=lambda span: (span.start, span.end))
+    return Turn(layout.role, layout.text, tuple(spans))

@@ -1,4 +1,4 @@
-"""Expressions for objects of COCO's images: RefCOCO and its kin.
+"""Referring expressions for objects of COCO's images: RefCOCO, RefCOCO+, RefCOCOg, gRefCOCO and RefCLEF.
 
 Source: spec of referring segmentation (B.2.3); the `REFER` reader of the release.
 """
@@ -8,76 +8,131 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
-from glamm.data.inspection.shown import shown_object
-from glamm.data.parsing import json_fields
-from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
+from pydantic import BeforeValidator
+
+from glamm.data.parsing.coco_json import CocoFile, CocoInstance, Key, read_coco, read_images
 from glamm.data.parsing.coco_segmentation import Segmentation, parse_segmentation, usable_box
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
-from glamm.data.parsing.image_refs import find_image, stated_size
+from glamm.data.parsing.json_fields import Json
 from glamm.data.parsing.json_stream import read_json
+from glamm.data.parsing.layout import Integer, Items, Layout, Text, parse
 from glamm.data.parsing.safe_pickle import read_plain_pickle
 from glamm.data.record import Record
 from glamm.errors import DataError
-from glamm.structures.issue import Issue, Location, Severity
-from glamm.structures.sample import ImageRef, Obj, Sample, Target, Task
-from glamm.typing import Size
+from glamm.structures.issue import Issue, IssueLog, Location, Severity
+from glamm.structures.sample import Obj, Sample, Target, Task
+from glamm.typing import Box, Size
 
-_NOTHING = [-1]  # an expression for something that is not in the image
+_NO_TARGET = (-1,)  # `ann_id` of an expression for something that is not in the image
+_MAX_SHOWN = 5  # indices or ids in a message
+
+
+class ReferenceHeader(Layout):
+    """What assigns a reference to a split and to an image."""
+
+    ref_id: Integer
+    split: Text
+    image_id: object = None
+
+
+class Reference(Layout):
+    """Sentences that all mean the same objects. One `ann_id` may stand without a list."""
+
+    ref_id: Integer
+    ann_id: Annotated[
+        Items[Integer], BeforeValidator(lambda value: value if isinstance(value, list) else [value])
+    ]
+    sentences: Items[object] = ()
+
+    @property
+    def object_ids(self) -> tuple[int, ...]:
+        """The annotations that are meant, each once; none where the image has no such object."""
+        return () if self.ann_id == _NO_TARGET else tuple(dict.fromkeys(self.ann_id))
+
+
+class Sentence(Layout):
+    """A referring expression."""
+
+    sent: Text
+    sent_id: Integer
 
 
 @dataclass(frozen=True, slots=True)
-class _Expression:
-    """A sentence with the objects that it means; none where there is no such thing."""
+class Expression:
+    """A sentence with the objects that it means; none where the image has no such object."""
 
     text: str
-    ids: tuple[int, ...]
+    object_ids: tuple[int, ...]
     ref_id: int
     sent_id: int
 
-    def shown(self) -> dict[str, Any]:
-        return {
-            "text": self.text,
-            "object_ids": list(self.ids),
-            "ref_id": self.ref_id,
-            "sent_id": self.sent_id,
-        }
-
 
 @dataclass(frozen=True, slots=True)
-class _Object:
-    """An annotation as the file has it; `box` is what can be trained, None without pixels."""
-
-    annotation: json_fields.Json
-    covers: Segmentation
-
-    def shown(self) -> dict[str, Any]:
-        number = self.annotation["id"]
-        box = json_fields.xywh(self.annotation.get("bbox"), f"annotation {number}.bbox")
-        remarks = {"bbox_source": "file", "sum_of_parts": self.covers.sum_of_parts()}
-        return shown_object(Obj(id=number, box=box, mask=self.covers.mask), remarks)
-
-    def trained(self, size: Size) -> Obj | None:
-        if not self.covers.area:
-            return None
-        file_box = json_fields.xywh(self.annotation.get("bbox"), "bbox")
-        box = usable_box(file_box, self.covers.mask, size=size)
-        is_crowd = bool(self.annotation.get("iscrowd"))
-        return box and Obj(
-            id=self.annotation["id"], box=box, mask=self.covers.mask, is_crowd=is_crowd
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Referring:
-    """Where a data set of expressions is.
+class ReferredObject:
+    """An annotation as the file has it.
 
     Args:
-        name: Of the data set and of its folder.
-        refs: File of expressions; a `.p` is a pickle.
-        splits: Which it has.
-        images: Folders that images may be in.
+        id: Of the annotation.
+        box: x1, y1, x2, y2 in pixels; it may reach outside the image.
+        segmentation: Its pixels; there may be none.
+        is_crowd: Whether it covers a crowd of objects.
+    """
+
+    id: int
+    box: Box
+    segmentation: Segmentation
+    is_crowd: bool
+
+    def to_train(self, size: Size) -> Obj | None:
+        """The object with its box inside an image of (height, width), or None without pixels."""
+        mask = self.segmentation.mask
+        box = usable_box(self.box, mask, size=size)
+        if box is None or not self.segmentation.area:
+            return None
+        return Obj(id=self.id, box=box, mask=mask, is_crowd=self.is_crowd)
+
+
+@dataclass(frozen=True, slots=True)
+class ReferringRecord:
+    """All that a data set says about one image.
+
+    Args:
+        objects: Those that an expression means, in file order.
+        expressions: In file order.
+    """
+
+    objects: tuple[ReferredObject, ...]
+    expressions: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _References:
+    """The references of a split.
+
+    Args:
+        file: Relative to the root.
+        of_image: By image id, in file order; their headers are valid.
+        issues: What is no reference, or shares its id with another one.
+    """
+
+    file: str
+    of_image: dict[Key, list[Json]]
+    issues: IssueLog
+
+
+@dataclass(frozen=True, slots=True)
+class ReferringReader:
+    """Reads a data set of referring expressions in `Refer_Segm/NAME`.
+
+    Args:
+        name: Name of the data set and of its folder.
+        refs: Names that the file of expressions may have; `.p` is a pickle.
+        splits: Names of its splits; the first one reports what belongs to no split.
+        images: Relative folders that may hold the images, in the order in which they are tried.
+
+    Upstream: the release adds the masks of an object's parts; here they are united.
     """
 
     name: str
@@ -85,197 +140,155 @@ class Referring:
     splits: tuple[str, ...]
     images: tuple[str, ...] = ("coco_2014/train2014", "Refer_Segm/coco_2014/train2014")
 
-    @property
-    def folder(self) -> str:
-        """Relative folder of the data set."""
-        return f"Refer_Segm/{self.name}"
-
-    def _paths(self, root: Path) -> tuple[Path | None, Path | None]:
-        names = [f"{self.folder}/{name}" for name in self.refs]
-        return find_file(root, [f"{self.folder}/instances.json"]), find_file(root, names)
-
-    def is_in(self, root: Path) -> bool:
-        """Whether the data set is below a folder."""
+    def exists_in(self, root: Path) -> bool:
+        """Whether annotations and expressions are both below a folder."""
         return all(self._paths(root))
 
     def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
-        """Yield a record an image with all its expressions.
-
-        Upstream: parts of an object are added up; here they are united.
-        """
+        """Yield one record per image with all its expressions."""
         instances, refs = self._paths(root)
         if instances is None or refs is None or split not in self.splits:
             return
         content = read_coco(root, instances)
-        findings: list[Issue] = []
-        by_image = _by_image(root, refs, content, split, findings)
+        references = _read_references(root, refs, content, split)
         is_first = split == self.splits[0]
-        yield from content.findings if is_first else ()
-        # records that are no references belong to no split: they are reported once
-        yield from (one for one in findings if is_first or one.severity is Severity.PART)
-        read = partial(self._read_image, root, split, content, by_image)
+        yield from content.issues if is_first else ()
+        for issue in references.issues:
+            # entries that are no references belong to no split: only the first split reports them
+            if is_first or issue.severity is Severity.PART:
+                yield issue
+        read = partial(self._read_image, root, split, content, references)
         yield from read_images(content, read)
 
+    def _paths(self, root: Path) -> tuple[Path | None, Path | None]:
+        folder = f"Refer_Segm/{self.name}"
+        refs = find_file(root, [f"{folder}/{name}" for name in self.refs])
+        return find_file(root, [f"{folder}/instances.json"]), refs
+
     def _read_image(
-        self,
-        root: Path,
-        split: str,
-        content: CocoFile,
-        by_image: dict[Key, list[tuple[str, json_fields.Json]]],
-        number: Key,
+        self, root: Path, split: str, content: CocoFile, references: _References, image_id: Key
     ) -> Iterator[Record | Issue]:
-        refs = by_image.get(number)
-        if not refs:
+        if image_id not in references.of_image:
             return
-        image = content.images[number]
-        image_ref = find_image(
-            root, self.images, json_fields.text(image, "file_name"), size=stated_size(image)
-        )
-        findings: list[Issue] = []
-        known, expressions = _objects_and_expressions(content, number, image_ref, refs, findings)
-        yield from findings
-        used = {one for expression in expressions for one in expression.ids}
-        known = {one: thing for one, thing in known.items() if one in used}
-        trained = {
-            one: obj for one, thing in known.items() if (obj := thing.trained(image_ref.size))
-        }
-        targets = [
-            Target(expression.text.strip(), expression.ids)
-            for expression in expressions
-            if set(expression.ids) <= trained.keys() and expression.text.strip()
-        ]
-        if not expressions:
+        image_ref = content.find_image(root, self.images, image_id)
+        issues = IssueLog(content.file)
+        raw = _read_expressions(content, references, image_id, image_ref.size, issues)
+        yield from issues
+        if not raw.expressions:
             raise DataError("none of its expressions can be read")
+        objects = {obj.id: obj for item in raw.objects if (obj := item.to_train(image_ref.size))}
         sample = Sample(
-            sample_id=f"{self.name}/{split}/{number}",
+            sample_id=f"{self.name}/{split}/{image_id}",
             task=Task.REFERRING_SEGMENTATION,
             dataset=self.name,
             split=split,
             image=image_ref,
-            objects=tuple(trained.values()),
-            targets=tuple(targets),
+            objects=tuple(objects.values()),
+            targets=tuple(
+                Target(text, expression.object_ids)
+                for expression in raw.expressions
+                if (text := expression.text.strip())
+                and set(expression.object_ids) <= objects.keys()
+            ),
         )
-        told = {
-            "objects": [thing.shown() for thing in known.values()],
-            "targets": [expression.shown() for expression in expressions],
-        }
-        yield Record(Location(content.file, f"image {number}"), (sample,), remarks=told)
+        yield Record(Location(content.file, f"image {image_id}"), (sample,), raw=raw)
 
 
-def _by_image(
-    root: Path, path: Path, content: CocoFile, split: str, findings: list[Issue]
-) -> dict[Key, list[tuple[str, json_fields.Json]]]:
-    """References of a split by image; those that are no references or share an id are findings."""
+def _read_references(root: Path, path: Path, content: CocoFile, split: str) -> _References:
+    """Sort the references of a split by image."""
     file = relative(root, ensure_inside(root, path))
     value = read_plain_pickle(path) if path.suffix == ".p" else read_json(path)
     if not isinstance(value, list):
         raise DataError("must be a list of references", file=file)
-    places: dict[object, list[int]] = defaultdict(list)
     entries = cast("list[Any]", value)
+    issues = IssueLog(file)
+    headers: dict[int, list[tuple[int, ReferenceHeader]]] = defaultdict(list)
     for index, entry in enumerate(entries):
         try:
-            record = json_fields.mapping(entry, f"refs[{index}]")
-            number = json_fields.integer(record.get("ref_id"), "ref_id")
-            json_fields.text(record, "split")
+            header = parse(ReferenceHeader, entry)
         except DataError as error:
-            findings.append(Issue.of_record(file, f"refs[{index}]", error.reason, error.field))
+            issues.add(error.reason, error.field, record=f"refs[{index}]", severity=Severity.RECORD)
             continue
-        places[number].append(index)
-    by_image: dict[Key, list[tuple[str, json_fields.Json]]] = defaultdict(list)
-    for number, found in places.items():
-        if entries[found[0]]["split"] != split:
+        headers[header.ref_id].append((index, header))
+    of_image: dict[Key, list[Json]] = defaultdict(list)
+    for ref_id, repeated in headers.items():
+        index, header = repeated[0]
+        if header.split != split:
             continue
-        image_id = entries[found[0]].get("image_id")
-        if len(found) > 1:
-            where = ", ".join(f"refs[{index}]" for index in found[:5])
-            reason = (
-                f"{len(found)} references have this id ({where}): none of them can be told apart"
-            )
-        elif not isinstance(image_id, int | str) or image_id not in content.images:
-            reason = f"image_id {str(image_id)[:80]} is not among the images of {content.file}"
+        if len(repeated) > 1:
+            paths = ", ".join(f"refs[{index}]" for index, _ in repeated[:_MAX_SHOWN])
+            reason = f"{len(repeated)} references have this id ({paths}): none of them is read"
+            issues.add(reason, "ref_id", record=f"ref {ref_id}")
+        elif not isinstance(header.image_id, int | str) or header.image_id not in content.images:
+            image_id = str(header.image_id)[:80]
+            reason = f"image_id {image_id} is not among the images of {content.file}"
+            issues.add(reason, "ref_id", record=f"ref {ref_id}")
         else:
-            by_image[image_id].append((file, entries[found[0]]))
-            continue
-        findings.append(Issue.of_part(file, f"ref {number}", reason, "ref_id"))
-    return by_image
+            of_image[header.image_id].append(entries[index])
+    return _References(file, dict(of_image), issues)
 
 
-def _objects_and_expressions(
-    content: CocoFile,
-    number: Key,
-    image_ref: ImageRef,
-    refs: list[tuple[str, json_fields.Json]],
-    findings: list[Issue],
-) -> tuple[dict[int, _Object], list[_Expression]]:
-    wanted = {one for _, ref in refs for one in _loose_ids(ref.get("ann_id"))}
-    known: dict[int, _Object] = {}
-    for annotation in content.annotations.get(number, []):
-        one = annotation["id"]
-        if one not in wanted:
-            continue
-        record = f"annotation {one}"
+def _read_expressions(
+    content: CocoFile, references: _References, image_id: Key, size: Size, issues: IssueLog
+) -> ReferringRecord:
+    """Read the references of an image and the annotations that they mean."""
+    parsed: list[Reference] = []
+    for entry in references.of_image[image_id]:
         try:
-            thing = _read_object(annotation, image_ref.size, content.file, findings)
+            parsed.append(parse(Reference, entry))
         except DataError as error:
-            findings.append(Issue.of_part(content.file, record, error.reason, error.field))
-            continue
-        known[one] = thing
-        if not thing.covers.area:
-            reason = "has no pixels: what means it is not trained"
-            findings.append(Issue.of_part(content.file, record, reason, "segmentation"))
-    expressions: list[_Expression] = []
-    for file, ref in refs:
-        try:
-            expressions += _expressions(file, ref, known, findings)
-        except DataError as error:
-            record = f"ref {ref['ref_id']}"
-            findings.append(Issue.of_part(file, record, error.reason, error.field))
-    return known, expressions
+            record = f"ref {entry['ref_id']}"
+            issues.add(error.reason, error.field, file=references.file, record=record)
+    wanted = {object_id for reference in parsed for object_id in reference.object_ids}
+    objects: dict[int, ReferredObject] = {}
+    for annotation in content.annotations.get(image_id, []):
+        if annotation["id"] in wanted:
+            try:
+                objects[annotation["id"]] = _read_object(annotation, size, issues)
+            except DataError as error:
+                issues.add(error.reason, error.field, record=f"annotation {annotation['id']}")
+    expressions = [
+        expression
+        for reference in parsed
+        for expression in _expressions(reference, objects, references.file, issues)
+    ]
+    used = {object_id for expression in expressions for object_id in expression.object_ids}
+    return ReferringRecord(
+        tuple(obj for obj in objects.values() if obj.id in used), tuple(expressions)
+    )
 
 
-def _read_object(
-    annotation: json_fields.Json, size: Size, file: str, findings: list[Issue]
-) -> _Object:
-    number = json_fields.integer(annotation["id"], "id")
-    json_fields.xywh(annotation.get("bbox"), "bbox")
-    covers = parse_segmentation(
-        annotation.get("segmentation"),
+def _read_object(annotation: Json, size: Size, issues: IssueLog) -> ReferredObject:
+    instance = parse(CocoInstance, annotation)
+    record = f"annotation {instance.id}"
+    if instance.bbox is None:
+        raise DataError("is missing", field="bbox")
+    segmentation = parse_segmentation(
+        instance.segmentation,
         "segmentation",
         size=size,
-        report=lambda reason: findings.append(
-            Issue.of_part(file, f"annotation {number}", reason, "segmentation")
-        ),
+        report=lambda reason: issues.add(reason, "segmentation", record=record),
     )
-    return _Object(annotation, covers)
-
-
-def _loose_ids(value: object) -> list[object]:
-    listed: list[object] = value if isinstance(value, list) else [value]
-    return [one for one in listed if isinstance(one, int)]
+    if not segmentation.area:
+        reason = "has no pixels: expressions that mean it are not trained"
+        issues.add(reason, "segmentation", record=record)
+    return ReferredObject(instance.id, instance.bbox, segmentation, instance.is_crowd)
 
 
 def _expressions(
-    file: str, ref: json_fields.Json, known: dict[int, _Object], findings: list[Issue]
-) -> Iterator[_Expression]:
-    value = ref.get("ann_id")
-    listed = cast("list[Any]", value) if isinstance(value, list) else [value]
-    ids = [json_fields.integer(one, "ann_id") for one in listed]
-    ids = [] if ids == _NOTHING else list(dict.fromkeys(ids))
-    missing = [one for one in ids if one not in known]
+    reference: Reference, objects: dict[int, ReferredObject], file: str, issues: IssueLog
+) -> Iterator[Expression]:
+    """The sentences of a reference; none where one of its objects cannot be read."""
+    record = f"ref {reference.ref_id}"
+    missing = [object_id for object_id in reference.object_ids if object_id not in objects]
     if missing:
-        raise DataError(
-            f"annotations {missing[:5]} are not in the image, or none can be told apart",
-            field="ann_id",
-        )
-    for index, entry in enumerate(json_fields.items(ref, "sentences")):
-        where = f"sentences[{index}]"
+        reason = f"annotations {missing[:_MAX_SHOWN]} are not in the image, or cannot be read"
+        issues.add(reason, "ann_id", file=file, record=record)
+        return
+    for index, entry in enumerate(reference.sentences):
         try:
-            sentence = json_fields.mapping(entry, where)
-            text = json_fields.text(sentence, "sent")
-            sent_id = json_fields.integer(sentence.get("sent_id"), "sent_id")
+            sentence = parse(Sentence, entry, f"sentences[{index}]")
         except DataError as error:
-            field = f"{where}.{error.field}"
-            record = f"ref {ref['ref_id']}"
-            findings.append(Issue.of_part(file, record, error.reason, field))
+            issues.add(error.reason, error.field, file=file, record=record)
             continue
-        yield _Expression(text, tuple(ids), ref["ref_id"], sent_id)
+        yield Expression(sentence.sent, reference.object_ids, reference.ref_id, sentence.sent_id)

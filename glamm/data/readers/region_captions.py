@@ -1,19 +1,18 @@
-"""Captions of regions in COCO's form, one file a split.
+"""Captions of regions in COCO's form, one file per split.
 
-Source: spec of region captioning (B.2.5); `RefCOCO`, `RefCOCOg` and `VisualGenome` region readers of the release.
+Source: spec of region captioning (B.2.5); the region readers of the release for RefCOCO, RefCOCOg and Visual Genome.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from glamm.data.parsing import json_fields
-from glamm.data.parsing.box_filter import MIN_SIDE, Boxed, LeftOut, boxed
+from glamm.data.parsing.box_filter import MIN_SIDE, BoxedAnnotation, DroppedAnnotation, filter_boxes
 from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
 from glamm.data.parsing.dataset_paths import find_file
-from glamm.data.parsing.image_refs import find_image, stated_size
+from glamm.data.parsing.json_fields import Json
+from glamm.data.parsing.layout import Layout, Text, parse
 from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import boxes
@@ -21,92 +20,109 @@ from glamm.structures.issue import Issue, Location
 from glamm.structures.sample import Obj, Sample, Target, Task
 
 
+class Captioned(Layout):
+    """An annotation or an image with a caption."""
+
+    caption: Text
+
+
 @dataclass(frozen=True, slots=True)
-class RegionFiles:
-    """Where a data set of regions is.
+class Region:
+    """A region with its caption; the box is that of the file."""
+
+    annotation: BoxedAnnotation
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegionsRecord:
+    """All that a data set says about one image.
 
     Args:
-        name: Of the data set.
-        files: Paths that a split's file may have, by split.
-        images: Folders that images may be in.
-        evaluated: Splits whose file has one region a row and was filtered by its maker.
-        most: Regions that the release asks about at once; shown where an image may have more.
+        regions: In file order.
+        dropped: Annotations that do not count.
+    """
+
+    regions: tuple[Region, ...]
+    dropped: tuple[DroppedAnnotation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RegionCaptionsReader:
+    """Reads a data set of regions with captions.
+
+    Args:
+        name: Name of the data set.
+        files: By split, the relative paths that its annotation file may have.
+        images: Relative folders that may hold the images, in the order in which they are tried.
+
+    Upstream: the release trains on boxes that leave the image; here they are clipped.
     """
 
     name: str
-    files: dict[str, tuple[str, ...]]
+    files: Mapping[str, tuple[str, ...]]
     images: tuple[str, ...]
-    evaluated: frozenset[str] = frozenset()
-    most: int | None = None
 
-    def is_in(self, root: Path) -> bool:
-        """Whether the data set is below a folder."""
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those that have a file."""
+        return tuple(self.files)
+
+    def exists_in(self, root: Path) -> bool:
+        """Whether the file of a split is below a folder."""
         return any(find_file(root, names) for names in self.files.values())
 
     def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
-        """Yield a record an image row.
-
-        Upstream: boxes that leave the image are kept as they are; here what is trained is cut to the image.
-        """
+        """Yield one record per entry of `images`."""
         path = find_file(root, self.files.get(split, ()))
         if path is None:
             return
         content = read_coco(root, path)
-        yield from content.findings
-        read = partial(self._read_image, root, split, content)
-        yield from read_images(content, read)
+        yield from content.issues
+        yield from read_images(content, partial(self._read_image, root, split, content))
 
     def _read_image(
-        self, root: Path, split: str, content: CocoFile, number: Key
+        self, root: Path, split: str, content: CocoFile, image_id: Key
     ) -> Iterator[Record | Issue]:
-        image = content.images[number]
-        record = f"image {number}"
-        image_ref = find_image(
-            root, self.images, json_fields.text(image, "file_name"), size=stated_size(image)
-        )
+        location = Location(content.file, f"image {image_id}")
+        image_ref = content.find_image(root, self.images, image_id)
         if min(image_ref.size) < MIN_SIDE:
             raise DataError(f"picture side below {MIN_SIDE} px")
-        regions: list[tuple[Boxed, str]] = []
-        left_out: list[LeftOut] = []
-        for item in boxed(content.annotations.get(number, []), image_ref.size):
-            text = _text(item, image)
-            if isinstance(text, str) and isinstance(item, Boxed):
-                regions.append((item, text))
-            elif isinstance(text, LeftOut):
-                left_out.append(text)
-        for item in left_out:
-            yield item.issue(content.file, record)
+        regions: list[Region] = []
+        dropped: list[DroppedAnnotation] = []
+        annotations = content.annotations.get(image_id, [])
+        for item in filter_boxes(annotations, image_ref.size):
+            region = _with_caption(item, content.images[image_id])
+            if isinstance(region, Region):
+                regions.append(region)
+            else:
+                dropped.append(region)
+                yield region.issue(content.file, f"image {image_id}")
+        objects = (
+            Obj(region.annotation.id, boxes.clip(region.annotation.box, size=image_ref.size))
+            for region in regions
+        )
         sample = Sample(
-            sample_id=f"{self.name}/{split}/{number}",
+            sample_id=f"{self.name}/{split}/{image_id}",
             task=Task.REGION_CAPTIONING,
             dataset=self.name,
             split=split,
             image=image_ref,
-            objects=tuple(
-                Obj(item.id, boxes.clip(item.box, size=image_ref.size)) for item, _ in regions
-            ),
-            targets=tuple(Target(text, (item.id,)) for item, text in regions),
+            objects=tuple(objects),
+            targets=tuple(Target(region.text, (region.annotation.id,)) for region in regions),
         )
-        told: dict[str, Any] = {
-            "regions": [
-                {"bbox_xyxy": list(item.box), "text": text, "annotation_id": item.id}
-                for item, text in regions
-            ]
-        }
-        if left_out or split not in self.evaluated:
-            told["annotations_left_out"] = [item.shown() for item in left_out]
-        if self.most and split not in self.evaluated:
-            told["max_regions_per_sample"] = self.most
-        yield Record(Location(content.file, record), (sample,), remarks=told)
+        yield Record(location, (sample,), raw=RegionsRecord(tuple(regions), tuple(dropped)))
 
 
-def _text(item: Boxed | LeftOut, image: json_fields.Json) -> str | LeftOut:
-    """The words for a region: its own, or those of its image's row."""
-    if isinstance(item, LeftOut):
+def _with_caption(
+    item: BoxedAnnotation | DroppedAnnotation, image: Json
+) -> Region | DroppedAnnotation:
+    """An annotation with its own caption, or else with that of its image's entry."""
+    if isinstance(item, DroppedAnnotation):
         return item
-    owner = item.annotation if item.annotation.get("caption") is not None else image
+    has_own = item.annotation.get("caption") is not None
     try:
-        text = json_fields.text(owner, "caption").strip()
+        text = parse(Captioned, item.annotation if has_own else image).caption.strip()
     except DataError as error:
-        return LeftOut(item.id, error.reason, error.field)
-    return text or LeftOut(item.id, "has no words", "caption")
+        return DroppedAnnotation(item.id, error.reason, error.field)
+    return Region(item, text) if text else DroppedAnnotation(item.id, "is empty", "caption")

@@ -1,114 +1,249 @@
-"""Every data set that can be read, by name."""
+"""All data sets that can be read, in one table."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-from glamm.data.readers import (
-    ade20k,
-    coco_captions,
-    coco_stuff,
-    flickr30k_gcg,
-    flickr30k_region,
-    grand,
-    granddf_ha_gcg,
-    grandf_eval,
-    grandf_refcocog,
-    grefcoco,
-    llava,
-    mapillary,
-    openpsg_gcg,
-    own_coco,
-    own_cvat,
-    own_jsonl,
-    own_labelme,
-    paco_lvis,
-    pascal_part,
-    refclef,
-    refcoco,
-    refcoco_plus,
-    refcoco_plus_region,
-    refcoco_region,
-    refcocog,
-    refcocog_region,
-    visual_genome,
+from glamm.data.readers import grandf_eval, grandf_refcocog
+from glamm.data.readers.captions import CocoCaptionsReader
+from glamm.data.readers.flickr30k import FlickrReader, caption_turns, region_turns
+from glamm.data.readers.grand import GrandReader
+from glamm.data.readers.grandf_train import GrandfTrainReader
+from glamm.data.readers.llava import LlavaReader
+from glamm.data.readers.object_parts import ObjectPartsReader, without_sense
+from glamm.data.readers.own_coco import OwnCocoReader
+from glamm.data.readers.own_cvat import CvatReader
+from glamm.data.readers.own_jsonl import JsonlReader
+from glamm.data.readers.own_labelme import LabelMeReader
+from glamm.data.readers.referring import ReferringReader
+from glamm.data.readers.region_captions import RegionCaptionsReader
+from glamm.data.readers.semantic_png import (
+    COCO_STUFF_HYPHENATED,
+    SemanticPngReader,
+    ade20k_classes,
+    coco_stuff_classes,
+    mapillary_classes,
 )
 from glamm.data.record import Record
 from glamm.errors import RequestError
 from glamm.structures.issue import Issue
+from glamm.structures.sample import Task
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Reads one data set. A split that is not there has no records."""
+
+    @property
+    def name(self) -> str:
+        """Name of the data set on the command line and in sample ids."""
+        ...
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of the splits that the data set may have."""
+        ...
+
+    def exists_in(self, root: Path) -> bool:
+        """Whether files of the data set are below a folder."""
+        ...
+
+    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
+        """Yield the records of a split in file order, and an issue for everything that was left out.
+
+        Raises:
+            DataError: A whole file cannot be read.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """A data set's reader.
-
-    Args:
-        name: As in the command line and in sample ids.
-        splits: Which it may have.
-        is_in: Whether its files are below a folder.
-        read: Yields what a split below a folder holds, in the order of its files; raises DataError where a file as
-            a whole cannot be read.
-        beside: What is beside the samples, for a person to look at, and what of it cannot be read.
-    """
-
+class _ModuleReader:
     name: str
     splits: tuple[str, ...]
-    is_in: Callable[[Path], bool]
-    read: Callable[[Path, str], Iterator[Record | Issue]]
-    beside: Callable[[Path], tuple[dict[str, Any], list[Issue]]] = lambda _: ({}, [])
+    exists_in: Any
+    read: Any
 
 
-SOURCES = {
-    module.NAME: Source(module.NAME, module.SPLITS, module.is_in, module.read)
-    for module in (
-        ade20k,
-        coco_captions,
-        coco_stuff,
-        flickr30k_gcg,
-        flickr30k_region,
-        grand,
-        grandf_eval,
-        grandf_refcocog,
-        granddf_ha_gcg,
-        grefcoco,
-        llava,
-        mapillary,
-        openpsg_gcg,
-        own_coco,
-        own_cvat,
-        own_jsonl,
-        own_labelme,
-        paco_lvis,
-        pascal_part,
-        refclef,
-        refcoco,
-        refcoco_plus,
-        refcoco_plus_region,
-        refcoco_region,
-        refcocog,
-        refcocog_region,
-        visual_genome,
-    )
+_TRAIN_VAL = ("train", "val")
+_UNC_SPLITS = ("train", "val", "testA", "testB")
+_UMD_SPLITS = ("train", "val", "test")
+_GRANDF = "GranDf/annotations/train"
+_MDETR = "RefCoco_Reg/mdetr_annotations"
+_FLICKR30K_TRAIN = "final_flickr_mergedGT_train.json"
+_FLICKR30K_IMAGES = ("flikcr_30k/train", "flikcr_30k/flickr30k-images")
+_REFCOCO_IMAGES = (
+    "coco_2014/train2014",
+    "RefCoco_Reg/coco_2014",
+    "RefCoco_Reg/coco_2014/train2014",
+)
+_ADE20K_FOLDERS = {"train": "training", "val": "validation"}
+_MAPILLARY_FOLDERS = {"train": "training", "val": "validation"}
+
+READERS: tuple[Reader, ...] = (
+    GrandReader(),
+    _ModuleReader(grandf_eval.NAME, grandf_eval.SPLITS, grandf_eval.exists_in, grandf_eval.read),
+    _ModuleReader(
+        grandf_refcocog.NAME,
+        grandf_refcocog.SPLITS,
+        grandf_refcocog.exists_in,
+        grandf_refcocog.read,
+    ),
+    GrandfTrainReader(
+        "granddf_ha_gcg",
+        files={"train": f"{_GRANDF}/GranDf_HA_GCG_train.json"},
+        images=("GranDf_HA_images/train", "GranDf/GranDf_HA_images/train"),
+    ),
+    GrandfTrainReader(
+        "openpsg_gcg",
+        files={split: f"{_GRANDF}/OpenPsgGCG_{split}.json" for split in _TRAIN_VAL},
+        images=("coco_2017/train2017", "coco_2017/val2017"),
+    ),
+    FlickrReader(
+        "flickr30k_gcg",
+        task=Task.GROUNDED_CONVERSATION,
+        files={split: (f"{_GRANDF}/flickr_mergedGT_GCG_{split}.json",) for split in _TRAIN_VAL},
+        images=_FLICKR30K_IMAGES,
+        mask_field="sam_mask",
+        turns=caption_turns,
+    ),
+    FlickrReader(
+        "flickr30k_region",
+        task=Task.PHRASE_GROUNDING,
+        files={
+            "train": (
+                f"{_MDETR}/{_FLICKR30K_TRAIN}",
+                f"flikcr_30k/mdetr_annotations/{_FLICKR30K_TRAIN}",
+            )
+        },
+        images=_FLICKR30K_IMAGES,
+        mask_field=None,
+        turns=region_turns,
+    ),
+    ReferringReader("refcoco", refs=("refs(unc).p",), splits=_UNC_SPLITS),
+    ReferringReader("refcoco+", refs=("refs(unc).p",), splits=_UNC_SPLITS),
+    ReferringReader("refcocog", refs=("refs(umd).p",), splits=_UMD_SPLITS),
+    ReferringReader("grefcoco", refs=("grefs(unc).json", "grefs(unc).p"), splits=_UNC_SPLITS),
+    ReferringReader(
+        "refclef",
+        refs=("refs(unc).p",),
+        splits=("train", "val", "test"),
+        images=("Refer_Segm/images/saiapr_tc-12",),
+    ),
+    RegionCaptionsReader(
+        "refcoco_region",
+        files={split: (f"{_MDETR}/finetune_refcoco_{split}.json",) for split in _TRAIN_VAL},
+        images=_REFCOCO_IMAGES,
+    ),
+    RegionCaptionsReader(
+        "refcoco+_region",
+        files={split: (f"{_MDETR}/finetune_refcoco+_{split}.json",) for split in _TRAIN_VAL},
+        images=_REFCOCO_IMAGES,
+    ),
+    RegionCaptionsReader(
+        "refcocog_region",
+        files={
+            "train": (f"{_MDETR}/finetune_refcocog_train.json",),
+            "val": (f"{_MDETR}/finetune_refcocog_val.json",),
+            "eval": (f"{_MDETR}/finetune_refcocog_val_captions.json",),
+        },
+        images=_REFCOCO_IMAGES,
+    ),
+    RegionCaptionsReader(
+        "visual_genome",
+        files={"train": ("visual_genome/train.json",), "val": ("visual_genome/test_caption.json",)},
+        images=("visual_genome/images", "visual_genome/VG_100K", "visual_genome/VG_100K_2"),
+    ),
+    SemanticPngReader(
+        "ade20k",
+        labels={
+            split: (f"Semantic_Segm/ade20k/annotations/{folder}", f"ade20k/annotations/{folder}")
+            for split, folder in _ADE20K_FOLDERS.items()
+        },
+        images={
+            split: (f"Semantic_Segm/ade20k/images/{folder}", f"ade20k/images/{folder}")
+            for split, folder in _ADE20K_FOLDERS.items()
+        },
+        classes=ade20k_classes,
+        ignored=frozenset({0, 255}),
+    ),
+    SemanticPngReader(
+        "coco_stuff",
+        labels={
+            split: (f"coco_stuff/{split}2017", f"Semantic_Segm/cocostuff/{split}2017")
+            for split in _TRAIN_VAL
+        },
+        images={
+            split: (f"coco_2017/{split}2017", f"Semantic_Segm/coco_2017/{split}2017")
+            for split in _TRAIN_VAL
+        },
+        classes=coco_stuff_classes,
+        ignored=frozenset({255}) | COCO_STUFF_HYPHENATED,
+    ),
+    SemanticPngReader(
+        "mapillary",
+        labels={
+            split: (
+                f"mapillary/{folder}/v2.0/labels",
+                f"Semantic_Segm/mapillary/{folder}/v2.0/labels",
+            )
+            for split, folder in _MAPILLARY_FOLDERS.items()
+        },
+        images={
+            split: (f"mapillary/{folder}/images", f"Semantic_Segm/mapillary/{folder}/images")
+            for split, folder in _MAPILLARY_FOLDERS.items()
+        },
+        classes=mapillary_classes,
+        ignored=frozenset({255}),
+    ),
+    ObjectPartsReader(
+        "paco_lvis",
+        files={
+            split: (
+                f"paco_lvis/annotations/paco_lvis_v1_{split}.json",
+                f"Semantic_Segm/paco_lvis/annotations/paco_lvis_v1_{split}.json",
+            )
+            for split in _TRAIN_VAL
+        },
+        images=("coco_2017", "Semantic_Segm/coco_2017"),
+        clean_name=without_sense,
+    ),
+    ObjectPartsReader(
+        "pascal_part",
+        files={"train": ("pascal_part/train.json", "Semantic_Segm/pascal_part/train.json")},
+        images=(
+            "pascal_part/VOCdevkit/VOC2010/JPEGImages",
+            "Semantic_Segm/pascal_part/VOCdevkit/VOC2010/JPEGImages",
+        ),
+    ),
+    CocoCaptionsReader(),
+    LlavaReader(),
+    OwnCocoReader(),
+    LabelMeReader(),
+    CvatReader(),
+    JsonlReader(),
+)
+
+READERS_BY_NAME = {
+    reader.name: reader for reader in sorted(READERS, key=lambda reader: reader.name)
 }
+"""In the order of the names."""
 
 
-SOURCES[grand.NAME] = replace(SOURCES[grand.NAME], beside=grand.beside)
-
-
-def get_source(name: str) -> Source:
-    """Look up a data set by name.
+def get_reader(name: str) -> Reader:
+    """Look up the reader of a data set.
 
     Raises:
-        RequestError: There is none of that name; the message lists those there are.
+        RequestError: There is no data set with this name; the message lists all names.
     """
-    if name not in SOURCES:
+    if name not in READERS_BY_NAME:
         raise RequestError(
-            f"no data set is called '{name}'; there are: {', '.join(sorted(SOURCES))}"
+            f"no data set is called '{name}'; there are: {', '.join(READERS_BY_NAME)}"
         )
-    return SOURCES[name]
+    return READERS_BY_NAME[name]
 
 
-def find_sources(root: Path) -> tuple[Source, ...]:
-    """The data sets below a folder, sorted by name."""
-    return tuple(SOURCES[name] for name in sorted(SOURCES) if SOURCES[name].is_in(root))
+def find_readers(root: Path) -> tuple[Reader, ...]:
+    """Readers of the data sets below a folder, in the order of their names."""
+    return tuple(reader for reader in READERS_BY_NAME.values() if reader.exists_in(root))

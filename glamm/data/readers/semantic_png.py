@@ -1,130 +1,198 @@
-"""Images with a PNG of class numbers beside them.
+"""Images with label maps: PNG files with a class number per pixel. ADE20K, COCO-Stuff and Mapillary Vistas.
 
 Source: spec of semantic segmentation (B.2.4).
 """
 
-import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int32
 from PIL import Image
 
+from glamm.data.parsing.class_names import ADE20K, COCO_STUFF
 from glamm.data.parsing.dataset_paths import (
     ensure_inside,
     files_of_split,
+    find_file,
     find_folder,
     relative,
     resolve_image,
 )
 from glamm.data.parsing.image_refs import image_header
+from glamm.data.parsing.json_stream import read_json
+from glamm.data.parsing.layout import Items, Layout, Text, parse
 from glamm.data.readers.labelled_shapes import class_targets
 from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import masks
-from glamm.structures.issue import Issue, Location
+from glamm.geometry.image_files import UNREADABLE
+from glamm.structures.issue import Issue, IssueLog, Location, Severity
 from glamm.structures.sample import ImageRef, Obj, Sample, Task
 
-_MODES = {"1", "L", "P", "I", "I;16", "I;16B", "I;16L"}
-_SUFFIXES = (".jpg", ".jpeg", ".png")
+_LABEL_MODES = {"1", "L", "P", "I", "I;16", "I;16B", "I;16L"}
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_MAPILLARY_CONFIGS = (
+    "mapillary/config_v2.0.json",
+    "Semantic_Segm/mapillary/config_v2.0.json",
+)
 
 
 @dataclass(frozen=True, slots=True)
-class ClassMaps:
-    """Where a data set of class maps is.
+class LabelMap:
+    """The label map of a record.
 
     Args:
-        name: Of the data set.
-        labels: Folders that a split's label files may be in, by split.
-        images: The same for images.
-        classes: Gives the name of every class number, from the root.
-        ignored: Numbers that mean no class.
+        file: Path from the data set's root.
+    """
+
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class SemanticPngReader:
+    """Reads a data set of label maps.
+
+    Args:
+        name: Name of the data set.
+        labels: By split, the relative folders that may hold the label maps.
+        images: By split, the relative folders that may hold the images.
+        classes: Returns the name of every class number; called with the root.
+        ignored: Numbers that mean no class, or a class that is left out.
     """
 
     name: str
-    labels: dict[str, tuple[str, ...]]
-    images: dict[str, tuple[str, ...]]
+    labels: Mapping[str, tuple[str, ...]]
+    images: Mapping[str, tuple[str, ...]]
     classes: Callable[[Path], dict[int, str]]
     ignored: frozenset[int]
 
-    def is_in(self, root: Path) -> bool:
-        """Whether the data set is below a folder."""
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Those that have a folder."""
+        return tuple(self.labels)
+
+    def exists_in(self, root: Path) -> bool:
+        """Whether the label maps of a split are below a folder."""
         return any(find_folder(root, folders) for folders in self.labels.values())
 
     def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
-        """Yield a record a label file, in the order of their names; a class is one object."""
+        """Yield one record per label map, in the order of their names; a class is one object."""
         folder = find_folder(root, self.labels.get(split, ()))
         if folder is None:
             return
         classes = self.classes(root)
         for path in files_of_split(ensure_inside(root, folder), (".",), "*.png", "train"):
-            file = relative(root, path)
+            issues = IssueLog(relative(root, path), path.stem)
             try:
-                yield from self._read_map(root, split, path, classes)
+                record = self._read_map(root, split, path, classes, issues)
             except DataError as error:
-                yield Issue.of_record(file, path.stem, error.reason, error.field)
+                issues.add(error.reason, error.field, severity=Severity.RECORD)
+                yield from issues
+                continue
+            yield from issues
+            yield record
 
     def _read_map(
-        self, root: Path, split: str, path: Path, classes: dict[int, str]
-    ) -> Iterator[Record | Issue]:
-        file = relative(root, path)
-        image_ref = self._image(root, split, path)
+        self, root: Path, split: str, path: Path, classes: dict[int, str], issues: IssueLog
+    ) -> Record:
+        image_path = self._find_image(root, split, path)
         labels = _read_labels(ensure_inside(root, path))
-        if not image_header(image_ref).has_frame((labels.shape[0], labels.shape[1])):
-            size = image_header(image_ref).size
+        size = (labels.shape[0], labels.shape[1])
+        header = image_header(image_path)
+        if not header.has_frame(size):
             raise DataError(
-                f"is {labels.shape[0]} x {labels.shape[1]} (height x width), the image is {size[0]} x {size[1]}"
+                f"is {size[0]} x {size[1]} (height x width), "
+                f"the image is {header.size[0]} x {header.size[1]}"
             )
-        objects: list[Obj] = []
-        shown: list[dict[str, Any]] = []
-        for value in (int(value) for value in np.unique(labels)):
-            if value in self.ignored:
-                continue
-            if value not in classes:
-                reason = f"there is no class {value}"
-                yield Issue.of_part(file, path.stem, reason, "labels")
-                continue
-            mask = masks.encode(labels == value)
-            box = masks.box_of(mask)
-            if box is None:
-                continue
-            text = classes[value]
-            objects.append(Obj(id=value, box=box, mask=mask, labels=(text,)))
-            code = {"size": list(mask.size), "counts": mask.counts.decode("ascii")}
-            area = masks.area(mask)
-            shown.append({"text": text, "label_value": value, "area": area, "mask": code})
+        objects = tuple(self._objects(labels, classes, issues))
         sample = Sample(
             sample_id=f"{self.name}/{split}/{path.stem}",
             task=Task.SEMANTIC_SEGMENTATION,
             dataset=self.name,
             split=split,
-            image=ImageRef(image_ref.name, (labels.shape[0], labels.shape[1]), path=str(image_ref)),
-            objects=tuple(objects),
-            targets=class_targets(objects),  # classes that share a name are one target
+            image=ImageRef(image_path.name, size, path=str(image_path)),
+            objects=objects,
+            targets=class_targets(objects),  # classes with the same name are one target
         )
-        told = {"label_file": file, "targets": shown}
-        yield Record(Location(file, path.stem), (sample,), remarks=told, hidden=("objects",))
+        return Record(Location(issues.file, path.stem), (sample,), raw=LabelMap(issues.file))
 
-    def _image(self, root: Path, split: str, path: Path) -> Path:
-        folders = self.images[split]
-        for suffix in _SUFFIXES:
+    def _objects(
+        self, labels: Int32[np.ndarray, "height width"], classes: dict[int, str], issues: IssueLog
+    ) -> Iterator[Obj]:
+        for number in np.unique(labels).tolist():
+            if number in self.ignored:
+                continue
+            if number not in classes:
+                issues.add(f"there is no class {number}", "labels")
+                continue
+            mask = masks.encode(labels == number)
+            box = masks.box_of(mask)
+            if box is not None:
+                yield Obj(id=number, box=box, mask=mask, labels=(classes[number],))
+
+    def _find_image(self, root: Path, split: str, path: Path) -> Path:
+        for suffix in _IMAGE_SUFFIXES:
             try:
-                return resolve_image(root, folders, path.stem + suffix)
+                return resolve_image(root, self.images[split], path.stem + suffix)
             except DataError as error:
-                if suffix == _SUFFIXES[-1] or "link" in error.reason:
+                if suffix == _IMAGE_SUFFIXES[-1] or "link" in error.reason:
                     raise
         raise AssertionError
 
 
+def ade20k_classes(_root: Path) -> dict[int, str]:
+    """ADE20K's 150 classes of the scene parsing challenge, numbered from 1."""
+    return dict(enumerate(ADE20K, start=1))
+
+
+def coco_stuff_classes(_root: Path) -> dict[int, str]:
+    """COCO-Stuff's 182 classes of things and stuff, numbered from 0."""
+    return dict(enumerate(COCO_STUFF))
+
+
+COCO_STUFF_HYPHENATED = frozenset(number for number, name in enumerate(COCO_STUFF) if "-" in name)
+"""Classes with a hyphen in their name, which the release leaves out."""
+
+
+class MapillaryClass(Layout):
+    """A class of Mapillary Vistas; its number is its index in the list."""
+
+    readable: Text
+
+
+class MapillaryConfig(Layout):
+    """`config_v2.0.json` of Mapillary Vistas."""
+
+    labels: Items[MapillaryClass] = ()
+
+
+def mapillary_classes(root: Path) -> dict[int, str]:
+    """The classes of Mapillary Vistas 2.0 from its configuration file, in lower case.
+
+    Raises:
+        DataError: The file is missing or invalid.
+    """
+    path = find_file(root, _MAPILLARY_CONFIGS)
+    if path is None:
+        raise DataError(
+            f"is missing below {root}: it names the classes", file=_MAPILLARY_CONFIGS[0]
+        )
+    file = relative(root, ensure_inside(root, path))
+    try:
+        config = parse(MapillaryConfig, read_json(path))
+    except DataError as error:
+        raise DataError(error.reason, file=file, field=error.field) from error
+    return {number: entry.readable.lower() for number, entry in enumerate(config.labels)}
+
+
 def _read_labels(path: Path) -> Int32[np.ndarray, "height width"]:
-    image_header(path)  # refuses what is no image and what claims to be huge
+    image_header(path)  # refuses files that are no image, or state too many pixels
     try:
         with Image.open(path, formats=("PNG",)) as image:
-            if image.mode not in _MODES:
-                raise DataError(f"must have one number a pixel, is {image.mode}")
+            if image.mode not in _LABEL_MODES:
+                raise DataError(f"must have one number per pixel, its mode is {image.mode}")
             return np.asarray(image).astype(np.int32)
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error) as error:
+    except UNREADABLE as error:
         raise DataError(f"cannot be decoded: {error}") from error

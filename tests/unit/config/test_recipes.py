@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from glamm.config.params import load_params
-from glamm.data.readers.registry import SOURCES
+from glamm.data.readers.registry import READERS_BY_NAME
 
 RECIPES = sorted((Path(__file__).parents[3] / "recipes").glob("*.yaml"))
 OF_THE_RELEASE = [path for path in RECIPES if not path.stem.startswith("tiny")]
@@ -30,7 +30,7 @@ def test_recipe_is_valid_and_names_data_sets_that_can_be_read(path):
     params = load_params(path)
 
     assert set(params.train.loader.mixture.dataset_weights) == set(params.prepare.datasets)
-    assert set(params.prepare.datasets) <= set(SOURCES)
+    assert set(params.prepare.datasets) <= set(READERS_BY_NAME)
 
 
 @pytest.mark.parametrize("path", OF_THE_RELEASE, ids=lambda path: path.stem)

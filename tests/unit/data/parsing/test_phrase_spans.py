@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from glamm.data.parsing.phrase_spans import locate, settle_spans
+from glamm.data.parsing.phrase_spans import locate, merge_spans
 from glamm.structures.sample import Span, SpanKind
 
 
@@ -46,7 +46,7 @@ RANGES = st.tuples(st.integers(0, 20), st.integers(1, 6)).map(lambda pair: (pair
 def test_settled_spans_are_sorted_disjoint_and_lose_nothing_unsaid(ranges):
     spans = [Span(start, end, SpanKind.SEG, (index,)) for index, (start, end) in enumerate(ranges)]
 
-    kept, gone = settle_spans(spans)
+    kept, gone = merge_spans(spans)
 
     assert all(one.end <= two.start for one, two in pairwise(kept))
     ids = sorted(number for span in (*kept, *gone) for number in span.object_ids)

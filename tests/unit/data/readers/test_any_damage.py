@@ -11,10 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from glamm.data.inspection.as_read import describe
-from glamm.data.preparation.check import Checked
+from glamm.data.inspection.as_read.tables import tables_json
+from glamm.data.preparation.check import CheckedRecord
 from glamm.data.preparation.read_checked import read_splits
 from glamm.data.preparation.validate import find_issues
-from glamm.data.readers.registry import SOURCES
+from glamm.data.readers.registry import READERS_BY_NAME
 from glamm.structures.issue import Issue
 from tests.builders.data import FORMATS
 from tests.builders.own_data import OWN
@@ -90,19 +91,19 @@ def damaged(path: Path, content: bytes, data) -> bytes:
 def test_damage_costs_records_and_nothing_else(data_set, data):
     name, root, files = data_set
     path = data.draw(st.sampled_from(sorted(files)))
-    source = SOURCES[name]
+    source = READERS_BY_NAME[name]
     path.write_bytes(damaged(path, files[path], data))
     try:
-        source.is_in(root)
+        source.exists_in(root)
         found = list(read_splits(source, root))
-        tables, faults = source.beside(root)
+        tables, faults = tables_json(source, root)
         told = json.dumps(describe(source, root, [*found, *faults]) | tables, ensure_ascii=False)
     finally:
         path.write_bytes(files[path])
 
     assert told
     for item in found:
-        assert isinstance(item, Checked | Issue)
+        assert isinstance(item, CheckedRecord | Issue)
         if isinstance(item, Issue):
             assert str(item).encode()
             assert item.reason

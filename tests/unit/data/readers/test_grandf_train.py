@@ -3,15 +3,15 @@ import re
 
 import pytest
 
-from glamm.data.preparation.check import Checked
+from glamm.data.preparation.check import CheckedRecord
 from glamm.data.preparation.read_checked import read_checked
-from glamm.data.readers.registry import SOURCES
+from glamm.data.readers.registry import READERS_BY_NAME
 from glamm.structures.issue import Issue
 from tests.builders.data import human_annotated_root, jpeg, rectangle
 
 
 def read(root):
-    return list(read_checked(SOURCES["granddf_ha_gcg"], root))
+    return list(read_checked(READERS_BY_NAME["granddf_ha_gcg"], root))
 
 
 def change(path, index, **values):
@@ -47,7 +47,7 @@ def test_bad_record_is_left_out_with_its_reason(tmp_path, values, reason):
 
     found = read(tmp_path)
 
-    assert [i.record.location.record for i in found if isinstance(i, Checked)] == [
+    assert [i.record.location.record for i in found if isinstance(i, CheckedRecord)] == [
         "0",
         "1",
         "3",
@@ -66,7 +66,7 @@ def test_image_cut_in_half_is_left_out(tmp_path, kept):
 
     found = read(tmp_path)
 
-    assert sum(isinstance(item, Checked) for item in found) == 4
+    assert sum(isinstance(item, CheckedRecord) for item in found) == 4
     [gone] = [item for item in found if isinstance(item, Issue)]
     assert gone.location.record == "1"
 

@@ -6,9 +6,10 @@ import shutil
 import pytest
 
 from glamm.data.inspection.as_read import describe
-from glamm.data.preparation.check import Checked
+from glamm.data.inspection.as_read.tables import tables_json
+from glamm.data.preparation.check import CheckedRecord
 from glamm.data.preparation.read_checked import read_checked
-from glamm.data.readers.registry import SOURCES, find_sources
+from glamm.data.readers.registry import READERS_BY_NAME, find_readers
 from glamm.errors import DataError
 from glamm.geometry.image_files import decode
 from glamm.structures.issue import Issue
@@ -18,12 +19,12 @@ OFFICIAL = sorted(path.name for path in FORMATS.iterdir())
 
 
 def test_every_layout_of_the_release_has_its_miniature():
-    assert set(OFFICIAL) <= set(SOURCES)
+    assert set(OFFICIAL) <= set(READERS_BY_NAME)
     assert len(OFFICIAL) == 23
 
 
 def read(name, root):
-    return describe(SOURCES[name], root, read_checked(SOURCES[name], root))
+    return describe(READERS_BY_NAME[name], root, read_checked(READERS_BY_NAME[name], root))
 
 
 def differences(expected, found, place=""):
@@ -59,7 +60,11 @@ def test_reader_finds_what_the_maker_put_in(name):
 def test_images_are_delivered_in_the_frame_of_the_annotations(name):
     root = FORMATS / name / "root"
     expected = json.loads((FORMATS / name / "expected.json").read_text())
-    found = [item for item in read_checked(SOURCES[name], root) if isinstance(item, Checked)]
+    found = [
+        item
+        for item in read_checked(READERS_BY_NAME[name], root)
+        if isinstance(item, CheckedRecord)
+    ]
 
     for sample, item in zip(expected["samples"], found, strict=True):
         image = item.record.samples[0].image
@@ -107,8 +112,8 @@ def test_files_in_a_folder_named_after_a_split_belong_to_it(tmp_path):
 
     splits = {
         item.record.samples[0].image.key: item.record.samples[0].split
-        for item in read_checked(SOURCES["grand"], tmp_path)
-        if isinstance(item, Checked)
+        for item in read_checked(READERS_BY_NAME["grand"], tmp_path)
+        if isinstance(item, CheckedRecord)
     }
 
     assert splits.pop("sa_8503.jpg") == "val"
@@ -119,8 +124,8 @@ def test_files_in_a_folder_named_after_a_split_belong_to_it(tmp_path):
 def test_grand_image_teaches_every_kind_of_conversation():
     found = [
         item
-        for item in read_checked(SOURCES["grand"], FORMATS / "grand/root")
-        if isinstance(item, Checked)
+        for item in read_checked(READERS_BY_NAME["grand"], FORMATS / "grand/root")
+        if isinstance(item, CheckedRecord)
     ]
 
     samples = {sample.sample_id: sample for sample in found[0].record.samples}
@@ -172,7 +177,7 @@ def test_grand_without_its_table_of_objects_takes_them_from_captions_and_express
 def test_tables_of_grand_are_shown_as_they_are():
     expected = json.loads((FORMATS / "grand/expected.json").read_text())
 
-    told, faults = SOURCES["grand"].beside(FORMATS / "grand/root")
+    told, faults = tables_json(READERS_BY_NAME["grand"], FORMATS / "grand/root")
 
     assert faults == []
     assert told["tables"] == expected["tables"]
@@ -185,7 +190,7 @@ def test_damaged_table_is_named_and_the_others_are_read(tmp_path):
     path = tmp_path / "GranD_Data/Grand_Caption_Grounding_lmdb/data.mdb"
     path.write_bytes(path.read_bytes()[:5000])
 
-    told, faults = SOURCES["grand"].beside(tmp_path)
+    told, faults = tables_json(READERS_BY_NAME["grand"], tmp_path)
 
     assert [fault.location.file for fault in faults] == [
         "GranD_Data/Grand_Caption_Grounding_lmdb/data.mdb"
@@ -197,7 +202,7 @@ def test_finder_names_what_is_there(tmp_path):
     for name in ("grand", "granddf_val_test"):
         shutil.copytree(FORMATS / name / "root", tmp_path, dirs_exist_ok=True)
 
-    assert [source.name for source in find_sources(tmp_path)] == ["grand", "granddf_val_test"]
+    assert [source.name for source in find_readers(tmp_path)] == ["grand", "granddf_val_test"]
 
 
 def bad_case(name):
@@ -230,14 +235,16 @@ def is_same(survivor, sample):
 def test_broken_record_is_named_and_the_others_survive(name):
     case, root = bad_case(name)
 
-    items = list(read_checked(SOURCES[case["layout"]], root))
+    items = list(read_checked(READERS_BY_NAME[case["layout"]], root))
 
-    samples = describe(SOURCES[case["layout"]], root, items)["samples"]
+    samples = describe(READERS_BY_NAME[case["layout"]], root, items)["samples"]
     by_image = {sample["image"]["file"].rpartition("/")[2]: sample for sample in samples}
     for survivor in case["survivors"]:
         assert is_same(survivor, by_image[survivor["image"]])
     said = [str(item) for item in items if isinstance(item, Issue)]
-    said += [line for item in items if isinstance(item, Checked) for line in map(str, item.issues)]
+    said += [
+        line for item in items if isinstance(item, CheckedRecord) for line in map(str, item.issues)
+    ]
     if name != "huge_caption":  # its data are right; the batch leaves it out
         for fault in case["broken"]:
             assert any(fault["file"] in line and "record" in line for line in said), fault
