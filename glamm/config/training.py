@@ -9,7 +9,7 @@ from glamm.config.base import Config
 from glamm.config.data import LoaderConfig
 from glamm.config.model import ModelSize
 
-Stage: TypeAlias = Literal["joint", "global_encoder", "grounding"]
+Phase: TypeAlias = Literal["joint", "global_encoder", "grounding"]
 """`joint` trains the whole model on conversations; the other two prepare one part alone, as CLIP and SAM came to be."""
 
 
@@ -123,7 +123,7 @@ class TrainConfig(Config):
         "recompute_activations": "activation_checkpointing",
     }
 
-    phase: Stage = "joint"
+    phase: Phase = "joint"
     seed: int = Field(default=0, ge=0)
     size: ModelSize = "tiny"
     init_from: str | None = "embedded"
