@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from glamm.config.base import Config
+from glamm.special_tokens import ADDED_TOKENS, BEGIN, BOX, END, SEG, UNKNOWN
 
 ModelSize: TypeAlias = Literal["tiny", "small", "7b"]
 """`tiny` trains on a laptop's CPU, `small` on one GPU, `7b` is the paper's."""
@@ -18,8 +19,6 @@ LanguageArchitecture: TypeAlias = Literal["llama", "qwen2", "qwen3"]
 
 GlobalEncoderArchitecture: TypeAlias = Literal["clip", "siglip"]
 """Families of global encoders; `siglip` is SigLIP and the SigLIP 2 of fixed resolution."""
-
-_NUM_ADDED_TOKENS = 7  # <im_start> <im_end> <bbox> <point> [SEG] <p> </p>, always in this order
 
 
 @runtime_checkable
@@ -50,19 +49,19 @@ class SpecialTokens(Config):
 
     @classmethod
     def at_end_of(cls, vocab_size: int) -> "SpecialTokens":
-        """Ids when the seven added tokens end the vocabulary, as `glamm.text.tokenizer` puts them."""
-        first = vocab_size - _NUM_ADDED_TOKENS
-        return cls(bbox=first + 2, seg=first + 4)
+        """Ids if the added tokens end the vocabulary, as in `glamm.text.tokenizer`."""
+        first = vocab_size - len(ADDED_TOKENS)
+        return cls(bbox=first + ADDED_TOKENS.index(BOX), seg=first + ADDED_TOKENS.index(SEG))
 
     @classmethod
     def from_tokenizer(cls, tokenizer: NamedTokens) -> "SpecialTokens":
         """Ids in any vocabulary, looked up by name."""
         return cls(
-            pad=tokenizer.token_id("<unk>"),
-            bos=tokenizer.token_id("<s>"),
-            eos=tokenizer.token_id("</s>"),
-            bbox=tokenizer.token_id("<bbox>"),
-            seg=tokenizer.token_id("[SEG]"),
+            pad=tokenizer.token_id(UNKNOWN),
+            bos=tokenizer.token_id(BEGIN),
+            eos=tokenizer.token_id(END),
+            bbox=tokenizer.token_id(BOX),
+            seg=tokenizer.token_id(SEG),
         )
 
 

@@ -1,1 +1,1 @@
-"""Special tokens, conversations, templates, grounded captions and the tokenizer. Pure."""
+"""Conversations, templates, grounded captions and the tokenizer. Pure functions."""

@@ -1,4 +1,4 @@
-"""A conversation as the model reads it: rounds of questions and answers around one image."""
+"""Conversations: rounds of questions and answers about one image, encoded as tokens and labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,13 +22,13 @@ _RESERVED = (*ADDED_TOKENS, IMAGE, BEGIN, END, UNKNOWN)
 
 @dataclass(frozen=True, slots=True)
 class PromptStyle:
-    """The words around a conversation.
+    """The fixed text around a conversation.
 
     Args:
-        system: The first sentence, or nothing.
-        user: Name of the asker.
-        assistant: Name of the answerer; everything after it is supervised.
-        preamble: Stands before the first question and holds the image.
+        system: The text at the start; may be empty.
+        user: Precedes every question.
+        assistant: Precedes every answer; the answer is supervised.
+        preamble: Precedes the first question and contains the image.
     """
 
     system: str
@@ -37,7 +37,7 @@ class PromptStyle:
     preamble: str
 
 
-_PICTURE = f"{IMAGE_START}{IMAGE}{IMAGE_END}"
+_IMAGE_BLOCK = f"{IMAGE_START}{IMAGE}{IMAGE_END}"
 
 PROMPT_STYLES = {
     "release": PromptStyle(
@@ -45,22 +45,24 @@ PROMPT_STYLES = {
         "The assistant gives helpful, detailed, and polite answers to the human's questions.",
         user="USER:",
         assistant="ASSISTANT:",
-        preamble=f"The {_PICTURE} provides an overview of the picture.\n",
+        preamble=f"The {_IMAGE_BLOCK} provides an overview of the picture.\n",
     ),
-    "plain": PromptStyle(system="", user="USER:", assistant="ASSISTANT:", preamble=f"{_PICTURE}\n"),
+    "plain": PromptStyle(
+        system="", user="USER:", assistant="ASSISTANT:", preamble=f"{_IMAGE_BLOCK}\n"
+    ),
 }
-"""`release`: what the released weights were trained on (llava_v1). `plain`: ours, a fifth of the tokens."""
+"""`release`: the released weights were trained with it (llava_v1). `plain`: ours, with a fifth of the tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """A question and its answer, with what their special tokens stand for.
+    """A question and its answer, with the objects that their special tokens refer to.
 
     Args:
-        question: What the user says; one `<bbox>` a region.
-        answer: What the assistant says; one `[SEG]` a target.
-        seg_targets: For each [SEG] of the answer, the ids of the objects whose union is the target.
-        region_ids: For each <bbox> of the question, the id of the object whose box it is.
+        question: Text of the user, with one `<bbox>` per region.
+        answer: Text of the assistant, with one `[SEG]` per target mask.
+        seg_targets: For each [SEG] of the answer, the ids of the objects whose union is the target mask.
+        region_ids: For each <bbox> of the question, the id of the object whose box it stands for.
     """
 
     question: str
@@ -71,13 +73,13 @@ class Round:
 
 @dataclass(frozen=True, slots=True)
 class EncodedConversation:
-    """Tokens, labels and the objects behind the special tokens.
+    """Tokens and labels of a conversation.
 
     Args:
-        input_ids: One IMAGE_PLACEHOLDER_ID among them.
+        input_ids: With one IMAGE_PLACEHOLDER_ID.
         labels: `input_ids` where supervised, IGNORE_LABEL elsewhere.
-        rounds: The rounds that fitted.
-        num_dropped_rounds: Whole rounds left out because they did not fit.
+        rounds: The rounds within the token limit; their objects belong to the special tokens.
+        num_dropped_rounds: Rounds at the end that exceeded the limit.
     """
 
     input_ids: tuple[int, ...]
@@ -87,41 +89,41 @@ class EncodedConversation:
 
 
 def find_reserved_token(text: str) -> str | None:
-    """The first special token that stands in plain text, where it would change the meaning of a prompt; or None."""
+    """The first special token in a text, where it would change the meaning of a prompt; None if there is none."""
     return next((token for token in _RESERVED if token in text), None)
 
 
 def build_prompt(question: str, *, style: PromptStyle) -> str:
-    """Write a question so that the model's next token begins the answer."""
+    """The prompt of a question: the next token of the model begins the answer."""
     return f"{_opening(style)}{style.user} {style.preamble}{question} {style.assistant}"
 
 
 def prepare_question(question: str, *, num_boxes: int) -> str:
-    """Make a user's question safe to put into a prompt.
+    """Validate a user's question and complete its `<bbox>` placeholders.
 
     Args:
-        question: Plain words; `<bbox>` may stand where each region is meant.
-        num_boxes: How many regions come with it.
+        question: Plain text; `<bbox>` marks where each region is mentioned.
+        num_boxes: Number of the question's boxes.
 
     Returns:
-        The question with one `<bbox>` a region; regions that are not mentioned at all are listed at its end.
+        The question with one `<bbox>` per box; if it had none, the regions are listed at its end.
 
     Raises:
-        RequestError: Nothing asked, a reserved word in the question, or another number of `<bbox>` than of boxes.
+        RequestError: The question is empty, contains a reserved token, or has another number of `<bbox>` than of boxes.
     """
     if not question.strip():
         raise RequestError("the question is empty: ask something about the image")
     reserved = find_reserved_token(question.replace(BOX, ""))
     if reserved:
         raise RequestError(
-            f"the question holds {reserved}, which is reserved for the model: leave it out"
+            f"the question contains {reserved}, which is reserved for the model: remove it"
         )
-    mentioned = question.count(BOX)
-    if mentioned == num_boxes:
+    num_placeholders = question.count(BOX)
+    if num_placeholders == num_boxes:
         return question
-    if mentioned:
+    if num_placeholders:
         raise RequestError(
-            f"the question has {mentioned} {BOX} placeholders and {num_boxes} boxes came with it: send one box for each"
+            f"the question has {num_placeholders} {BOX} placeholders and {num_boxes} boxes: send one box for each"
         )
     regions = ", ".join(f"region{index + 1} {BOX}" for index in range(num_boxes))
     return f"{question} {regions}"
@@ -130,21 +132,21 @@ def prepare_question(question: str, *, num_boxes: int) -> str:
 def encode_conversation(
     rounds: Sequence[Round], *, tokenizer: Tokenizer, style: PromptStyle, max_tokens: int
 ) -> EncodedConversation:
-    """Turn rounds into tokens; whole last rounds are dropped until the rest fits.
+    """Encode rounds as tokens; rounds at the end are dropped until the rest is within the limit.
 
     Args:
         rounds: At least one.
-        tokenizer: The model's.
-        style: The words around the rounds.
-        max_tokens: Limit, the image counted as one.
+        tokenizer: The one of the model.
+        style: The fixed text around the rounds.
+        max_tokens: The limit; the image counts as one token.
 
     Returns:
-        What fits. No answer is ever cut, so that every [SEG] keeps its mask.
+        The encoded conversation. Answers are never truncated, so that every [SEG] keeps its mask.
 
     Raises:
-        ValueError: Not even the first round fits.
+        ValueError: The first round exceeds the limit, or there are no rounds.
 
-    Upstream: the release cuts at 961 tokens, which can separate [SEG] tokens from their masks.
+    Upstream: the release truncates at 961 tokens, which can remove [SEG] tokens whose masks remain.
     """
     if not rounds:
         raise ValueError("a conversation needs at least one round")
@@ -168,7 +170,7 @@ def _opening(style: PromptStyle) -> str:
 
 
 def _write(rounds: Sequence[Round], style: PromptStyle) -> tuple[str, list[tuple[int, int]]]:
-    """Write all rounds and say which code points are supervised."""
+    """The text of all rounds, and the ranges of code points that are supervised."""
     text = _opening(style)
     supervised: list[tuple[int, int]] = []
     for index, item in enumerate(rounds):
@@ -183,7 +185,7 @@ def _write(rounds: Sequence[Round], style: PromptStyle) -> tuple[str, list[tuple
 def _labels(
     ids: Sequence[int], starts: Sequence[int], supervised: Sequence[tuple[int, int]]
 ) -> tuple[int, ...]:
-    """Keep the ids of tokens that start inside an answer; the begin token never does."""
+    """Labels of tokens that start inside an answer; the begin token never does."""
     labels = [IGNORE_LABEL] * len(ids)
     for position in range(1, len(ids)):
         if any(start <= starts[position] < end for start, end in supervised):

@@ -1,4 +1,4 @@
-"""Grounded captions: plain words with spans, and the same with `<p> words </p> [SEG]`."""
+"""Grounded captions: plain text with spans, and the same text with special tokens: `<p> phrase </p> [SEG]`."""
 
 import re
 from collections.abc import Sequence
@@ -14,11 +14,11 @@ _BLANK_BEFORE_PUNCTUATION = re.compile(r"\s+([,.;:!?])")
 
 @dataclass(frozen=True, slots=True)
 class GroundedText:
-    """Plain words and, for each [SEG], the range of words it belongs to.
+    """Plain text and the phrase of each [SEG].
 
     Args:
         text: Without special tokens.
-        ranges: (start, end) code points, one a [SEG] in order; an empty range where the mask has no words.
+        ranges: (start, end) code points, one per [SEG] in order; an empty range if the mask has no phrase.
     """
 
     text: str
@@ -26,67 +26,62 @@ class GroundedText:
 
 
 def render_grounded(text: str, spans: Sequence[Span]) -> str:
-    """Write the special tokens into a text.
+    """Insert special tokens into a text.
 
     Args:
-        text: Plain words.
-        spans: Sorted, not overlapping.
+        text: Plain text.
+        spans: Sorted, without overlaps.
 
     Returns:
-        SEG spans as `<p> words </p> [SEG]`, SEG_ONLY as `[SEG]`, REGION as `words <bbox>`.
+        The text with SEG spans as `<p> phrase </p> [SEG]`, SEG_ONLY spans as `[SEG]`, REGION spans as `phrase <bbox>`.
     """
     parts: list[str] = []
     cursor = 0
     for span in spans:
-        words = text[span.start : span.end]
+        phrase = text[span.start : span.end]
         parts.append(text[cursor : span.start])
         if span.kind is SpanKind.SEG:
-            parts.append(f"{PHRASE_START} {words} {PHRASE_END} {SEG}")
+            parts.append(f"{PHRASE_START} {phrase} {PHRASE_END} {SEG}")
         elif span.kind is SpanKind.SEG_ONLY:
             parts.append(SEG)
         else:
-            parts.append(f"{words} " + ",".join([BOX] * len(span.object_ids)))
+            parts.append(f"{phrase} " + ",".join([BOX] * len(span.object_ids)))
         cursor = span.end
     parts.append(text[cursor:])
     return "".join(parts)
 
 
 def parse_grounded(text: str) -> GroundedText:
-    """Read what the model wrote: inverse of `render_grounded` up to blanks.
+    """Parse a generated text: the inverse of `render_grounded`, except for blanks.
 
-    A [SEG] belongs to the last phrase closed since the [SEG] before it; without one it has an empty range. Tags
-    that are not closed, or were never opened, leave only their words.
+    A [SEG] belongs to the last phrase that was closed since the previous [SEG]; without one, its range is empty. Tags
+    without a counterpart are removed, their text is kept.
     """
-    words = ""
+    plain = ""
     ranges: list[tuple[int, int]] = []
     opened: int | None = None
     closed: tuple[int, int] | None = None
     for index, part in enumerate(_TAGS.split(text)):
         if index % 2 == 0:
-            words = _append(words, part)
+            plain = _append(plain, part)
         elif part == PHRASE_START:
-            opened = len(words)
+            opened = len(plain)
         elif part == PHRASE_END and opened is not None:
-            closed = (_skip_blank(words, opened), len(words))
+            closed = (_skip_blank(plain, opened), len(plain))
             opened = None
         elif part == SEG:
-            ranges.append(closed or (len(words), len(words)))
+            ranges.append(closed or (len(plain), len(plain)))
             closed = None
-    return GroundedText(words, tuple(ranges))
+    return GroundedText(plain, tuple(ranges))
 
 
-def strip_special_tokens(text: str) -> str:
-    """Plain words of a generated text."""
-    return parse_grounded(text).text
-
-
-def _append(words: str, part: str) -> str:
-    """Join with one blank, none before punctuation."""
+def _append(text: str, part: str) -> str:
+    """Join with one blank, or without one before punctuation."""
     part = _BLANK_BEFORE_PUNCTUATION.sub(r"\1", _BLANKS.sub(" ", part).strip())
-    if not part or not words:
-        return words + part
-    return words + part if part[0] in ",.;:!?" else f"{words} {part}"
+    if not part or not text:
+        return text + part
+    return text + part if part[0] in ",.;:!?" else f"{text} {part}"
 
 
-def _skip_blank(words: str, position: int) -> int:
-    return position + 1 if words[position : position + 1] == " " else position
+def _skip_blank(text: str, position: int) -> int:
+    return position + 1 if text[position : position + 1] == " " else position

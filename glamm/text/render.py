@@ -1,4 +1,4 @@
-"""From a sample to the rounds of a conversation, with one random choice of wording and of targets."""
+"""Render a sample as the rounds of a conversation; wordings and targets are chosen at random."""
 
 import random
 
@@ -15,14 +15,15 @@ from glamm.text.templates import (
 )
 
 MAX_SEGMENTATION_TARGETS = 3
-"""Expressions or classes asked for in one conversation, as in the release."""
+"""Expressions or classes in one conversation, as in the release."""
 
 MAX_REGIONS = 10
-"""Regions asked about in one conversation, as in the release."""
+"""Regions in one conversation, as in the release."""
 
-_WORDS_OF_A_SPAN = 4  # <p>, </p>, [SEG] and what they are split into
-_WORDS_OF_A_QUESTION = 8
-_WORDS_OF_A_TEMPLATE = 12  # a question and what its answer has besides the target
+_WORDS_PER_SPAN = 4
+_WORDS_PER_QUESTION = 8
+_WORDS_PER_TEMPLATE = 12
+"""Typical numbers of words for `estimate_num_words`: a template is a question and the answer without its target."""
 
 _QUESTIONS = {
     Task.GROUNDED_CONVERSATION: GROUNDED_CONVERSATION_QUESTIONS,
@@ -31,11 +32,11 @@ _QUESTIONS = {
 
 
 def render_rounds(sample: Sample, rng: random.Random) -> tuple[Round, ...]:
-    """Write a sample as questions and answers.
+    """Render a sample as questions and answers.
 
     Args:
         sample: With turns or with targets.
-        rng: Chooses wordings and, where there are too many, targets.
+        rng: Chooses wordings, and targets if there are too many.
 
     Returns:
         At least one round.
@@ -57,18 +58,19 @@ def render_rounds(sample: Sample, rng: random.Random) -> tuple[Round, ...]:
 
 
 def estimate_num_words(sample: Sample) -> int:
-    """About how many words `render_rounds` writes; samples of like numbers make batches with little padding."""
-    said = sum(
-        (_WORDS_OF_A_QUESTION if turn.text is None else len(turn.text.split()))
-        + _WORDS_OF_A_SPAN * len(turn.spans)
+    """Estimate the number of words that `render_rounds` writes; similar samples are batched together to reduce padding."""
+    num_words = sum(
+        (_WORDS_PER_QUESTION if turn.text is None else len(turn.text.split()))
+        + _WORDS_PER_SPAN * len(turn.spans)
         for turn in sample.turns
     )
     if not sample.targets:
-        return said
+        return num_words
     is_regions = sample.task is Task.REGION_CAPTIONING
-    chosen = min(len(sample.targets), MAX_REGIONS if is_regions else MAX_SEGMENTATION_TARGETS)
-    words = sum(len(target.text.split()) for target in sample.targets)
-    return said + chosen * words // len(sample.targets) + chosen * _WORDS_OF_A_TEMPLATE
+    num_chosen = min(len(sample.targets), MAX_REGIONS if is_regions else MAX_SEGMENTATION_TARGETS)
+    target_words = sum(len(target.text.split()) for target in sample.targets)
+    num_words += num_chosen * target_words // len(sample.targets)
+    return num_words + num_chosen * _WORDS_PER_TEMPLATE
 
 
 def _explicit(sample: Sample, rng: random.Random) -> tuple[Round, ...]:
@@ -85,7 +87,7 @@ def _explicit(sample: Sample, rng: random.Random) -> tuple[Round, ...]:
             seg_targets=tuple(
                 span.object_ids for span in assistant.spans if span.kind is not SpanKind.REGION
             ),
-            region_ids=tuple(identifier for span in user.spans for identifier in span.object_ids),
+            region_ids=tuple(object_id for span in user.spans for object_id in span.object_ids),
         )
         for user, assistant in zip(users, assistants, strict=True)
     )

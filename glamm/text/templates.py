@@ -1,6 +1,6 @@
-"""Wordings of questions and short answers. The numbers of variants and their shapes are the release's, the words ours.
+"""Templates of questions and short answers. Their number and form are those of the release, the wording is ours.
 
-`{thing}` is an expression or a class in lower case; `{region}` becomes `region1 <bbox>`.
+`{thing}` is replaced by an expression or a class in lower case, `{region}` by `region1 <bbox>`.
 """
 
 GROUNDED_CONVERSATION_QUESTIONS = (
@@ -82,7 +82,7 @@ RELEASE_GCG_QUESTION = (
     "Could you please give me a detailed description of the image? Please respond with interleaved "
     "    segmentation masks for the corresponding parts of the answer."
 )
-"""The benchmark's question for released weights.
+"""The question of the GCG benchmark for released weights.
 
 Upstream: a line continuation inside the string leaves five blanks between "interleaved" and "segmentation".
 """

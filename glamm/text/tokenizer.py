@@ -1,4 +1,4 @@
-"""Vocabularies with GLaMM's added tokens, and for every token the characters that it came from."""
+"""Tokenizers with GLaMM's added tokens; they return the position in the text of every token."""
 
 import re
 from abc import ABC, abstractmethod
@@ -19,18 +19,18 @@ from glamm.structures.ids import IMAGE_PLACEHOLDER_ID
 SENTENCEPIECE_FILE = "tokenizer.model"
 FAST_FILE = "tokenizer.json"
 NAMES_FILE = "tokenizer_config.json"
-"""Beside a tokenizer.json of others: which of its tokens begin and end a text."""
+"""In foreign folders: names the tokens of tokenizer.json that begin and end a text."""
 
 _CONTROL = (BEGIN, END, UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """Tokens and where they come from.
+    """Tokens and their positions in the text.
 
     Args:
         ids: Token ids; the image is one IMAGE_PLACEHOLDER_ID.
-        starts: First code point of the text that each token covers; the begin token covers none.
+        starts: First code point of the text that each token covers; 0 for the begin token, which covers none.
     """
 
     ids: tuple[int, ...]
@@ -40,17 +40,17 @@ class Encoding:
 class Tokenizer(ABC):
     """A language model's vocabulary plus `ADDED_TOKENS`.
 
-    Texts are written alike for every model: `BEGIN`, `END` and `UNKNOWN` name whichever tokens its vocabulary has for
-    the purpose.
+    Texts are the same for every model: `BEGIN`, `END` and `UNKNOWN` stand for the tokens that the vocabulary has for these
+    purposes.
 
     Args:
-        model: The content of its file.
+        model: The content of the tokenizer's file.
         added: Ids of `ADDED_TOKENS`.
         control: Ids of `BEGIN`, `END` and `UNKNOWN`.
 
     Upstream: equal to the slow LlamaTokenizer of transformers 4.28 with which the release was trained: blanks around
-        an added token vanish, and every stretch of text between two of them starts with the dummy blank. Faster
-        tokenizers of later versions keep those blanks, which is the usual cause of the release's length assertion.
+        an added token are removed, and every segment of text between two of them starts with a dummy blank. Fast
+        tokenizers of later versions keep those blanks, a frequent cause of the release's length assertion.
     """
 
     def __init__(
@@ -92,12 +92,12 @@ class Tokenizer(ABC):
         """Size of the vocabulary, added tokens included."""
 
     @abstractmethod
-    def _encode_stretch(self, words: str) -> tuple[Sequence[int], Sequence[int]]:
-        """Ids of plain words, and the place of each in them; a dummy blank stands before the first."""
+    def _encode_segment(self, text: str) -> tuple[Sequence[int], Sequence[int]]:
+        """Ids of plain text and the position of each in it; a dummy blank precedes the text."""
 
     @abstractmethod
-    def _decode_stretch(self, ids: list[int]) -> str:
-        """Words of ordinary tokens, without the dummy blank."""
+    def _decode_segment(self, ids: list[int]) -> str:
+        """Text of ordinary tokens, without the dummy blank."""
 
     def token_id(self, token: str) -> int:
         """Look up a special token by name.
@@ -108,13 +108,13 @@ class Tokenizer(ABC):
         return (self._added | self._control)[token]
 
     def encode(self, text: str) -> Encoding:
-        """Turn a prompt into tokens, with the begin token first.
+        """Encode a prompt, with the begin token first.
 
         Args:
-            text: May hold special tokens and one `<image>`.
+            text: May contain special tokens and one `<image>`.
 
         Returns:
-            Ids with the position in `text` that each came from.
+            Ids and their positions in `text`.
         """
         ids, starts = [self._control[BEGIN]], [0]
         cursor = 0
@@ -122,35 +122,35 @@ class Tokenizer(ABC):
             if index % 2:  # a special token
                 ids.append(self._special_id(piece))
                 starts.append(cursor)
-            elif words := piece.strip():
-                place = cursor + len(piece) - len(piece.lstrip())
-                new_ids, offsets = self._encode_stretch(words)
+            elif segment := piece.strip():
+                segment_start = cursor + len(piece) - len(piece.lstrip())
+                new_ids, offsets = self._encode_segment(segment)
                 ids.extend(new_ids)
-                starts.extend(place + offset for offset in offsets)
+                starts.extend(segment_start + offset for offset in offsets)
             cursor += len(piece)
         return Encoding(tuple(ids), tuple(starts))
 
     def decode(self, ids: tuple[int, ...] | list[int]) -> str:
-        """Turn generated ids into text; special tokens are written with a blank around them, control tokens not at all."""
+        """Decode generated ids; special tokens are surrounded by blanks, control tokens are omitted."""
         parts: list[str] = []
-        words: list[int] = []
+        segment: list[int] = []
         for index in ids:
             name = self._names.get(index)
             if name is None and 0 <= index < len(self):
-                words.append(index)
+                segment.append(index)
                 continue
-            if words:
-                parts.append(self._plain(words))
-                words = []
+            if segment:
+                parts.append(self._plain(segment))
+                segment = []
             if name is not None and name not in self._control:
                 parts.append(name)
-        if words:
-            parts.append(self._plain(words))
+        if segment:
+            parts.append(self._plain(segment))
         return " ".join(part for part in parts if part)
 
     def _plain(self, ids: list[int]) -> str:
-        """Words without reserved ones that were spelt out in ordinary pieces: those would read as tokens."""
-        return self._split.sub("", self._decode_stretch(ids))
+        """Text without special tokens that were spelled with ordinary tokens: it would be parsed as special tokens."""
+        return self._split.sub("", self._decode_segment(ids))
 
     def _special_id(self, token: str) -> int:
         if token == IMAGE:
@@ -159,13 +159,13 @@ class Tokenizer(ABC):
 
 
 class SentencePieceTokenizer(Tokenizer):
-    """A LLaMA vocabulary; the added tokens end it.
+    """The vocabulary of a LLaMA; the added tokens have the highest ids.
 
     Args:
-        model: A serialised SentencePiece model.
+        model: A serialized SentencePiece model.
 
     Raises:
-        CheckpointError: It is none.
+        CheckpointError: It is not a SentencePiece model.
     """
 
     def __init__(self, model: bytes) -> None:
@@ -187,23 +187,23 @@ class SentencePieceTokenizer(Tokenizer):
         """Size of the vocabulary, added tokens included."""
         return self._pieces.GetPieceSize() + len(ADDED_TOKENS)
 
-    def _encode_stretch(self, words: str) -> tuple[Sequence[int], Sequence[int]]:
-        pieces = self._pieces.encode(words, return_type="offset_mapping")
+    def _encode_segment(self, text: str) -> tuple[Sequence[int], Sequence[int]]:
+        pieces = self._pieces.encode(text, return_type="offset_mapping")
         return pieces["ids"], [start for start, _ in pieces["offsets"]]
 
-    def _decode_stretch(self, ids: list[int]) -> str:
+    def _decode_segment(self, ids: list[int]) -> str:
         return self._pieces.DecodeIds(ids)
 
 
 class FastTokenizer(Tokenizer):
-    """A Hugging Face tokenizer.json, as Llama 3, Qwen 3 and SmolLM2 have; added tokens that it lacks are appended.
+    """A Hugging Face tokenizer.json, as used by Llama 3, Qwen 3 and SmolLM2; missing added tokens are appended.
 
     Args:
-        model: The file's content. One that this class wrote knows its control tokens.
-        names: Its tokens for `BEGIN`, `END` and `UNKNOWN`, of a file that somebody else wrote.
+        model: The file's content. A file written by this class names its control tokens.
+        names: The file's tokens for `BEGIN`, `END` and `UNKNOWN`; required for a foreign file.
 
     Raises:
-        CheckpointError: It is no tokenizer.json, or does not say or have its control tokens.
+        CheckpointError: It is not a tokenizer.json, or its control tokens are unknown or missing.
     """
 
     def __init__(self, model: bytes, *, names: Mapping[str, str] | None = None) -> None:
@@ -216,12 +216,12 @@ class FastTokenizer(Tokenizer):
         control = _written_control(model) or names
         if control is None:
             raise CheckpointError(
-                f"{FAST_FILE} does not say which tokens begin and end a text: copy {NAMES_FILE} beside it"
+                f"{FAST_FILE} does not name the tokens that begin and end a text: copy {NAMES_FILE} to the same folder"
             )
         ids = {token: self._id(name) for token, name in control.items()}
         added = [AddedToken(token, normalized=False, special=True) for token in ADDED_TOKENS]
         self._fast.add_special_tokens(added)  # pyright: ignore[reportUnknownMemberType]
-        # a template may name tokens that it does not use: the standard place for what each of them is called here
+        # a template may list tokens that it does not use: this stores the name of each control token
         self._fast.post_processor = TemplateProcessing(
             single=f"{BEGIN} $A",
             special_tokens=[
@@ -232,7 +232,7 @@ class FastTokenizer(Tokenizer):
         self._fast.no_truncation()
         self._fast.no_padding()
         content = self._fast.to_str()
-        self._fast.encode_special_tokens = True  # what a user spells out are words
+        self._fast.encode_special_tokens = True  # special tokens in a user's text are plain text
         self._length = max(self._fast.get_vocab(with_added_tokens=True).values()) + 1
         super().__init__(
             content.encode(),
@@ -250,47 +250,47 @@ class FastTokenizer(Tokenizer):
         """One more than the largest id, added tokens included."""
         return self._length
 
-    def _encode_stretch(self, words: str) -> tuple[Sequence[int], Sequence[int]]:
-        encoding = self._fast.encode(f" {words}", add_special_tokens=False)
+    def _encode_segment(self, text: str) -> tuple[Sequence[int], Sequence[int]]:
+        encoding = self._fast.encode(f" {text}", add_special_tokens=False)
         return encoding.ids, [max(start - 1, 0) for start, _ in encoding.offsets]
 
-    def _decode_stretch(self, ids: list[int]) -> str:
+    def _decode_segment(self, ids: list[int]) -> str:
         return self._fast.decode(ids, skip_special_tokens=True).removeprefix(" ")
 
 
 def tokenizer_path(folder: Path) -> Path:
-    """Which file of a model folder holds its tokenizer; where there are two, the SentencePiece model."""
+    """The tokenizer's file in a model folder; the SentencePiece model if there are two."""
     fast, slow = folder / FAST_FILE, folder / SENTENCEPIECE_FILE
     return fast if fast.exists() and not slow.exists() else slow
 
 
 def tokenizer_file_name(model: bytes) -> str:
-    """What the file of a tokenizer is called, by its content."""
+    """The name of a tokenizer's file, by its content."""
     return FAST_FILE if model.startswith(b"{") else SENTENCEPIECE_FILE
 
 
 def embedded_tokenizer() -> Tokenizer:
-    """The small English vocabulary that `tiny` models use; made by scripts/train_tokenizer.py."""
+    """The small English vocabulary of `tiny` models; trained by scripts/train_tokenizer.py."""
     return Tokenizer.from_file(Path(__file__).parent / "assets" / SENTENCEPIECE_FILE)
 
 
 def control_names(bos: str | None, eos: str, pad: str | None) -> dict[str, str]:
-    """Name the control tokens of a vocabulary that lacks some: Qwen, for one, begins a text with nothing.
+    """Choose control tokens for a vocabulary that may lack some; Qwen, for example, has no begin token.
 
     Args:
         bos: Begins a text.
-        eos: Ends one; stands in for what is missing.
-        pad: Fills rows.
+        eos: Ends a text; replaces missing tokens.
+        pad: Fills the end of shorter sequences.
     """
     return {BEGIN: bos or pad or eos, END: eos, UNKNOWN: pad or eos}
 
 
 def _read_names(path: Path) -> dict[str, str] | None:
-    """Control tokens from a tokenizer_config.json; None when it names no end."""
+    """Control tokens from a tokenizer_config.json; None if it names no end token."""
     try:
         content = _Names.model_validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:
-        raise CheckpointError(f"{path}: names no tokens ({error}): copy it again") from error
+        raise CheckpointError(f"{path}: is damaged ({error}): copy it again") from error
     if content.eos_token is None:
         return None
     return control_names(
@@ -305,7 +305,7 @@ class _Content(BaseModel):
 
 
 class _Names(BaseModel):
-    """What a tokenizer_config.json says of control tokens: each as its text or as an object that has it."""
+    """The control tokens in a tokenizer_config.json: each is a text, or an object that contains it."""
 
     bos_token: str | _Content | None = None
     eos_token: str | _Content | None = None
@@ -329,7 +329,7 @@ class _Written(BaseModel):
 
 
 def _written_control(content: bytes) -> dict[str, str] | None:
-    """The control tokens that `FastTokenizer` wrote; None in other files."""
+    """The control tokens in a file written by `FastTokenizer`; None for other files."""
     try:
         template = _Written.model_validate_json(content).post_processor
     except ValidationError:

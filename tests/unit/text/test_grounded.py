@@ -2,14 +2,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glamm.structures.sample import Span, SpanKind
-from glamm.text.grounded import parse_grounded, render_grounded, strip_special_tokens
+from glamm.text.grounded import parse_grounded, render_grounded
 
 WORD = st.text(alphabet="abcdé漢\N{GRINNING FACE}", min_size=1, max_size=6)
 
 
 @st.composite
 def grounded_texts(draw):
-    """Words with single blanks, some of them phrases; a sign may end the text."""
+    """Words separated by single blanks, some of them phrases; punctuation may end the text."""
     words = draw(st.lists(WORD, min_size=1, max_size=10))
     text, spans, cursor = "", [], 0
     while cursor < len(words):
@@ -24,7 +24,7 @@ def grounded_texts(draw):
 
 
 def made(case):
-    """Spans are made in the test, where type checks may use chance."""
+    """Spans are created in the test: type checks draw random numbers, which hypothesis forbids in a strategy."""
     text, spans = case
     return text, tuple(Span(start, end, SpanKind.SEG, (number,)) for start, end, number in spans)
 
@@ -40,7 +40,7 @@ def test_parse_is_inverse_of_render(case):
 
 
 @given(case=grounded_texts())
-def test_rendered_text_has_one_seg_a_span_in_order(case):
+def test_rendered_text_has_one_seg_per_span_in_order(case):
     text, spans = made(case)
 
     rendered = render_grounded(text, spans)
@@ -56,17 +56,17 @@ def test_rendered_text_has_one_seg_a_span_in_order(case):
         max_size=14,
     )
 )
-def test_anything_that_a_model_may_write_is_parsed(parts):
+def test_any_generated_text_is_parsed(parts):
     parsed = parse_grounded("".join(parts))
 
     assert len(parsed.ranges) == parts.count("[SEG]")
     assert all(0 <= start <= end <= len(parsed.text) for start, end in parsed.ranges)
     assert "[SEG]" not in parsed.text
     assert "<p>" not in parsed.text
-    assert strip_special_tokens(parsed.text) == parsed.text
+    assert parse_grounded(parsed.text).text == parsed.text
 
 
-def test_mask_without_words_and_region_are_rendered():
+def test_mask_without_phrase_and_region_are_rendered():
     text = "It is here."
 
     seg_only = render_grounded(text, [Span(6, 6, SpanKind.SEG_ONLY, (0,))])
@@ -76,7 +76,7 @@ def test_mask_without_words_and_region_are_rendered():
     assert region == "What is this thing <bbox>?"
 
 
-def test_unclosed_phrase_leaves_its_words():
+def test_text_of_an_unclosed_phrase_is_kept():
     parsed = parse_grounded("A <p> cube [SEG] and </p> ball")
 
     assert parsed.text == "A cube and ball"

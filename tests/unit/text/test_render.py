@@ -23,7 +23,7 @@ def rng(seed=0):
 
 
 @given(seed=SEEDS, make=st.sampled_from([grounded, referring, regions, caption]))
-def test_tokens_stand_for_as_many_things_as_are_named(seed, make):
+def test_rounds_have_one_special_token_per_object_list(seed, make):
     for turn in render_rounds(make(), rng(seed)):
         assert turn.answer.count("[SEG]") == len(turn.seg_targets)
         assert turn.question.count("<bbox>") == len(turn.region_ids)
@@ -31,8 +31,10 @@ def test_tokens_stand_for_as_many_things_as_are_named(seed, make):
         assert "{" not in turn.question
 
 
-@pytest.mark.parametrize("make", [grounded, referring, regions, caption])
-def test_expected_words_are_near_those_of_a_choice(make):
+@pytest.mark.parametrize(
+    "make", [grounded, referring, regions, caption], ids=lambda make: make.__name__
+)
+def test_estimated_number_of_words_is_close_to_the_rendered_one(make):
     words = [
         sum(
             len(f"{turn.question} {turn.answer}".split())
@@ -45,12 +47,12 @@ def test_expected_words_are_near_those_of_a_choice(make):
 
 
 @given(seed=SEEDS)
-def test_same_choice_with_the_same_seed(seed):
+def test_rendering_depends_on_the_seed_alone(seed):
     assert render_rounds(referring(), rng(seed)) == render_rounds(referring(), rng(seed))
 
 
 @given(seed=SEEDS, number=st.integers(1, 14))
-def test_targets_are_drawn_without_repetition(seed, number):
+def test_targets_are_chosen_without_repetition(seed, number):
     targets = tuple(Target(f"Thing {index}", (0,)) for index in range(number))
 
     asked = render_rounds(replace(referring(), targets=targets), rng(seed))
@@ -72,7 +74,7 @@ def test_grounded_caption_keeps_its_objects_in_order():
     assert turn.question in templates.GROUNDED_CONVERSATION_QUESTIONS
 
 
-def test_numbers_of_wordings_are_the_release_s():
+def test_templates_are_as_many_as_in_the_release():
     assert len(templates.GROUNDED_CONVERSATION_QUESTIONS) == 6
     assert len(templates.SEGMENTATION_QUESTIONS) == 16
     assert len(templates.SEGMENTATION_ANSWERS) == 5
@@ -81,7 +83,7 @@ def test_numbers_of_wordings_are_the_release_s():
     assert all(answer.count("[SEG]") == 1 for answer in templates.SEGMENTATION_ANSWERS)
 
 
-def test_expression_with_braces_is_shown_as_it_is():
+def test_expression_with_braces_is_not_formatted():
     sample = replace(referring(), targets=(Target("a {thing} {0}", (0,)),))
 
     [turn] = render_rounds(sample, rng())
@@ -96,8 +98,9 @@ def test_expression_with_braces_is_shown_as_it_is():
         ((Turn("assistant", "no"),), (), "must alternate"),
         ((Turn("user", None),), (), "must alternate"),
     ],
+    ids=["nothing", "no question", "no answer"],
 )
-def test_sample_without_conversation_is_refused(turns, targets, message):
+def test_sample_without_turns_or_targets_is_refused(turns, targets, message):
     with pytest.raises(ValueError, match=message):
         render_rounds(replace(grounded(), turns=turns, targets=targets), rng())
 

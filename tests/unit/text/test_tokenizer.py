@@ -29,7 +29,7 @@ PARTS = st.lists(
 
 
 @given(parts=PARTS)
-def test_starts_are_sorted_places_in_the_text(parts):
+def test_starts_are_sorted_positions_in_the_text(parts):
     text = "".join(parts)
 
     encoding = TOKENIZER.encode(text)
@@ -41,7 +41,7 @@ def test_starts_are_sorted_places_in_the_text(parts):
 
 
 @given(parts=PARTS)
-def test_every_special_token_starts_where_it_stands(parts):
+def test_special_tokens_start_at_their_position(parts):
     text = "".join(parts)
 
     encoding = TOKENIZER.encode(text)
@@ -59,13 +59,13 @@ def test_every_special_token_starts_where_it_stands(parts):
 @given(
     words=st.lists(st.text(alphabet="abcdefgh.,'", min_size=1, max_size=8), min_size=1, max_size=8)
 )
-def test_decode_is_inverse_of_encode_for_words(words):
+def test_decode_is_inverse_of_encode_for_plain_text(words):
     text = " ".join(words)
 
     assert TOKENIZER.decode(TOKENIZER.encode(text).ids) == text
 
 
-def test_image_is_a_placeholder_and_never_a_token():
+def test_image_is_encoded_as_the_placeholder():
     encoding = TOKENIZER.encode("<im_start><image><im_end>\nHello")
 
     assert encoding.ids[1:4] == (
@@ -76,13 +76,13 @@ def test_image_is_a_placeholder_and_never_a_token():
     assert encoding.starts[1:4] == (0, 10, 17)
 
 
-def test_added_tokens_end_the_vocabulary_in_the_release_order():
+def test_added_tokens_end_the_vocabulary_in_the_order_of_the_release():
     ids = [TOKENIZER.token_id(token) for token in ADDED_TOKENS]
 
     assert ids == list(range(len(TOKENIZER) - len(ADDED_TOKENS), len(TOKENIZER)))
 
 
-def test_file_that_is_no_model_is_named(tmp_path):
+def test_damaged_file_is_named(tmp_path):
     path = tmp_path / "tokenizer.model"
     with pytest.raises(CheckpointError, match=r"tokenizer.model: cannot be read"):
         Tokenizer.from_file(path)
@@ -91,7 +91,7 @@ def test_file_that_is_no_model_is_named(tmp_path):
         Tokenizer.from_file(path)
 
 
-def test_decode_does_not_take_spelt_out_words_for_tokens():
+def test_decode_removes_special_tokens_spelled_with_ordinary_tokens():
     tokenizer = embedded_tokenizer()
     spelt = [token for piece in ("[S", "EG]") for token in tokenizer.encode(piece).ids[1:]]
 

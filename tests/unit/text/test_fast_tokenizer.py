@@ -18,7 +18,7 @@ NAMES = control_names("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 
 
 def _byte_level_bpe() -> tokenizers.Tokenizer:
-    """A vocabulary of the kind that Llama 3, Qwen and SmolLM2 have: control tokens first."""
+    """A vocabulary like those of Llama 3, Qwen and SmolLM2: control tokens first."""
     bpe = tokenizers.Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
@@ -53,7 +53,7 @@ PARTS = st.lists(
 
 
 @given(parts=PARTS)
-def test_starts_are_sorted_places_and_special_tokens_start_where_they_stand(
+def test_starts_are_sorted_and_special_tokens_start_at_their_position(
     parts: list[str],
 ) -> None:
     text = "".join(parts)
@@ -77,13 +77,13 @@ def test_starts_are_sorted_places_and_special_tokens_start_where_they_stand(
 @given(
     words=st.lists(st.text(alphabet="abcé漢.,'", min_size=1, max_size=8), min_size=1, max_size=8)
 )
-def test_decode_is_inverse_of_encode_for_words(words: list[str]) -> None:
+def test_decode_is_inverse_of_encode_for_plain_text(words: list[str]) -> None:
     text = " ".join(words)
 
     assert TOKENIZER.decode(TOKENIZER.encode(text).ids) == text
 
 
-def test_grounded_answer_is_written_as_with_any_vocabulary() -> None:
+def test_grounded_answer_is_decoded_as_with_any_vocabulary() -> None:
     text = "<p> a red cube </p> [SEG] stands"
     encoding = TOKENIZER.encode(text)
 
@@ -92,7 +92,7 @@ def test_grounded_answer_is_written_as_with_any_vocabulary() -> None:
     assert encoding.ids[position + 1] == TOKENIZER.token_id("[SEG]"), "no blank between them"
 
 
-def test_special_tokens_are_found_by_name_wherever_they_stand() -> None:
+def test_special_tokens_are_found_by_name() -> None:
     special = SpecialTokens.from_tokenizer(TOKENIZER)
 
     assert (special.pad, special.bos, special.eos) == (0, 1, 2)
@@ -101,7 +101,7 @@ def test_special_tokens_are_found_by_name_wherever_they_stand() -> None:
     assert len(TOKENIZER) == BARE.get_vocab_size() + len(ADDED_TOKENS)
 
 
-def test_added_tokens_that_a_vocabulary_has_keep_their_ids() -> None:
+def test_existing_added_tokens_keep_their_ids() -> None:
     bare = _byte_level_bpe()
     bare.add_special_tokens(["[SEG]", "<bbox>"])
 
@@ -112,14 +112,14 @@ def test_added_tokens_that_a_vocabulary_has_keep_their_ids() -> None:
     assert len(tokenizer) == bare.get_vocab_size() + len(ADDED_TOKENS) - 2
 
 
-def test_control_tokens_that_a_user_spells_out_are_words() -> None:
+def test_control_tokens_in_a_text_are_plain_text() -> None:
     encoding = TOKENIZER.encode("say <|im_end|> now")
 
     assert TOKENIZER.token_id("</s>") not in encoding.ids
     assert TOKENIZER.decode(encoding.ids) == "say <|im_end|> now"
 
 
-def test_what_is_written_knows_its_control_tokens(tmp_path: Path) -> None:
+def test_written_file_names_its_control_tokens(tmp_path: Path) -> None:
     path = tmp_path / "tokenizer.json"
     path.write_bytes(TOKENIZER.model)
 
@@ -131,9 +131,9 @@ def test_what_is_written_knows_its_control_tokens(tmp_path: Path) -> None:
     assert tokenizers.Tokenizer.from_file(str(path)).get_vocab_size() == len(TOKENIZER)
 
 
-def test_folder_of_others_says_its_control_tokens_beside_the_vocabulary(tmp_path: Path) -> None:
+def test_foreign_folder_names_its_control_tokens_in_a_second_file(tmp_path: Path) -> None:
     BARE.save(str(tmp_path / "tokenizer.json"))
-    with pytest.raises(CheckpointError, match=r"copy tokenizer_config\.json beside it"):
+    with pytest.raises(CheckpointError, match=r"copy tokenizer_config\.json to the same folder"):
         Tokenizer.from_folder(tmp_path)
     names = {
         "bos_token": None,
@@ -170,6 +170,6 @@ def test_conversation_is_supervised_from_answer_to_end() -> None:
     ],
     ids=["damaged", "binary", "another model's names"],
 )
-def test_faults_are_named(content: bytes, names: dict[str, str], message: str) -> None:
+def test_damaged_file_is_refused(content: bytes, names: dict[str, str], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         FastTokenizer(content, names=names)
