@@ -5,6 +5,7 @@ Source: spec of VQA (B.2.6).
 
 from collections.abc import Iterator
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,9 +15,9 @@ from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import stream_list
 from glamm.data.parsing.layout import Choice, Items, Layout, Text, parse
-from glamm.data.record import Record
+from glamm.data.record import Record, read_record
 from glamm.errors import DataError
-from glamm.structures.issue import Issue, Location
+from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import Sample, Task, Turn
 
 IMAGE_TAG = "<image>"
@@ -83,26 +84,22 @@ class LlavaReader:
             return
         file = relative(root, ensure_inside(root, path))
         for index, entry in enumerate(stream_list(path)):
-            try:
-                yield self._read_conversation(root, split, Location(file, str(index)), entry)
-            except DataError as error:
-                yield Issue.of_record(file, str(index), error.reason, error.field)
+            read = partial(self._read_conversation, root, split, entry)
+            yield from read_record(Location(file, str(index)), read)
 
-    def _read_conversation(
-        self, root: Path, split: str, location: Location, entry: object
-    ) -> Record:
+    def _read_conversation(self, root: Path, split: str, entry: object, issues: IssueLog) -> Record:
         layout = parse(LlavaRecord, entry)
         image_ref = find_image(root, _IMAGE_FOLDERS, layout.image)
         _check_order(layout.turns)
         sample = Sample(
-            sample_id=f"{self.name}/{split}/{location.record}",
+            sample_id=f"{self.name}/{split}/{issues.record}",
             task=Task.VQA,
             dataset=self.name,
             split=split,
             image=image_ref,
             turns=tuple(Turn(turn.role, turn.text) for turn in layout.turns),
         )
-        return Record(location, (sample,), raw=layout)
+        return Record(Location(issues.file, issues.record), (sample,), raw=layout)
 
 
 def _check_order(turns: tuple[LlavaTurn, ...]) -> None:

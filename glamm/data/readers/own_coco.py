@@ -6,6 +6,7 @@ after the split, or in the root. Files without a split in their name are for tra
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from glamm.data.parsing import json_fields
@@ -13,11 +14,11 @@ from glamm.data.parsing.coco_json import CocoFile, CocoInstance, Key, read_coco
 from glamm.data.parsing.coco_segmentation import parse_segmentation, usable_box
 from glamm.data.parsing.dataset_paths import find_file
 from glamm.data.parsing.layout import field_path, parse
-from glamm.data.readers.captions import Caption, CaptionsRecord, caption_samples, captions_of
+from glamm.data.readers.captions import CaptionsRecord, caption_samples, captions_of
 from glamm.data.readers.labelled_shapes import class_targets
-from glamm.data.record import Record
+from glamm.data.record import Record, read_record
 from glamm.errors import DataError
-from glamm.structures.issue import Issue, IssueLog, Location, Severity
+from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import ImageRef, Obj, Sample, Task
 
 _KINDS = ("instances", "captions")
@@ -44,33 +45,27 @@ class OwnCocoReader:
                 for image_id in content.images:
                     lists_image.setdefault(image_id, content)
         for image_id, content in lists_image.items():
-            issues = IssueLog(content.file, f"image {image_id}")
-            try:
-                image_ref = content.find_image(root, _image_folders(split), image_id)
-                objects = _objects(instances, image_id, image_ref, issues) if instances else ()
-                captions_of_image = captions_of(captions, image_id, issues) if captions else ()
-                samples = self._samples(split, image_id, image_ref, objects, captions_of_image)
-            except DataError as error:
-                issues.add(error.reason, error.field, severity=Severity.RECORD)
-                yield from issues
-                continue
-            yield from issues
-            location = Location(content.file, f"image {image_id}")
-            yield Record(location, samples, raw=CaptionsRecord(captions_of_image))
+            read = partial(self._read_image, root, split, image_id, content, instances, captions)
+            yield from read_record(Location(content.file, f"image {image_id}"), read)
 
-    def _samples(
+    def _read_image(
         self,
+        root: Path,
         split: str,
         image_id: Key,
-        image_ref: ImageRef,
-        objects: tuple[Obj, ...],
-        captions: tuple[Caption, ...],
-    ) -> tuple[Sample, ...]:
+        content: CocoFile,
+        instances: CocoFile | None,
+        captions: CocoFile | None,
+        issues: IssueLog,
+    ) -> Record:
+        image_ref = content.find_image(root, _image_folders(split), image_id)
+        objects = _objects(instances, image_id, image_ref, issues) if instances else ()
+        texts = captions_of(captions, image_id, issues) if captions else ()
         sample_id = f"{self.name}/{split}/{image_id}"
         samples = [
             replace(sample, objects=objects)
             for sample in caption_samples(
-                captions, image_ref, sample_id=sample_id, dataset=self.name, split=split
+                texts, image_ref, sample_id=sample_id, dataset=self.name, split=split
             )
         ]
         if objects:
@@ -86,7 +81,8 @@ class OwnCocoReader:
             samples.insert(0, classes)
         if not samples:
             raise DataError("no annotation")
-        return tuple(samples)
+        location = Location(issues.file, issues.record)
+        return Record(location, tuple(samples), raw=CaptionsRecord(texts))
 
 
 def _path(root: Path, kind: str, split: str) -> Path | None:

@@ -6,6 +6,7 @@ root.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from xml.parsers import expat
 
@@ -16,10 +17,10 @@ from glamm.data.parsing.coco_segmentation import polygon_mask
 from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, relative
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.readers.labelled_shapes import Shape, shapes_record
-from glamm.data.record import Record
+from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.geometry import masks
-from glamm.structures.issue import Issue, IssueLog, Location, Severity
+from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import Mask
 from glamm.typing import Size
 
@@ -71,36 +72,23 @@ class CvatReader:
             for index, image in enumerate(_stream_images(path)):
                 subset = image.attributes.get("subset", "").lower()
                 if _SPLIT_OF_SUBSET.get(subset, split_of_file) == split:
-                    issues = IssueLog(file, f"image {image.attributes.get('id', index)}")
-                    yield from self._read_image(root, split, image, issues)
+                    location = Location(file, f"image {image.attributes.get('id', index)}")
+                    yield from read_record(location, partial(self._read_image, root, split, image))
 
-    def _read_image(
-        self, root: Path, split: str, image: CvatImage, issues: IssueLog
-    ) -> Iterator[Record | Issue]:
-        location = Location(issues.file, issues.record)
-        try:
-            size = json_fields.size(
-                _whole(image.attributes, "height"),
-                _whole(image.attributes, "width"),
-                "height, width",
-            )
-            name = json_fields.text(dict(image.attributes), "name").replace("\\", "/")
-            folders = ("images", ".", f"images/{split}", split)
-            image_ref = find_image(root, folders, name, size=size)
-            record = shapes_record(
-                _shapes(image, size, issues),
-                image_ref,
-                location,
-                sample_id=f"{self.name}/{split}/{issues.file}#{issues.record}",
-                dataset=self.name,
-                split=split,
-            )
-        except DataError as error:
-            issues.add(error.reason, error.field, severity=Severity.RECORD)
-            yield from issues
-            return
-        yield from issues
-        yield record
+    def _read_image(self, root: Path, split: str, image: CvatImage, issues: IssueLog) -> Record:
+        size = json_fields.size(
+            _whole(image.attributes, "height"), _whole(image.attributes, "width"), "height, width"
+        )
+        name = json_fields.text(dict(image.attributes), "name").replace("\\", "/")
+        image_ref = find_image(root, ("images", ".", f"images/{split}", split), name, size=size)
+        return shapes_record(
+            _shapes(image, size, issues),
+            image_ref,
+            Location(issues.file, issues.record),
+            sample_id=f"{self.name}/{split}/{issues.file}#{issues.record}",
+            dataset=self.name,
+            split=split,
+        )
 
 
 def _paths(root: Path) -> tuple[Path, ...]:

@@ -4,6 +4,7 @@ docs/how-to/own-data.md has an example of every task.
 """
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from glamm.data.parsing.coco_segmentation import parse_segmentation
@@ -11,10 +12,10 @@ from glamm.data.parsing.dataset_paths import ensure_inside, relative
 from glamm.data.parsing.image_refs import SizedImage, find_image
 from glamm.data.parsing.json_stream import parse_json
 from glamm.data.parsing.layout import Choice, CornerBox, Integer, Items, Layout, Text, parse
-from glamm.data.record import Record
+from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.geometry import masks
-from glamm.structures.issue import Issue, IssueLog, Location, Severity
+from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import ImageRef, Obj, Sample, Span, SpanKind, Target, Task, Turn
 
 _IMAGE_FOLDERS = (".", "images")
@@ -92,32 +93,21 @@ class JsonlReader:
             with path.open("rb") as lines:
                 for number, line in enumerate(lines, start=1):
                     if line.strip():
-                        yield from self._read_line(root, split, path, line, file, number)
+                        read = partial(self._read_line, root, split, path, line, number)
+                        yield from read_record(Location(file, f"line {number}"), read)
         except OSError as error:
             raise DataError(f"cannot be read ({error.strerror})", file=path) from error
 
     def _read_line(
-        self, root: Path, split: str, path: Path, line: bytes, file: str, number: int
-    ) -> Iterator[Record | Issue]:
-        issues = IssueLog(file, f"line {number}")
-        try:
-            layout = parse(JsonlSample, parse_json(line, path))
-            sample = self._sample(root, split, layout, number, issues)
-        except DataError as error:
-            issues.add(error.reason, error.field, severity=Severity.RECORD)
-            yield from issues
-            return
-        yield from issues
-        yield Record(Location(file, f"line {number}"), (sample,))
-
-    def _sample(
-        self, root: Path, split: str, layout: JsonlSample, number: int, issues: IssueLog
-    ) -> Sample:
+        self, root: Path, split: str, path: Path, line: bytes, number: int, issues: IssueLog
+    ) -> Record:
+        layout = parse(JsonlSample, parse_json(line, path))
         if not layout.turns and not layout.targets:
             raise DataError("has neither turns nor targets", field="turns, targets")
         image_ref = find_image(root, _IMAGE_FOLDERS, layout.image.file, size=layout.image.size)
-        return Sample(
-            sample_id=f"{self.name}/{split}/{number if layout.sample_id is None else layout.sample_id}",
+        sample_id = str(number) if layout.sample_id is None else layout.sample_id
+        sample = Sample(
+            sample_id=f"{self.name}/{split}/{sample_id}",
             task=layout.task,
             dataset=self.name,
             split=split,
@@ -129,6 +119,7 @@ class JsonlReader:
             turns=tuple(_turn(turn) for turn in layout.turns),
             targets=tuple(Target(target.text, target.object_ids) for target in layout.targets),
         )
+        return Record(Location(issues.file, issues.record), (sample,))
 
 
 def _object(layout: JsonlObject, field: str, image_ref: ImageRef, issues: IssueLog) -> Obj:

@@ -6,6 +6,7 @@ Files are in the root, in `labelme/` or in `annotations/`, or in folders named a
 import json
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -19,9 +20,9 @@ from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.layout import Integer, Items, Layout, Point, Text, field_path, parse
 from glamm.data.readers.labelled_shapes import Shape, shapes_record
-from glamm.data.record import Record
+from glamm.data.record import Record, read_record
 from glamm.errors import DataError
-from glamm.structures.issue import Issue, IssueLog, Location, Severity
+from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import ImageRef, Mask
 from glamm.typing import Size
 
@@ -71,15 +72,8 @@ class LabelMeReader:
     def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
         """Yield one record per file. Shapes with one label and one group id are one object."""
         for path in files_of_split(root, _FOLDERS, "*.json", split):
-            issues = IssueLog(relative(root, path), path.stem)
-            try:
-                record = self._read_file(root, split, path, issues)
-            except DataError as error:
-                issues.add(error.reason, error.field, severity=Severity.RECORD)
-                yield from issues
-                continue
-            yield from issues
-            yield record
+            location = Location(relative(root, path), path.stem)
+            yield from read_record(location, partial(self._read_file, root, split, path))
 
     def _read_file(self, root: Path, split: str, path: Path, issues: IssueLog) -> Record:
         content = parse(LabelMeFile, read_json(ensure_inside(root, path)))

@@ -5,6 +5,7 @@ Source: spec of semantic segmentation (B.2.4).
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,11 @@ from glamm.data.parsing.image_refs import image_header
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.layout import Items, Layout, Text, parse
 from glamm.data.readers.labelled_shapes import class_targets
-from glamm.data.record import Record
+from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.geometry.image_files import UNREADABLE
-from glamm.structures.issue import Issue, IssueLog, Location, Severity
+from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import ImageRef, Obj, Sample, Task
 
 _LABEL_MODES = {"1", "L", "P", "I", "I;16", "I;16B", "I;16L"}
@@ -84,15 +85,8 @@ class SemanticPngReader:
             return
         classes = self.classes(root)
         for path in files_of_split(ensure_inside(root, folder), (".",), "*.png", "train"):
-            issues = IssueLog(relative(root, path), path.stem)
-            try:
-                record = self._read_map(root, split, path, classes, issues)
-            except DataError as error:
-                issues.add(error.reason, error.field, severity=Severity.RECORD)
-                yield from issues
-                continue
-            yield from issues
-            yield record
+            location = Location(relative(root, path), path.stem)
+            yield from read_record(location, partial(self._read_map, root, split, path, classes))
 
     def _read_map(
         self, root: Path, split: str, path: Path, classes: dict[int, str], issues: IssueLog
