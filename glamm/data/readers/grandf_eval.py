@@ -1,160 +1,158 @@
-"""GranD-f's evaluation files: captions with labels in one, masks in the other, tied by their order.
+"""GranD-f val and test as grounded captions."""
 
-Source: spec of GranD-f evaluation; the release's `eval/gcg`.
-"""
-
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.dataset_paths import ensure_inside, find_file, resolve_image
-from glamm.data.parsing.json_stream import read_json
-from glamm.data.parsing.phrase_spans import Range, locate, merge_spans
-from glamm.data.record import Record
+from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
+from glamm.data.parsing.grandf_eval import (
+    ANNOTATION_FOLDER,
+    IMAGE_FOLDERS,
+    EvalCaption,
+    EvalImage,
+    EvalMask,
+    eval_entries,
+    eval_file_names,
+    find_eval_files,
+    read_eval_file,
+)
+from glamm.data.parsing.image_refs import find_image
+from glamm.data.parsing.layout import parse
+from glamm.data.parsing.phrase_spans import Range, disjoint_spans, locate
+from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.geometry import masks
-from glamm.geometry.image_files import read_header
-from glamm.structures.issue import Issue, Location
+from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import ImageRef, Obj, Sample, Span, SpanKind, Task, Turn
 
-NAME = "granddf_val_test"
-SPLITS = ("val", "test")
-
-_IMAGES = ("GranDf_HA_images/val_test", "GranDf/GranDf_HA_images/val_test")
+_NAME = "granddf_val_test"
 
 
-def _files(split: str) -> tuple[str, str]:
-    folder = "GranDf/annotations/val_test"
-    return f"{folder}/{split}_gcg_coco_caption_gt.json", f"{folder}/{split}_gcg_coco_mask_gt.json"
+@dataclass(frozen=True, slots=True)
+class LabelledCaption:
+    """A caption and the labels that were found in it, in the order of the labels; their ranges may overlap."""
+
+    caption: EvalCaption
+    spans: tuple[Span, ...]
 
 
-def exists_in(root: Path) -> bool:
-    """Whether the data set is below a folder."""
-    return any(find_file(root, _files(split)) for split in SPLITS)
+class GrandfEvalReader:
+    """Reads GranD-f val and test: label i of a caption belongs to mask i of its image."""
+
+    name = _NAME
+    splits = ("val", "test")
+
+    def exists_in(self, root: Path) -> bool:
+        """Whether one of the files is below a folder."""
+        names = [name for split in self.splits for name in eval_file_names(split)]
+        return find_file(root / ANNOTATION_FOLDER, names) is not None
+
+    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
+        """Yield a record per caption."""
+        if split not in self.splits:
+            return
+        paths = find_eval_files(root / ANNOTATION_FOLDER, split)
+        if paths is None:
+            return
+        caption_file, mask_file = (ensure_inside(root, path) for path in paths)
+        content = read_eval_file(caption_file)
+        images = _images(content, caption_file)
+        annotations = _masks_by_image(read_eval_file(mask_file), mask_file)
+        file = relative(root, caption_file)
+        for index, (_, entry) in enumerate(eval_entries(content, "annotations", caption_file)):
+            yield from _read_caption(root, split, file, index, entry, images, annotations)
 
 
-def read(root: Path, split: str) -> Iterator[Record | Issue]:
-    """Yield ground truth as grounded captions: the i-th label of an image belongs to its i-th mask."""
-    names = _files(split)
-    if split not in SPLITS or not find_file(root, names):
-        return
-    for name in names:
-        if not (root / name).is_file():
-            raise DataError(
-                f"is missing below {root}: captions and masks come as a pair", file=name
-            )
-        ensure_inside(root, root / name)
-    captions, mask_file = (_whole(root / name) for name in names)
-    images = {
-        _id(image, "id"): image for image in map(_as_mapping, json_fields.items(captions, "images"))
-    }
-    annotations: dict[Any, list[Any]] = {}
-    for annotation in json_fields.items(mask_file, "annotations"):
-        annotations.setdefault(_id(annotation, "image_id"), []).append(annotation)
-    for index, entry in enumerate(json_fields.items(captions, "annotations")):
-        place = f"{split}:{_as_mapping(entry).get('image_id', index)}"
+def _images(content: json_fields.Json, path: Path) -> dict[int | str, EvalImage]:
+    """The valid entries of images, by id."""
+    images: dict[int | str, EvalImage] = {}
+    for _, entry in eval_entries(content, "images", path):
         try:
-            record = json_fields.mapping(entry, "annotation")
-            image_id = json_fields.key(record.get("image_id"), "image_id")
-            image = json_fields.mapping(images.get(image_id), "image_id: the image in 'images'")
-            found = annotations.get(image_id, [])
-            yield from _read_entry(root, names[0], place, record, image, found)
-        except DataError as error:
-            yield Issue.of_record(names[0], place, error.reason, error.field)
-
-
-def _whole(path: Path) -> json_fields.Json:
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise DataError("must be an object with 'images' and 'annotations'", file=path)
-    return value
-
-
-def _id(value: object, field: str) -> int | str | None:
-    found = _as_mapping(value).get(field)
-    return found if isinstance(found, int | str) else None
-
-
-def _as_mapping(value: object) -> json_fields.Json:
-    return value if isinstance(value, dict) else {}
-
-
-def _read_entry(
-    root: Path,
-    file: str,
-    place: str,
-    record: json_fields.Json,
-    image: json_fields.Json,
-    found: list[Any],
-) -> Iterator[Record | Issue]:
-    split = place.partition(":")[0]
-    caption = json_fields.text(record, "caption")
-    labels = [
-        json_fields.text({"labels": label}, "labels")
-        for label in json_fields.items(record, "labels")
-    ]
-    if len(labels) != len(found):
-        raise DataError(
-            f"{len(labels)} labels and {len(found)} masks: there must be one each", field="labels"
-        )
-    if not labels:
-        raise DataError("no grounding", field="labels")
-    image_path = resolve_image(root, _IMAGES, json_fields.text(image, "file_name"))
-    size = json_fields.size(image.get("height"), image.get("width"), "images.height, width")
-    try:
-        header = read_header(image_path)
-    except ValueError as error:
-        raise DataError(str(error), field="file_name") from error
-    if not header.has_frame(size):
-        raise DataError(
-            f"says {size}, the image is {header.size} (height, width)",
-            field="images.height, width",
-        )
-    objects = tuple(_object(json_fields.mapping(annotation, "annotation")) for annotation in found)
-    spans: list[Span] = []
-    taken: list[Range] = []
-    for label, obj in zip(labels, objects, strict=True):
-        where = locate(caption, label, taken=taken)
-        if where is None:
-            reason = f"'{label}' is not in the caption"
-            yield Issue.of_part(file, place, reason, "labels")
+            image = parse(EvalImage, entry)
+        except DataError:  # reported by the captions of the image
             continue
-        taken.append(where)
-        spans.append(Span(*where, SpanKind.SEG, (obj.id,)))
-    kept, gone = merge_spans(spans)
-    for span in gone:
-        reason = f"'{caption[span.start : span.end]}' overlaps a longer phrase"
-        yield Issue.of_part(file, place, reason, "labels")
-    sample = Sample(
-        sample_id=f"{NAME}/{split}/{place.partition(':')[2]}",
-        task=Task.GROUNDED_CONVERSATION,
-        dataset=NAME,
-        split=split,
-        image=ImageRef(key=image_path.name, size=size, path=str(image_path)),
-        objects=objects,
-        turns=(Turn("user", None), Turn("assistant", caption, kept)),
-    )
-    shown = [
-        {
-            "start": s.start,
-            "end": s.end,
-            "phrase": caption[s.start : s.end],
-            "object_ids": list(s.object_ids),
-        }
-        for s in spans
-    ]
-    yield Record(
-        Location(file, place),
-        (sample,),
-        remarks={"text": caption, "spans": shown, "labels": labels},
-    )
+        images[image.id] = image
+    return images
 
 
-def _object(annotation: json_fields.Json) -> Obj:
-    number = json_fields.integer(annotation.get("id"), "annotations.id")
-    mask = json_fields.rle(annotation.get("segmentation"), f"annotation {number}.segmentation")
+def _masks_by_image(content: json_fields.Json, path: Path) -> dict[object, list[object]]:
+    """Entries of masks by image id, in file order; they are validated with the caption of the image."""
+    entries: dict[object, list[object]] = defaultdict(list)
+    for _, entry in eval_entries(content, "annotations", path):
+        if isinstance(entry, dict) and isinstance(entry.get("image_id"), int | str):
+            entries[entry["image_id"]].append(entry)
+    return entries
+
+
+def _read_caption(
+    root: Path,
+    split: str,
+    file: str,
+    index: int,
+    entry: object,
+    images: Mapping[int | str, EvalImage],
+    annotations: Mapping[object, list[object]],
+) -> Iterator[Record | Issue]:
+    stated_id = entry.get("image_id", index) if isinstance(entry, dict) else index
+    location = Location(file, f"{split}:{stated_id}")
+
+    def read(issues: IssueLog) -> Record:
+        caption = parse(EvalCaption, entry)
+        image = images.get(caption.image_id)
+        if image is None:
+            raise DataError("is not among the images, or its entry is invalid", field="image_id")
+        objects = _objects(caption, annotations.get(caption.image_id, []))
+        spans = tuple(_spans(caption, objects, issues))
+        kept = disjoint_spans(caption.caption, spans, issues, "labels")
+        sample = Sample(
+            sample_id=f"{_NAME}/{split}/{stated_id}",
+            task=Task.GROUNDED_CONVERSATION,
+            dataset=_NAME,
+            split=split,
+            image=_find_image(root, image),
+            objects=objects,
+            turns=(Turn("user", None), Turn("assistant", caption.caption, kept)),
+        )
+        return Record(location, (sample,), LabelledCaption(caption, spans))
+
+    return read_record(location, read)
+
+
+def _find_image(root: Path, image: EvalImage) -> ImageRef:
+    name = json_fields.text({"file_name": image.file_name}, "file_name")
+    size = json_fields.size(image.height, image.width, "images.height, width")
+    return find_image(root, IMAGE_FOLDERS, name, size=size)
+
+
+def _objects(caption: EvalCaption, entries: list[object]) -> tuple[Obj, ...]:
+    if len(caption.labels) != len(entries):
+        raise DataError(
+            f"{len(caption.labels)} labels and {len(entries)} masks: there must be one each",
+            field="labels",
+        )
+    if not entries:
+        raise DataError("no grounding", field="labels")
+    return tuple(_object(parse(EvalMask, entry, "annotations")) for entry in entries)
+
+
+def _object(annotation: EvalMask) -> Obj:
+    field = f"annotation {annotation.id}.segmentation"
+    mask = json_fields.rle(annotation.segmentation, field)
     box = masks.box_of(mask)
     if box is None:
-        raise DataError("is empty", field=f"annotation {number}.segmentation")
-    return Obj(id=number, box=box, mask=mask, is_crowd=bool(annotation.get("iscrowd", 0)))
+        raise DataError("is empty", field=field)
+    return Obj(id=annotation.id, box=box, mask=mask, is_crowd=annotation.is_crowd)
+
+
+def _spans(caption: EvalCaption, objects: tuple[Obj, ...], issues: IssueLog) -> Iterator[Span]:
+    """The labels that are in the caption, each with its object."""
+    taken: list[Range] = []
+    for label, obj in zip(caption.labels, objects, strict=True):
+        range_ = locate(caption.caption, label, taken=taken)
+        if range_ is None:
+            issues.add(f"'{label}' is not in the caption", "labels")
+            continue
+        taken.append(range_)
+        yield Span(*range_, SpanKind.SEG, (obj.id,))

@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from glamm.checkpoints.store import CONFIG_FILE, WEIGHTS_FILE
 from glamm.config.evaluation import EvaluateConfig, WeightsKind
 from glamm.data.parsing.dataset_paths import resolve_image
+from glamm.data.parsing.grandf_eval import IMAGE_FOLDERS
 from glamm.errors import CheckpointError, DataError, RequestError
 from glamm.evaluation.gcg.predictions import prediction_path, read_origin, write_prediction
 from glamm.evaluation.progress import NoProgress, Progress
@@ -28,8 +29,6 @@ from glamm.structures.issue import IssueKind, IssueLog
 from glamm.structures.report import ImageId
 from glamm.text.templates import GROUNDED_CONVERSATION_QUESTIONS, RELEASE_GCG_QUESTION
 from glamm.text.tokenizer import tokenizer_path
-
-IMAGE_FOLDERS = ("GranDf/GranDf_HA_images/val_test", "GranDf_HA_images/val_test")
 
 
 @dataclass(frozen=True, slots=True)

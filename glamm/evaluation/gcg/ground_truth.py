@@ -7,7 +7,17 @@ from functools import partial
 from pathlib import Path
 
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.json_stream import read_json
+from glamm.data.parsing.grandf_eval import (
+    ANNOTATION_FOLDER,
+    EvalCaption,
+    EvalImage,
+    EvalMask,
+    eval_entries,
+    eval_file_names,
+    find_eval_files,
+    read_eval_file,
+)
+from glamm.data.parsing.layout import parse
 from glamm.errors import DataError
 from glamm.evaluation.caption_lines import replace_line_separators
 from glamm.evaluation.rle import read_rle
@@ -15,9 +25,6 @@ from glamm.geometry.masks import area
 from glamm.structures.gcg import GroundTruth, GroundTruthImage, GroundTruthMask
 from glamm.structures.issue import IssueKind, IssueLog, Location
 from glamm.structures.report import ImageId
-from glamm.typing import Size
-
-BELOW_DATA_ROOT = Path("GranDf/annotations/val_test")
 
 
 def find_ground_truth_files(folder: Path, split: str) -> tuple[Path, Path]:
@@ -26,16 +33,12 @@ def find_ground_truth_files(folder: Path, split: str) -> tuple[Path, Path]:
     Raises:
         DataError: One of them is missing.
     """
-    names = f"{split}_gcg_coco_caption_gt.json", f"{split}_gcg_coco_mask_gt.json"
-    for parent in (folder, folder / BELOW_DATA_ROOT):
-        files = parent / names[0], parent / names[1]
-        present = [file.is_file() for file in files]
-        if all(present):
+    for parent in (folder, folder / ANNOTATION_FOLDER):
+        files = find_eval_files(parent, split)
+        if files is not None:
             return files
-        if any(present):
-            missing = files[present.index(False)]
-            raise DataError("is missing: captions and masks come as a pair", file=missing)
-    raise DataError(f"holds no {names[0]}, neither directly nor in {BELOW_DATA_ROOT}", file=folder)
+    name = eval_file_names(split)[0]
+    raise DataError(f"holds no {name}, neither directly nor in {ANNOTATION_FOLDER}", file=folder)
 
 
 def read_ground_truth(
@@ -67,7 +70,7 @@ def read_ground_truth(
 
 def _read_split(folder: Path, split: str, issues: IssueLog) -> GroundTruth:
     caption_file, mask_file = find_ground_truth_files(folder, split)
-    caption_tree, mask_tree = (_read_tree(file) for file in (caption_file, mask_file))
+    caption_tree, mask_tree = (read_eval_file(file) for file in (caption_file, mask_file))
     entries = _read_image_entries(caption_tree, caption_file)
     _check_ids([image_id for image_id, _ in entries], caption_file)
     masks = _read_masks(mask_tree, mask_file, issues)
@@ -89,19 +92,13 @@ def _read_split(folder: Path, split: str, issues: IssueLog) -> GroundTruth:
     return GroundTruth(split, images, mask_only_images)
 
 
-def _read_tree(path: Path) -> json_fields.Json:
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise DataError("must be an object with 'images' and 'annotations'", file=path)
-    return value
-
-
 def _read_image_entries(
     tree: json_fields.Json, path: Path
 ) -> list[tuple[ImageId, json_fields.Json]]:
     entries: list[tuple[ImageId, json_fields.Json]] = []
-    for record, entry in _read_records(tree, "images", path):
-        entries.append((_image_id(entry.get("id"), path, record), entry))
+    for record, entry in eval_entries(tree, "images", path):
+        with _located(path, record):
+            entries.append((parse(EvalImage, entry).id, json_fields.mapping(entry, record)))
     return entries
 
 
@@ -125,12 +122,12 @@ def _read_masks(
     """
     occurrences: Counter[int] = Counter()
     by_id: dict[int, tuple[ImageId, GroundTruthMask]] = {}
-    for record, entry in _read_records(tree, "annotations", path):
-        image_id = _image_id(entry.get("image_id"), path, record)
+    for record, entry in eval_entries(tree, "annotations", path):
         with _located(path, record):
-            number = json_fields.integer(entry.get("id"), "id")
-            mask, fault = read_rle(entry.get("segmentation"))
-            stated_area = json_fields.optional_number(entry, "area")
+            annotation = parse(EvalMask, entry)
+            mask, fault = read_rle(annotation.segmentation)
+            stated_area = annotation.stated_area
+        image_id, number = annotation.image_id, annotation.id
         add_issue = partial(issues.add, file=path.name, record=str(image_id))
         if fault:
             reason = f"ground truth annotation {number}: {fault}; the rest counts as background"
@@ -148,8 +145,8 @@ def _read_masks(
                 number,
                 mask,
                 float(area(mask)) if stated_area is None else stated_area,
-                category=_category(entry),
-                is_crowd=bool(entry.get("iscrowd", 0)),
+                category=_category(annotation),
+                is_crowd=annotation.is_crowd,
                 occurrences=occurrences[number],
             ),
         )
@@ -159,9 +156,8 @@ def _read_masks(
     return masks
 
 
-def _category(entry: json_fields.Json) -> int:
-    value = entry.get("category_id", 1)
-    return value if isinstance(value, int) else 1
+def _category(annotation: EvalMask) -> int:
+    return annotation.category_id if isinstance(annotation.category_id, int) else 1
 
 
 def _read_references(
@@ -169,14 +165,11 @@ def _read_references(
 ) -> dict[ImageId, list[tuple[str, tuple[str, ...]]]]:
     """The (caption, labels) pairs of each image."""
     references: dict[ImageId, list[tuple[str, tuple[str, ...]]]] = {}
-    for record, entry in _read_records(tree, "annotations", path):
-        image_id = _image_id(entry.get("image_id"), path, record)
+    for record, entry in eval_entries(tree, "annotations", path):
         with _located(path, record):
-            caption, replaced = replace_line_separators(json_fields.text(entry, "caption"))
-            labels = tuple(
-                json_fields.text({"labels": label}, "labels")
-                for label in json_fields.items(entry, "labels")
-            )
+            annotation = parse(EvalCaption, entry)
+        image_id = annotation.image_id
+        caption, replaced = replace_line_separators(annotation.caption)
         if replaced:
             issues.add(
                 f"the reference holds {replaced}, replaced by a space: the tokenizer would take it for a line's end",
@@ -184,7 +177,7 @@ def _read_references(
                 record=str(image_id),
                 kind=IssueKind.LINE_SEPARATOR,
             )
-        references.setdefault(image_id, []).append((caption, labels))
+        references.setdefault(image_id, []).append((caption, annotation.labels))
     return references
 
 
@@ -196,22 +189,17 @@ def _make_image(
     path: Path,
 ) -> GroundTruthImage:
     of_image = references.get(image_id, [])
-    name = entry.get("file_name")
+    with _located(path, image_id):
+        image = parse(EvalImage, entry)
+        size = image.size
     return GroundTruthImage(
         id=image_id,
-        file_name=name if isinstance(name, str) else None,
-        size=_size(entry, path, image_id),
+        file_name=image.file_name if isinstance(image.file_name, str) else None,
+        size=size,
         captions=tuple(caption for caption, _ in of_image),
         labels=of_image[0][1] if of_image else (),
         masks=tuple(masks.get(image_id, ())),
     )
-
-
-def _size(entry: json_fields.Json, path: Path, image_id: ImageId) -> Size | None:
-    if entry.get("height") is None or entry.get("width") is None:
-        return None
-    with _located(path, image_id):
-        return json_fields.size(entry["height"], entry["width"], "height, width")
 
 
 def _check_captions(images: Sequence[GroundTruthImage], path: Path, issues: IssueLog) -> None:
@@ -231,26 +219,6 @@ def _check_captions(images: Sequence[GroundTruthImage], path: Path, issues: Issu
                 record=str(image.id),
                 kind=IssueKind.COUNT_MISMATCH,
             )
-
-
-def _read_records(
-    tree: json_fields.Json, field: str, path: Path
-) -> Iterator[tuple[str, json_fields.Json]]:
-    """The objects of a list, each with its name for messages."""
-    with _located(path):
-        records = json_fields.items(tree, field)
-    for index, item in enumerate(records):
-        record = f"{field}[{index}]"
-        try:
-            yield record, json_fields.mapping(item, record)
-        except DataError as error:
-            raise DataError(error.reason, file=path, record=record) from error
-
-
-def _image_id(value: object, path: Path, record: str) -> ImageId:
-    if isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    raise DataError("must be text or a whole number", file=path, record=record, field="image id")
 
 
 @contextmanager

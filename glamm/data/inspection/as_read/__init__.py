@@ -12,7 +12,11 @@ import numpy as np
 
 from glamm.data.inspection.as_read.captions import captions_json, conversation_json
 from glamm.data.inspection.as_read.grand import grand_json
-from glamm.data.inspection.as_read.grandf import masked_caption_json
+from glamm.data.inspection.as_read.grandf import (
+    labelled_caption_json,
+    masked_caption_json,
+    refcocog_caption_json,
+)
 from glamm.data.inspection.as_read.record_names import RecordNames
 from glamm.data.inspection.as_read.referring import referring_json
 from glamm.data.inspection.as_read.regions import regions_json
@@ -25,6 +29,8 @@ from glamm.data.inspection.as_read.segmentation import (
 from glamm.data.preparation.check import CheckedRecord
 from glamm.data.readers.captions import CaptionsRecord
 from glamm.data.readers.grand import GrandRecord
+from glamm.data.readers.grandf_eval import LabelledCaption
+from glamm.data.readers.grandf_refcocog import RefcocogCaption
 from glamm.data.readers.grandf_train import MaskedCaption
 from glamm.data.readers.labelled_shapes import ShapesRecord
 from glamm.data.readers.llava import LlavaRecord
@@ -44,6 +50,8 @@ _WRITERS: dict[type, Callable[[Any, Record], dict[str, Any]]] = {
     LabelMap: label_map_json,
     LlavaRecord: conversation_json,
     GrandRecord: grand_json,
+    LabelledCaption: labelled_caption_json,
+    RefcocogCaption: refcocog_caption_json,
     MaskedCaption: masked_caption_json,
     ObjectPartsRecord: object_parts_json,
     ReferringRecord: referring_json,
