@@ -1,8 +1,7 @@
 """What a reader yields: records with their samples; what it leaves out is an `Issue`."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 from glamm.errors import DataError
 from glamm.structures.issue import Issue, IssueLog, Location, Severity
@@ -18,17 +17,11 @@ class Record:
         samples: At least one; all have the same image and the same objects. A sample without turns and without targets
             stands for a record that was understood and has nothing to train.
         raw: The record as its layout has it, typed; for inspection only.
-        remarks: What the layout says beyond the samples, as JSON.
-        hidden: Keys of the samples' JSON that the layout's description does not have.
-        object_remarks: What the layout says beyond the objects, by object id.
     """
 
     location: Location
     samples: tuple[Sample, ...]
     raw: object = None
-    remarks: dict[str, Any] = field(default_factory=dict)
-    object_remarks: dict[int, dict[str, Any]] = field(default_factory=dict)
-    hidden: tuple[str, ...] = ()
 
     @property
     def is_trainable(self) -> bool:

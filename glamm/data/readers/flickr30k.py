@@ -1,4 +1,4 @@
-"""Flickr30k's captions with boxes for their phrases, in MDETR's form: one image row a caption.
+"""Flickr30k's captions with boxes for their phrases, in MDETR's form: one entry of `images` per caption.
 
 Source: spec of GranD-f (c) and of region captioning (B.2.5).
 """
@@ -7,55 +7,96 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from glamm.data.inspection.shown import shown_object, shown_span
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.box_filter import MIN_SIDE, BoxedAnnotation, DroppedAnnotation, filter_boxes
-from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
+from glamm.data.parsing.box_filter import (
+    MIN_SIDE,
+    BoxedAnnotation,
+    DroppedAnnotation,
+    filter_boxes,
+)
+from glamm.data.parsing.coco_json import CocoFile, CocoImage, Key, read_coco, read_images
 from glamm.data.parsing.coco_segmentation import usable_box
 from glamm.data.parsing.dataset_paths import find_file
-from glamm.data.parsing.image_refs import find_image, stated_size
-from glamm.data.parsing.phrase_spans import Range, checked_range, merge_spans
-from glamm.data.record import Record
+from glamm.data.parsing.layout import Items, Layout, Text, parse
+from glamm.data.parsing.phrase_spans import Range, checked_range, disjoint_spans
+from glamm.data.record import Record, read_record
 from glamm.errors import DataError
-from glamm.structures.issue import Issue, Location
+from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import Mask, Obj, Sample, Span, SpanKind, Task, Turn
 from glamm.typing import Size
 
-_MIN_WORDS = 3
+_MIN_WORDS = 3  # of a caption
 _MAX_REGIONS = 10  # in one conversation
 
 
-@dataclass(frozen=True, slots=True)
-class _Phrase:
-    """A phrase's place with one of its objects, as the file has it and as it is trained."""
+class FlickrImage(CocoImage):
+    """An entry of `images`: an image with one of its captions."""
 
-    place: Range
-    further: list[Any]
-    seen: Obj
+    caption: Text
+
+
+class FlickrPhrase(Layout):
+    """An entry of `annotations`: a box with ranges of the caption; GranD-f adds a mask.
+
+    Upstream: only the first range counts; repeated ranges corrupt the text of the release. Kept.
+    """
+
+    tokens_positive: Items[object] = ()
+    sam_mask: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhraseObject:
+    """An object and the phrase that names it.
+
+    Args:
+        range: Of the phrase in the caption.
+        further_ranges: What else the file has in `tokens_positive`.
+        annotated: The object as the file has it; its box may reach outside the image.
+        trained: The same with its box clipped to the image.
+    """
+
+    range: Range
+    further_ranges: tuple[object, ...]
+    annotated: Obj
     trained: Obj
 
 
 @dataclass(frozen=True, slots=True)
-class FlickrReader:
-    """Reads captions with boxes.
+class FlickrCaption:
+    """What was read of one caption.
+
+    Args:
+        caption: As the file has it.
+        phrases: In file order.
+        dropped: Annotations that do not count.
+    """
+
+    caption: str
+    phrases: tuple[PhraseObject, ...]
+    dropped: tuple[DroppedAnnotation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Flickr30kReader:
+    """Reads captions with boxes; annotations of one phrase are one span.
 
     Args:
         name: Of the data set.
-        task: What it teaches.
-        files: Paths that a split's file may have, by split.
-        images: Folders that images may be in.
-        mask_field: Where a mask is; None for boxes alone.
-        turns: Makes turns from a caption and its spans.
+        task: Of the samples.
+        files: Paths that the file of a split may have, by split.
+        images: Folders that may hold an image, in the order in which they are tried.
+        has_masks: Whether every annotation has a `sam_mask`.
+        make_turns: Makes a conversation from a caption and its spans.
     """
 
     name: str
     task: Task
     files: dict[str, tuple[str, ...]]
     images: tuple[str, ...]
-    mask_field: str | None
-    turns: Callable[[str, tuple[Span, ...]], tuple[Turn, ...]]
+    has_masks: bool
+    make_turns: Callable[[str, tuple[Span, ...]], tuple[Turn, ...]]
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -67,110 +108,77 @@ class FlickrReader:
         return any(find_file(root, names) for names in self.files.values())
 
     def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
-        """Yield a record a caption; annotations of one phrase are one span.
-
-        Upstream: only the first span of an annotation counts, here too; repeated spans corrupt the release's text.
-        """
+        """Yield a record per caption."""
         path = find_file(root, self.files.get(split, ()))
         if path is None:
             return
         content = read_coco(root, path)
         yield from content.issues
-        read = partial(self._read_caption, root, split, content)
-        yield from read_images(content, read)
+        yield from read_images(content, partial(self._read_caption, root, split, content))
 
     def _read_caption(
-        self, root: Path, split: str, content: CocoFile, number: Key
+        self, root: Path, split: str, content: CocoFile, image_id: Key
     ) -> Iterator[Record | Issue]:
-        image = content.images[number]
-        record = f"image {number}"
-        caption = json_fields.text(image, "caption")
-        image_ref = find_image(
-            root, self.images, json_fields.text(image, "file_name"), size=stated_size(image)
-        )
-        if min(image_ref.size) < MIN_SIDE:
-            raise DataError(f"picture side below {MIN_SIDE} px")
-        if len(caption.split()) < _MIN_WORDS:
-            raise DataError(f"caption has fewer than {_MIN_WORDS} words")
-        phrases: list[_Phrase] = []
-        left_out: list[DroppedAnnotation] = []
-        for item in filter_boxes(content.annotations.get(number, []), image_ref.size):
-            phrase = self._phrase(item, caption, image_ref.size)
-            if isinstance(phrase, _Phrase):
-                phrases.append(phrase)
+        location = Location(content.file, f"image {image_id}")
+
+        def read(issues: IssueLog) -> Record:
+            caption = parse(FlickrImage, content.images[image_id]).caption
+            image = content.find_image(root, self.images, image_id)
+            if min(image.size) < MIN_SIDE:
+                raise DataError(f"picture side below {MIN_SIDE} px")
+            if len(caption.split()) < _MIN_WORDS:
+                raise DataError(f"caption has fewer than {_MIN_WORDS} words")
+            annotations = content.annotations.get(image_id, [])
+            phrases, dropped = self._split_annotations(annotations, caption, image.size)
+            issues.extend(item.issue(content.file, f"image {image_id}") for item in dropped)
+            spans = (Span(*phrase.range, SpanKind.SEG, (phrase.trained.id,)) for phrase in phrases)
+            kept = disjoint_spans(caption, spans, issues, "tokens_positive")
+            sample = Sample(
+                sample_id=f"{self.name}/{split}/{image_id}",
+                task=self.task,
+                dataset=self.name,
+                split=split,
+                image=image,
+                objects=tuple(phrase.trained for phrase in phrases),
+                turns=self.make_turns(caption, kept) if kept else (),
+            )
+            return Record(location, (sample,), FlickrCaption(caption, phrases, dropped))
+
+        return read_record(location, read)
+
+    def _split_annotations(
+        self, annotations: list[json_fields.Json], caption: str, size: Size
+    ) -> tuple[tuple[PhraseObject, ...], tuple[DroppedAnnotation, ...]]:
+        """The annotations that count, and those that do not."""
+        phrases: list[PhraseObject] = []
+        dropped: list[DroppedAnnotation] = []
+        for item in filter_boxes(annotations, size):
+            result = (
+                self._phrase(item, caption, size) if isinstance(item, BoxedAnnotation) else item
+            )
+            if isinstance(result, PhraseObject):
+                phrases.append(result)
             else:
-                left_out.append(phrase)
-        for item in left_out:
-            yield item.issue(content.file, record)
-        shown = _grouped(phrases)
-        kept, gone = merge_spans(span for span, _ in shown)
-        for span in gone:
-            reason = f"'{caption[span.start : span.end]}' overlaps a longer phrase"
-            yield Issue.of_part(content.file, record, reason, "tokens_positive")
-        sample = Sample(
-            sample_id=f"{self.name}/{split}/{number}",
-            task=self.task,
-            dataset=self.name,
-            split=split,
-            image=image_ref,
-            objects=tuple(phrase.trained for phrase in phrases),
-            turns=self.turns(caption, kept) if kept else (),
-        )
-        told: dict[str, Any] = {
-            "text": caption,
-            "objects": [shown_object(phrase.seen, {"bbox_source": "file"}) for phrase in phrases],
-            "spans": [
-                shown_span(caption, span) | ({"further_spans_in_file": further} if further else {})
-                for span, further in shown
-            ],
-            "annotations_left_out": [
-                {"annotation_id": item.id, "reason": item.reason} for item in left_out
-            ],
-        }
-        yield Record(Location(content.file, record), (sample,), remarks=told, hidden=("turns",))
+                dropped.append(result)
+        return tuple(phrases), tuple(dropped)
 
     def _phrase(
-        self, item: BoxedAnnotation | DroppedAnnotation, caption: str, size: Size
-    ) -> _Phrase | DroppedAnnotation:
-        if isinstance(item, DroppedAnnotation):
-            return item
+        self, item: BoxedAnnotation, caption: str, size: Size
+    ) -> PhraseObject | DroppedAnnotation:
         try:
-            tokens = json_fields.items(item.annotation, "tokens_positive")
-            mask = self._mask(item.annotation, size)
+            annotation = parse(FlickrPhrase, item.annotation)
+            mask = _mask(annotation, size) if self.has_masks else None
         except DataError as error:
             return DroppedAnnotation(item.id, error.reason, error.field)
-        place = checked_range(tokens[0] if tokens else None, caption)
-        if place is None:
+        first, *further = annotation.tokens_positive or (None,)
+        range_ = checked_range(first, caption)
+        if range_ is None:
             return DroppedAnnotation(item.id, "is no range of the caption", "tokens_positive")
         box = usable_box(item.box, mask, size=size)
         if box is None:
             return DroppedAnnotation(item.id, "box outside the picture")
-        seen = Obj(id=item.id, box=item.box, mask=mask)
-        return _Phrase(place, tokens[1:], seen, replace(seen, box=box))
-
-    def _mask(self, annotation: json_fields.Json, size: Size) -> Mask | None:
-        if self.mask_field is None:
-            return None
-        mask = json_fields.rle(annotation.get(self.mask_field), self.mask_field)
-        if mask.size != size:
-            raise DataError(
-                f"mask is {mask.size}, the image {size} (height, width)", field=self.mask_field
-            )
-        return mask
-
-
-def _grouped(phrases: list[_Phrase]) -> list[tuple[Span, list[Any]]]:
-    """Phrases of one place are one span, in the order of the text."""
-    groups: dict[Range, list[_Phrase]] = {}
-    for phrase in phrases:
-        groups.setdefault(phrase.place, []).append(phrase)
-    return [
-        (
-            Span(*place, SpanKind.SEG, tuple(phrase.seen.id for phrase in group)),
-            [span for phrase in group for span in phrase.further],
-        )
-        for place, group in sorted(groups.items())
-    ]
+        annotated = Obj(id=item.id, box=item.box, mask=mask)
+        return PhraseObject(range_, tuple(further), annotated, replace(annotated, box=box))
 
 
 def caption_turns(caption: str, spans: tuple[Span, ...]) -> tuple[Turn, ...]:
@@ -189,6 +197,13 @@ def region_turns(caption: str, spans: tuple[Span, ...]) -> tuple[Turn, ...]:
         question = _question("And what is {}?", (span,), first=number)
         turns += [question, Turn("assistant", caption[span.start : span.end])]
     return tuple(turns)
+
+
+def _mask(annotation: FlickrPhrase, size: Size) -> Mask:
+    mask = json_fields.rle(annotation.sam_mask, "sam_mask")
+    if mask.size != size:
+        raise DataError(f"mask is {mask.size}, the image {size} (height, width)", field="sam_mask")
+    return mask
 
 
 def _question(template: str, phrases: tuple[Span, ...], *, first: int) -> Turn:

@@ -1,14 +1,14 @@
 """All data sets that can be read, in one table."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from glamm.data.readers import grandf_eval, grandf_refcocog
 from glamm.data.readers.captions import CocoCaptionsReader
-from glamm.data.readers.flickr30k import FlickrReader, caption_turns, region_turns
+from glamm.data.readers.flickr30k import Flickr30kReader, caption_turns, region_turns
 from glamm.data.readers.grand import GrandReader
+from glamm.data.readers.grandf_eval import GrandfEvalReader
+from glamm.data.readers.grandf_refcocog import GrandfRefcocogReader
 from glamm.data.readers.grandf_train import GrandfTrainReader
 from glamm.data.readers.llava import LlavaReader
 from glamm.data.readers.object_parts import ObjectPartsReader, without_sense
@@ -58,14 +58,6 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _ModuleReader:
-    name: str
-    splits: tuple[str, ...]
-    exists_in: Any
-    read: Any
-
-
 _TRAIN_VAL = ("train", "val")
 _UNC_SPLITS = ("train", "val", "testA", "testB")
 _UMD_SPLITS = ("train", "val", "test")
@@ -83,13 +75,8 @@ _MAPILLARY_FOLDERS = {"train": "training", "val": "validation"}
 
 READERS: tuple[Reader, ...] = (
     GrandReader(),
-    _ModuleReader(grandf_eval.NAME, grandf_eval.SPLITS, grandf_eval.exists_in, grandf_eval.read),
-    _ModuleReader(
-        grandf_refcocog.NAME,
-        grandf_refcocog.SPLITS,
-        grandf_refcocog.exists_in,
-        grandf_refcocog.read,
-    ),
+    GrandfEvalReader(),
+    GrandfRefcocogReader(),
     GrandfTrainReader(
         "granddf_ha_gcg",
         files={"train": f"{_GRANDF}/GranDf_HA_GCG_train.json"},
@@ -100,15 +87,15 @@ READERS: tuple[Reader, ...] = (
         files={split: f"{_GRANDF}/OpenPsgGCG_{split}.json" for split in _TRAIN_VAL},
         images=("coco_2017/train2017", "coco_2017/val2017"),
     ),
-    FlickrReader(
+    Flickr30kReader(
         "flickr30k_gcg",
         task=Task.GROUNDED_CONVERSATION,
         files={split: (f"{_GRANDF}/flickr_mergedGT_GCG_{split}.json",) for split in _TRAIN_VAL},
         images=_FLICKR30K_IMAGES,
-        mask_field="sam_mask",
-        turns=caption_turns,
+        has_masks=True,
+        make_turns=caption_turns,
     ),
-    FlickrReader(
+    Flickr30kReader(
         "flickr30k_region",
         task=Task.PHRASE_GROUNDING,
         files={
@@ -118,8 +105,8 @@ READERS: tuple[Reader, ...] = (
             )
         },
         images=_FLICKR30K_IMAGES,
-        mask_field=None,
-        turns=region_turns,
+        has_masks=False,
+        make_turns=region_turns,
     ),
     ReferringReader("refcoco", refs=("refs(unc).p",), splits=_UNC_SPLITS),
     ReferringReader("refcoco+", refs=("refs(unc).p",), splits=_UNC_SPLITS),

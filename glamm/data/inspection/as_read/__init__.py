@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from glamm.data.inspection.as_read.captions import captions_json, conversation_json
+from glamm.data.inspection.as_read.flickr30k import flickr30k_json
 from glamm.data.inspection.as_read.grand import grand_json
 from glamm.data.inspection.as_read.grandf import (
     labelled_caption_json,
@@ -20,7 +21,7 @@ from glamm.data.inspection.as_read.grandf import (
 from glamm.data.inspection.as_read.record_names import RecordNames
 from glamm.data.inspection.as_read.referring import referring_json
 from glamm.data.inspection.as_read.regions import regions_json
-from glamm.data.inspection.as_read.samples import object_json, samples_json
+from glamm.data.inspection.as_read.samples import samples_json
 from glamm.data.inspection.as_read.segmentation import (
     label_map_json,
     object_parts_json,
@@ -28,6 +29,7 @@ from glamm.data.inspection.as_read.segmentation import (
 )
 from glamm.data.preparation.check import CheckedRecord
 from glamm.data.readers.captions import CaptionsRecord
+from glamm.data.readers.flickr30k import FlickrCaption
 from glamm.data.readers.grand import GrandRecord
 from glamm.data.readers.grandf_eval import LabelledCaption
 from glamm.data.readers.grandf_refcocog import RefcocogCaption
@@ -49,6 +51,7 @@ _WRITERS: dict[type, Callable[[Any, Record], dict[str, Any]]] = {
     CaptionsRecord: captions_json,
     LabelMap: label_map_json,
     LlavaRecord: conversation_json,
+    FlickrCaption: flickr30k_json,
     GrandRecord: grand_json,
     LabelledCaption: labelled_caption_json,
     RefcocogCaption: refcocog_caption_json,
@@ -58,22 +61,24 @@ _WRITERS: dict[type, Callable[[Any, Record], dict[str, Any]]] = {
     RegionsRecord: regions_json,
     ShapesRecord: shapes_json,
 }
-"""By the type of `Record.raw`: writes the raw record, given the checked one. None has `samples_json`."""
+"""Functions by the type of `Record.raw`; they get it and the checked record. Where there is none, `samples_json` does."""
 
 
-def describe(source: Reader, root: Path, found: Iterable[CheckedRecord | Issue]) -> dict[str, Any]:
+def describe(
+    reader: Reader, root: Path, results: Iterable[CheckedRecord | Issue]
+) -> dict[str, Any]:
     """Everything that was read of a data set.
 
     Args:
-        source: The data set.
+        reader: Of the data set.
         root: Its folder; files are named relative to it.
-        found: What `read_checked` yields.
+        results: What `read_checked` yields.
 
     Returns:
         `samples` (one entry per record), `dropped` (records left out) and `findings` (parts left out).
     """
-    items = list(found)
-    names = RecordNames(source.name, map(_location, items))
+    items = list(results)
+    names = RecordNames(reader.name, map(_location, items))
     samples: list[dict[str, Any]] = []
     dropped: list[dict[str, Any]] = []
     findings: list[dict[str, Any]] = []
@@ -87,7 +92,7 @@ def describe(source: Reader, root: Path, found: Iterable[CheckedRecord | Issue])
     files = list(dict.fromkeys(_annotation_files(samples, dropped)))
     task = samples[0]["task"] if samples else None
     return {
-        "dataset": source.name,
+        "dataset": reader.name,
         "task": task,
         "annotation_files": files,
         "samples": samples,
@@ -117,19 +122,7 @@ def _record(root: Path, checked: CheckedRecord, name: str) -> dict[str, Any]:
         "image": _image(root, checked),
     }
     write = _WRITERS.get(type(record.raw))
-    return result | (write(record.raw, record) if write else _with_remarks(record))
-
-
-def _with_remarks(record: Record) -> dict[str, Any]:
-    """Until every family has its writer."""
-    result = samples_json(record)
-    if "objects" in result:
-        result["objects"] = [
-            object_json(obj) | record.object_remarks.get(obj.id, {})
-            for obj in record.samples[0].objects
-        ]
-    result |= record.remarks
-    return {key: value for key, value in result.items() if key not in record.hidden}
+    return result | (write(record.raw, record) if write else samples_json(record))
 
 
 def _image(root: Path, checked: CheckedRecord) -> dict[str, Any]:
