@@ -1,7 +1,10 @@
 """Small data sets in the layouts of people's own data: COCO, LabelMe, CVAT and this project's JSON lines."""
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from glamm.data.preparation.check import CheckedRecord
 from glamm.data.preparation.read_checked import read_checked
@@ -10,7 +13,7 @@ from glamm.data.record import Record
 from glamm.geometry import masks
 from glamm.structures.issue import Issue
 from glamm.structures.sample import Sample
-from tests.builders.data import SIZE, jpeg
+from tests.builders.data import FORMATS, SIZE, jpeg
 
 SQUARE = [2, 2, 12, 2, 12, 12, 2, 12]
 TRIANGLE = [20, 2, 30, 2, 30, 18]
@@ -149,3 +152,16 @@ def areas_by_text(sample: Sample) -> dict[str, int]:
     """Number of pixels that the objects of each target have."""
     areas = {obj.id: masks.area(obj.mask) for obj in sample.objects if obj.mask}
     return {target.text: sum(areas[i] for i in target.object_ids) for target in sample.targets}
+
+
+def copy_format(name: str, root: Path) -> Path:
+    """A copy of one of the data sets in `tests/goldens/data/formats`, which a test may change."""
+    shutil.copytree(FORMATS / name / "root", root, dirs_exist_ok=True)
+    return root
+
+
+def edit_json(path: Path, edit: Callable[[Any], None]) -> None:
+    """Change the content of a JSON file in place."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    edit(content)
+    path.write_text(json.dumps(content), encoding="utf-8")
