@@ -151,7 +151,7 @@ def _index(
     content: json_fields.Json, name: str, noun: str, file: str, issues: list[Issue]
 ) -> dict[Key, json_fields.Json]:
     """Entries of a list by id; entries without an id and all entries that share one are issues."""
-    entries: list[Any] = json_fields.items(content, name)
+    entries: list[Any] = json_fields.items(content.get(name), name)
     # an image is a record of its own; an annotation or a category is a part of records
     new_issue = Issue.of_record if noun == "image" else Issue.of_part
     indices: dict[Key, list[int]] = defaultdict(list)

@@ -37,14 +37,6 @@ class Segmentation:
         """Number of pixels of the union."""
         return masks.area(self.mask)
 
-    def sum_of_parts(self) -> dict[str, int]:
-        """What adding the parts would give, which is what the release trains on."""
-        total = sum(masks.area(part) for part in self.parts)
-        if total == self.area:
-            return {"sum": total, "max": int(total > 0)}
-        layers = np.sum([masks.decode(part).astype(np.int64) for part in self.parts], axis=0)
-        return {"sum": total, "max": int(layers.max())}
-
 
 def parse_segmentation(value: object, field: str, *, size: Size, report: Report) -> Segmentation:
     """Convert a COCO `segmentation`.
@@ -140,11 +132,11 @@ def _part(value: object, field: str, size: Size) -> Mask:
 
 
 def _uncompressed_mask(code: json_fields.Json, field: str) -> Mask:
-    extent = json_fields.items(code, "size")
+    extent = json_fields.items(code.get("size"), field)
     if len(extent) != 2:
         raise DataError("needs a size [height, width]", field=field)
     height, width = json_fields.size(extent[0], extent[1], field)
-    runs = [json_fields.integer(run, field) for run in json_fields.items(code, "counts")]
+    runs = [json_fields.integer(run, field) for run in json_fields.items(code.get("counts"), field)]
     if any(run < 0 for run in runs) or sum(runs) != height * width:
         raise DataError(
             f"mask runs add up to {sum(runs)} pixels, the size {height} x {width} needs {height * width}",

@@ -79,7 +79,7 @@ class EvalMask(Layout):
         Raises:
             DataError: It is no number.
         """
-        return json_fields.optional_number({"area": self.area}, "area")
+        return json_fields.optional_number(self.area, "area")
 
     @property
     def is_crowd(self) -> bool:
@@ -133,7 +133,7 @@ def eval_entries(content: json_fields.Json, name: str, path: Path) -> Iterator[t
         DataError: It is no list.
     """
     try:
-        entries = json_fields.items(content, name)
+        entries = json_fields.items(content.get(name), name)
     except DataError as error:
         raise DataError(error.reason, file=path, field=name) from error
     for index, entry in enumerate(entries):

@@ -65,14 +65,3 @@ def image_header(path: Path) -> ImageHeader:
         return read_header(path)
     except (ValueError, OSError) as error:
         raise DataError(str(error), field="file_name") from error
-
-
-def stated_size(record: json_fields.Json) -> Size | None:
-    """(height, width) that a COCO image's entry states, or None where it states neither.
-
-    Raises:
-        DataError: Only one is stated, or they are no sizes in pixels.
-    """
-    if record.get("height") is None and record.get("width") is None:
-        return None
-    return json_fields.size(record.get("height"), record.get("width"), "height, width")

@@ -1,4 +1,7 @@
-"""Fields of records that nobody checked before: typed, or a DataError that names them."""
+"""Checks of values that come from JSON: each returns a typed value, or raises a DataError that names the field.
+
+`glamm.data.parsing.layout` makes types of layouts from these checks.
+"""
 
 import math
 from typing import Any, cast
@@ -9,9 +12,12 @@ from glamm.structures.sample import Mask
 from glamm.typing import Box, Size
 
 Json = dict[str, Any]
+"""A JSON object whose fields are not yet checked."""
 
-_MAX_SIDE = 100_000
+_MAX_SIDE = 100_000  # pixels
 _MAX_INTEGER = 1 << 63
+
+_KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "text", bool: "a truth value"}
 
 
 def mapping(value: object, field: str) -> Json:
@@ -25,13 +31,12 @@ def mapping(value: object, field: str) -> Json:
     return cast("Json", value)
 
 
-def items(record: Json, field: str) -> list[Any]:
-    """A list; a missing one is empty.
+def items(value: object, field: str) -> list[Any]:
+    """A list; None is an empty one.
 
     Raises:
         DataError: Something else.
     """
-    value = record.get(field)
     if value is None:
         return []
     if not isinstance(value, list):
@@ -39,38 +44,34 @@ def items(record: Json, field: str) -> list[Any]:
     return cast("list[Any]", value)
 
 
-def text(record: Json, field: str) -> str:
-    """A string that UTF-8 can write.
+def text(value: object, field: str) -> str:
+    """A string that UTF-8 can encode: it has no lone surrogates.
 
     Raises:
-        DataError: Missing, or something else.
+        DataError: None, or something else.
     """
-    value = record.get(field)
+    if value is None:
+        raise DataError("is missing", field=field)
     if not isinstance(value, str):
-        raise DataError(
-            "is missing" if value is None else f"must be text, is {kind_of(value)}", field=field
-        )
+        raise DataError(f"must be text, is {kind_of(value)}", field=field)
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise DataError(
-            f"is not valid Unicode text ({value[error.start]!a} at character {error.start})",
-            field=field,
-        ) from error
+        position = f"{value[error.start]!a} at character {error.start}"
+        raise DataError(f"is not valid Unicode text ({position})", field=field) from error
     return value
 
 
 def integer(value: object, field: str) -> int:
-    """A whole number.
+    """A whole number of at most 63 bits.
 
     Raises:
-        DataError: Something else.
+        DataError: None, or something else.
     """
+    if value is None:
+        raise DataError("is missing", field=field)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise DataError(
-            "is missing" if value is None else f"must be a whole number, is {kind_of(value)}",
-            field=field,
-        )
+        raise DataError(f"must be a whole number, is {kind_of(value)}", field=field)
     if not -_MAX_INTEGER < value < _MAX_INTEGER:
         raise DataError("is too large a number", field=field)
     return value
@@ -80,55 +81,63 @@ def key(value: object, field: str) -> int | str:
     """An id: a whole number or text.
 
     Raises:
+        DataError: None, or something else.
+    """
+    return text(value, field) if isinstance(value, str) else integer(value, field)
+
+
+def number(value: object, field: str) -> float:
+    """A finite number.
+
+    Raises:
         DataError: Something else.
     """
-    return text({field: value}, field) if isinstance(value, str) else integer(value, field)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise DataError(f"must hold numbers, holds {kind_of(value)}", field=field)
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
+    if not math.isfinite(result):
+        raise DataError("holds a number that is not finite", field=field)
+    return result
 
 
-def optional_number(record: Json, field: str) -> float | None:
+def optional_number(value: object, field: str) -> float | None:
     """A finite number or None.
 
     Raises:
         DataError: Something else.
     """
-    value = record.get(field)
     return None if value is None else number(value, field)
 
 
 def box(value: object, field: str) -> Box:
-    """x1, y1, x2, y2, finite, with positive sides.
+    """x1, y1, x2, y2 in pixels, finite, with positive sides.
 
     Raises:
-        DataError: Something else.
+        DataError: None, or something else.
     """
-    if value is None:
-        raise DataError("is missing", field=field)
-    if not isinstance(value, list) or len(cast("list[Any]", value)) != 4:
-        raise DataError("must be four numbers x1, y1, x2, y2", field=field)
-    x1, y1, x2, y2 = (number(part, field) for part in cast("list[Any]", value))
+    x1, y1, x2, y2 = _four_numbers(value, field, "x1, y1, x2, y2")
     if x1 >= x2 or y1 >= y2:
         raise DataError(f"has no area: {[x1, y1, x2, y2]}", field=field)
     return x1, y1, x2, y2
 
 
 def xywh(value: object, field: str) -> Box:
-    """A COCO box (left, top, width, height) as corners, finite; its sides may be anything.
+    """A COCO box (left, top, width, height) as corners x1, y1, x2, y2; finite, but its sides may be negative.
 
     Raises:
-        DataError: Something else.
+        DataError: None, or something else.
     """
-    if value is None:
-        raise DataError("is missing", field=field)
-    if not isinstance(value, list) or len(cast("list[Any]", value)) != 4:
-        raise DataError("must be four numbers left, top, width, height", field=field)
-    return boxes.from_xywh([number(part, field) for part in cast("list[Any]", value)])
+    return boxes.from_xywh(_four_numbers(value, field, "left, top, width, height"))
 
 
 def size(height: object, width: object, field: str) -> Size:
     """(height, width) in pixels.
 
     Raises:
-        DataError: Not positive whole numbers of a reasonable size.
+        DataError: Not two whole numbers from 1 to 100,000.
     """
     sides = integer(height, field), integer(width, field)
     if not all(0 < side <= _MAX_SIDE for side in sides):
@@ -142,12 +151,12 @@ def rle(value: object, field: str) -> Mask:
     Raises:
         DataError: Something else.
     """
-    record = mapping(value, field)
-    extent = record.get("size")
+    code = mapping(value, field)
+    extent = code.get("size")
     if not isinstance(extent, list) or len(cast("list[Any]", extent)) != 2:
         raise DataError("needs a size [height, width]", field=field)
     height, width = size(extent[0], extent[1], field)
-    counts = record.get("counts")
+    counts = code.get("counts")
     if isinstance(counts, list):
         raise DataError("has uncompressed runs; compress them with pycocotools first", field=field)
     if not isinstance(counts, str):
@@ -160,25 +169,14 @@ def rle(value: object, field: str) -> Mask:
     return mask
 
 
-def number(value: object, field: str) -> float:
-    """A finite number.
-
-    Raises:
-        DataError: Something else.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise DataError(f"must hold numbers, holds {kind_of(value)}", field=field)
-    try:
-        found = float(value)
-    except OverflowError:
-        found = math.inf
-    if not math.isfinite(found):
-        raise DataError("holds a number that is not finite", field=field)
-    return found
-
-
 def kind_of(value: object) -> str:
     """What a JSON value is, for messages."""
-    return {dict: "an object", list: "a list", str: "text", bool: "a truth value"}.get(
-        type(value), type(value).__name__
-    )
+    return _KINDS.get(type(value), type(value).__name__)
+
+
+def _four_numbers(value: object, field: str, names: str) -> list[float]:
+    if value is None:
+        raise DataError("is missing", field=field)
+    if not isinstance(value, list) or len(cast("list[Any]", value)) != 4:
+        raise DataError(f"must be four numbers {names}", field=field)
+    return [number(item, field) for item in cast("list[Any]", value)]

@@ -98,7 +98,7 @@ def _checked(check: Callable[[object, str], Any]) -> PlainValidator:
     return PlainValidator(validate)
 
 
-Text = Annotated[str, _checked(lambda value, field: json_fields.text({field: value}, field))]
+Text = Annotated[str, _checked(json_fields.text)]
 """A string that UTF-8 can encode."""
 
 Integer = Annotated[int, _checked(json_fields.integer)]

@@ -115,7 +115,8 @@ def parse_entries(value: bytes, image_name: str, path: Path) -> list[Any]:
     Raises:
         DataError: The value is something else.
     """
-    return json_fields.items(json_fields.mapping(parse_json(value, path), "the value"), image_name)
+    content = json_fields.mapping(parse_json(value, path), "the value")
+    return json_fields.items(content.get(image_name), image_name)
 
 
 def _tagged(table: LmdbFile, name: str) -> Iterator[tuple[bytes, str, bytes]]:

@@ -121,7 +121,7 @@ def _read_caption(
 
 
 def _find_image(root: Path, image: EvalImage) -> ImageRef:
-    name = json_fields.text({"file_name": image.file_name}, "file_name")
+    name = json_fields.text(image.file_name, "file_name")
     size = json_fields.size(image.height, image.width, "images.height, width")
     return find_image(root, IMAGE_FOLDERS, name, size=size)
 

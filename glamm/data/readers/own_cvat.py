@@ -79,7 +79,7 @@ class CvatReader:
         size = json_fields.size(
             _whole(image.attributes, "height"), _whole(image.attributes, "width"), "height, width"
         )
-        name = json_fields.text(dict(image.attributes), "name").replace("\\", "/")
+        name = json_fields.text(image.attributes.get("name"), "name").replace("\\", "/")
         image_ref = find_image(root, ("images", ".", f"images/{split}", split), name, size=size)
         return shapes_record(
             _shapes(image, size, issues),

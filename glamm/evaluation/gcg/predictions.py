@@ -125,9 +125,9 @@ def _check_set(pairs: Sequence[ImagePair], issues: IssueLog) -> None:
 def _read(path: Path, image: GroundTruthImage, issues: IssueLog) -> Prediction:
     try:
         record = _unwrapped(read_json(path))
-        caption, replaced = replace_line_separators(json_fields.text(record, "caption"))
+        caption, replaced = replace_line_separators(json_fields.text(record.get("caption"), "caption"))
         phrases = tuple(
-            json_fields.text({"phrases": phrase}, "phrases")
+            json_fields.text(phrase, "phrases")
             for phrase in _required_list(record, "phrases")
         )
         masks = [read_rle(mask) for mask in _required_list(record, "pred_masks")]
@@ -179,14 +179,14 @@ def _unwrapped(value: object) -> json_fields.Json:
 def _required_list(record: json_fields.Json, field: str) -> list[object]:
     if field not in record:
         raise DataError("is missing", field=field)
-    return json_fields.items(record, field)
+    return json_fields.items(record.get(field), field)
 
 
 def _scores(record: json_fields.Json, num_masks: int) -> tuple[float, ...] | None:
     if record.get("scores") is None:
         return None
-    values = json_fields.items(record, "scores")
-    numbers = [json_fields.optional_number({"scores": value}, "scores") for value in values]
+    values = json_fields.items(record.get("scores"), "scores")
+    numbers = [json_fields.optional_number(value, "scores") for value in values]
     if len(numbers) != num_masks or None in numbers:
         raise DataError(f"{len(numbers)} scores for {num_masks} masks", field="scores")
     return tuple(number for number in numbers if number is not None)

@@ -1,6 +1,7 @@
 import pytest
 
-from glamm.data.parsing.image_refs import find_image, stated_size
+from glamm.data.parsing.image_refs import SizedImage, find_image
+from glamm.data.parsing.layout import parse
 from glamm.errors import DataError
 from tests.builders.data import SIZE, jpeg
 
@@ -52,19 +53,22 @@ def test_file_that_is_no_image_is_an_error(root):
     ids=["unstated", "stated"],
 )
 def test_stated_size_is_height_and_width(record, size):
-    assert stated_size(record) == size
+    assert parse(SizedImage, record).size == size
 
 
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ({"height": 2}, "is missing"),
-        ({"height": 2, "width": 0}, r"must be height and width in pixels, is \[2, 0\]"),
-        ({"height": 2, "width": 1 << 20}, "must be height and width in pixels"),
-        ({"height": 2, "width": "3"}, "must be a whole number, is text"),
+        ({"height": 2}, "height, width: is missing"),
+        (
+            {"height": 2, "width": 0},
+            r"height, width: must be height and width in pixels, is \[2, 0\]",
+        ),
+        ({"height": 2, "width": 1 << 20}, "height, width: must be height and width in pixels"),
+        ({"height": 2, "width": "3"}, "width: must be a whole number, is text"),
     ],
     ids=["half", "zero", "huge", "text"],
 )
 def test_stated_size_that_is_no_size_is_an_error(record, message):
-    with pytest.raises(DataError, match=f"^field height, width: {message}"):
-        stated_size(record)
+    with pytest.raises(DataError, match=f"^field {message}"):
+        _ = parse(SizedImage, record).size
