@@ -8,9 +8,9 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from glamm.data.inspection.inventory import (
-    Inventory,
     SplitInventory,
     compare_checksums,
+    load_checksums,
     take_inventory,
 )
 from glamm.errors import DataError
@@ -40,7 +40,7 @@ def doctor(
     if json_file:
         inventory.save(json_file)
     if against:
-        for line in compare_checksums(inventory.checksums, Inventory.load(against).checksums):
+        for line in compare_checksums(inventory.checksums, load_checksums(against)):
             console.print(line)
     broken_files = [line for split in inventory.splits for line in split.broken_files]
     if broken_files:

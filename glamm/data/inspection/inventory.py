@@ -8,16 +8,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
 from glamm.data.readers.registry import READERS_BY_NAME, Reader, find_readers
 from glamm.data.record import Record
 from glamm.errors import DataError
-from glamm.files import sha256
+from glamm.files import read_json_object, sha256
 from glamm.structures.issue import Severity, one_line
 from glamm.structures.versioned_file import FileSection, VersionedFile
 
 _ROUNDING = 0.05  # relative tolerance for a number that was published as "31K"
+
+_CHECKSUMS = TypeAdapter(dict[str, str])
 
 _COCO = "annotations CC BY 4.0; images: Flickr's terms"
 _GPT = "text written by GPT-4: its provider's terms"
@@ -145,8 +147,10 @@ class Inventory(VersionedFile):
         checksums: SHA-256 of annotation files in hexadecimal digits, by path relative to the folder.
     """
 
-    remedy: ClassVar[str] = "write it with glamm data doctor --json"
+    current_version: ClassVar[int] = 2
+    remedy: ClassVar[str] = "write it again with glamm data doctor --json"
 
+    schema_version: int = 2
     splits: tuple[SplitInventory, ...]
     missing: tuple[str, ...]
     licenses: Annotated[dict[str, str], Field(alias="licences")]
@@ -161,23 +165,37 @@ def take_inventory(root: Path) -> Inventory:
     """
     if not root.is_dir():
         raise DataError("is no folder: name the one that holds the data sets", file=root)
-    sources = find_readers(root)
-    if not sources:
+    readers = find_readers(root)
+    if not readers:
         raise DataError(
             "holds no data set in a known layout; glamm data read --help lists the layouts",
             file=root,
         )
     files: set[str] = set()
     splits = [
-        _read_split(source, root, split, files) for source in sources for split in source.splits
+        _read_split(reader, root, split, files) for reader in readers for split in reader.splits
     ]
-    names = [source.name for source in sources]
+    names = [reader.name for reader in readers]
     return Inventory(
         splits=tuple(splits),
         missing=tuple(sorted(set(READERS_BY_NAME) - set(names))),
         licenses={name: LICENSES.get(name, f"RefCOCO; COCO: {_COCO}") for name in names},
         checksums={name: digest for name in sorted(files) if (digest := _checksum(root / name))},
     )
+
+
+def load_checksums(path: Path) -> dict[str, str]:
+    """The checksums of a saved inventory, of this or a former schema version.
+
+    Raises:
+        DataError: It is no saved inventory.
+    """
+    try:
+        return _CHECKSUMS.validate_python(read_json_object(path).get("checksums"))
+    except ValidationError as error:
+        raise DataError(
+            "is no file of glamm data doctor --json", file=path, field="checksums"
+        ) from error
 
 
 def compare_checksums(current: dict[str, str], former: dict[str, str]) -> list[str]:
@@ -190,7 +208,7 @@ def compare_checksums(current: dict[str, str], former: dict[str, str]) -> list[s
     ]
 
 
-def _read_split(source: Reader, root: Path, split: str, files: set[str]) -> SplitInventory:
+def _read_split(reader: Reader, root: Path, split: str, files: set[str]) -> SplitInventory:
     """Read one split; adds its annotation files to `files`."""
     num_records = 0
     images: set[str] = set()
@@ -198,7 +216,7 @@ def _read_split(source: Reader, root: Path, split: str, files: set[str]) -> Spli
     examples: dict[str, str] = {}
     broken_files: list[str] = []
     try:
-        for item in source.read(root, split):
+        for item in reader.read(root, split):
             files.add(item.location.file)
             if isinstance(item, Record):
                 num_records += 1
@@ -212,7 +230,7 @@ def _read_split(source: Reader, root: Path, split: str, files: set[str]) -> Spli
     except DataError as error:
         broken_files.append(one_line(str(error)))
     return SplitInventory(
-        dataset=source.name,
+        dataset=reader.name,
         split=split,
         records=num_records,
         images=len(images),
@@ -220,7 +238,7 @@ def _read_split(source: Reader, root: Path, split: str, files: set[str]) -> Spli
         examples=examples,
         broken_files=tuple(broken_files),
         published=_compare_with_published(
-            source.name, split, num_records=num_records, num_images=len(images)
+            reader.name, split, num_records=num_records, num_images=len(images)
         ),
     )
 

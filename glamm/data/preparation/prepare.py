@@ -99,7 +99,7 @@ def prepare(
         DataError: There is nothing to prepare, or a file with many records is broken; `out` stays as it was. If a file
             with one record is broken, it is left out, and the error is raised after `out` was replaced.
     """
-    sources = _choose_sources(root, config)
+    readers = _choose_readers(root, config)
     restore(out)
     _warn_if_outdated(out)
     unfinished = _sibling_path(out, "unfinished")
@@ -113,7 +113,7 @@ def prepare(
             make_blocks = partial(
                 _make_blocks,
                 root,
-                sources,
+                readers,
                 shard_bytes=config.shard_mebibytes * _MIB,
                 images_per_block=images_per_block,
                 ordered_map=ordered_map,
@@ -133,7 +133,7 @@ def prepare(
         if not totals.counts:
             raise DataError(_nothing_left(totals), file=root)
         _remove_stale_files(unfinished, totals.blocks)
-        manifest = _manifest(unfinished, config, sources, totals)
+        manifest = _manifest(unfinished, config, readers, totals)
         manifest.save(unfinished / MANIFEST_FILE)
         _replace(out, unfinished)
     except OSError as error:
@@ -157,11 +157,11 @@ def restore(out: Path) -> None:
     shutil.rmtree(former, ignore_errors=True)
 
 
-def _choose_sources(root: Path, config: PrepareConfig) -> tuple[Reader, ...]:
+def _choose_readers(root: Path, config: PrepareConfig) -> tuple[Reader, ...]:
     if not root.is_dir():
         raise DataError("is no folder: name the one that holds the data sets", file=root)
     chosen = tuple(get_reader(name) for name in sorted(set(config.datasets))) or find_readers(root)
-    missing = [source.name for source in chosen if not source.exists_in(root)]
+    missing = [reader.name for reader in chosen if not reader.exists_in(root)]
     if missing:
         raise DataError(
             f"does not hold {', '.join(missing)}, which prepare.datasets names", file=root
@@ -191,7 +191,7 @@ def _warn_if_outdated(out: Path) -> None:
 
 def _make_blocks(
     root: Path,
-    sources: Sequence[Reader],
+    readers: Sequence[Reader],
     split: str,
     folder: Path,
     former: Path,
@@ -202,15 +202,15 @@ def _make_blocks(
 ) -> Iterator[Block]:
     """Make the blocks of one split: those of one data set after another."""
     folder.mkdir(exist_ok=True)
-    for source in sources:
+    for reader in readers:
         make = partial(
             make_block,
-            dataset=source.name,
+            dataset=reader.name,
             folder=folder,
             former=former,
             shard_bytes=shard_bytes,
         )
-        items = split_blocks(source.read(root, split), images_per_block=images_per_block)
+        items = split_blocks(reader.read(root, split), images_per_block=images_per_block)
         yield from ordered_map(make, items)
 
 
@@ -251,7 +251,7 @@ def _remove_files(folder: Path, *, keep: Set[str]) -> None:
 
 
 def _manifest(
-    folder: Path, config: PrepareConfig, sources: Sequence[Reader], totals: _Totals
+    folder: Path, config: PrepareConfig, readers: Sequence[Reader], totals: _Totals
 ) -> PrepareManifest:
     files = {
         path.relative_to(folder).as_posix(): path
@@ -260,7 +260,7 @@ def _manifest(
     }
     return PrepareManifest(
         parameters=config,
-        datasets=tuple(source.name for source in sources),
+        datasets=tuple(reader.name for reader in readers),
         counts={split: dict(sorted(counts.items())) for split, counts in totals.counts.items()},
         blocks={split: tuple(blocks) for split, blocks in totals.blocks.items()},
         left_out=LeftOut(

@@ -11,30 +11,30 @@ from glamm.structures.issue import Issue, IssueKind, Severity
 
 
 def read_checked(
-    source: Reader, root: Path, split: str | None = None
+    reader: Reader, root: Path, split: str | None = None
 ) -> Iterator[CheckedRecord | Issue]:
     """Read and check a data set.
 
     Args:
-        source: The reader of the data set.
+        reader: Reader of the data set.
         root: Folder that holds the data set.
-        split: One of `source.splits`, or None for all.
+        split: One of `reader.splits`, or None for all.
 
     Raises:
         DataError: A file with many records cannot be read.
     """
-    for name in source.splits if split is None else (split,):
-        for item in source.read(root, name):
+    for name in reader.splits if split is None else (split,):
+        for item in reader.read(root, name):
             yield from check_item(item)
 
 
 def read_splits(
-    source: Reader, root: Path, split: str | None = None
+    reader: Reader, root: Path, split: str | None = None
 ) -> Iterator[CheckedRecord | Issue]:
     """As `read_checked`, but a file that cannot be read gives an issue, and the other splits are still read."""
-    for name in source.splits if split is None else (split,):
+    for name in reader.splits if split is None else (split,):
         try:
-            yield from read_checked(source, root, name)
+            yield from read_checked(reader, root, name)
         except DataError as error:
             file = Path(error.file or "")
             path = file.relative_to(root) if file.is_relative_to(root) else file

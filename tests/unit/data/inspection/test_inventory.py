@@ -8,6 +8,7 @@ from glamm.data.inspection.inventory import (
     Inventory,
     Published,
     compare_checksums,
+    load_checksums,
     take_inventory,
 )
 from glamm.data.readers.registry import READERS_BY_NAME
@@ -96,3 +97,18 @@ def test_saved_inventory_is_loaded_as_it_was(tmp_path):
     inventory.save(tmp_path / "inventory.json")
 
     assert Inventory.load(tmp_path / "inventory.json") == inventory
+    assert load_checksums(tmp_path / "inventory.json") == inventory.checksums
+
+
+def test_checksums_of_a_former_version_are_read(tmp_path):
+    (tmp_path / "former.json").write_text('{"splits": [{"pictures": 1}], "checksums": {"a": "1"}}')
+
+    assert load_checksums(tmp_path / "former.json") == {"a": "1"}
+
+
+@pytest.mark.parametrize("content", ["{}", '{"checksums": [1]}'], ids=["missing", "list"])
+def test_file_without_checksums_is_refused(tmp_path, content):
+    (tmp_path / "other.json").write_text(content)
+
+    with pytest.raises(DataError, match=r"field checksums: is no file of glamm data doctor"):
+        load_checksums(tmp_path / "other.json")
