@@ -1,6 +1,7 @@
 """What every test shares: no network but loopback, one thread, derandomised properties in CI."""
 
 import os
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -20,3 +21,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
+@pytest.fixture(scope="session")
+def memorized_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model folder whose model has memorized one image; trained once in six seconds, not to be changed."""
+    # Not at the top: modules imported before jaxtyping's hook is installed have no shape checks.
+    from tests.builders.memorized import train_memorized_model  # noqa: PLC0415
+
+    return train_memorized_model(tmp_path_factory.mktemp("models") / "memorized")

@@ -28,7 +28,7 @@ from tests.builders.gcg import (
     write_prediction_file,
     write_similarity_table,
 )
-from tests.builders.memorized import QUESTION, draw_image, train_memorized_model
+from tests.builders.memorized import QUESTION, draw_image
 
 pytestmark = pytest.mark.filterwarnings("ignore:Cyclopts application invoked without tokens")
 
@@ -235,10 +235,9 @@ def test_java_ends_when_the_command_is_killed(
     assert _have_ended(tmp_path / "pids")
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that has learned one image."""
-    return train_memorized_model(tmp_path_factory.mktemp("memorized") / "model")
+@pytest.fixture
+def model(memorized_model: Path) -> Path:
+    return memorized_model
 
 
 @pytest.fixture

@@ -8,38 +8,38 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glamm.cli.ground import app
+from glamm.cli import app
 from glamm.errors import RequestError
-from tests.builders.memorized import QUESTION, WORDS, draw_image, train_memorized_model
+from tests.builders.memorized import QUESTION, WORDS, draw_image
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory) -> Path:
+def folder(memorized_model, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("ground")
-    train_memorized_model(folder / "model")
+    (folder / "model").symlink_to(memorized_model)
     draw_image().save(folder / "image.png")
     return folder
 
 
 @pytest.fixture
-def ground(place, monkeypatch, capsys) -> Callable[..., str]:
+def ground(folder, monkeypatch, capsys) -> Callable[..., str]:
     """Run the command; gives what it printed."""
 
     def run(*arguments: str) -> str:
-        monkeypatch.chdir(place)
-        app([*arguments, "--model", "model"], exit_on_error=False, result_action="return_value")
+        monkeypatch.chdir(folder)
+        app(["ground", *arguments, "--model", "model"], exit_on_error=False, result_action="return_value")
         return capsys.readouterr().out
 
     return run
 
 
-def test_answer_is_printed_with_its_table_and_drawn(place, ground):
+def test_answer_is_printed_with_its_table_and_drawn(folder, ground):
     out = ground("image.png", QUESTION, "--out", "drawn/overlay.png")
 
     assert WORDS in out
     assert "a green box" in out.split(WORDS)[1]  # in the table
     assert "drawn/overlay.png" in out
-    with Image.open(place / "drawn" / "overlay.png") as overlay:
+    with Image.open(folder / "drawn" / "overlay.png") as overlay:
         assert overlay.width >= 320
 
 
@@ -51,13 +51,13 @@ def test_json_is_the_service_s(ground):
     assert len(answer["masks"]) == len(answer["phrases"]) == 2
 
 
-def test_image_without_anything_known_is_answered(place, ground):
+def test_image_without_anything_known_is_answered(folder, ground):
     noise = np.random.default_rng(0).integers(0, 255, (37, 411, 3), np.uint8)
-    Image.fromarray(noise).save(place / "noise.jpg")
+    Image.fromarray(noise).save(folder / "noise.jpg")
 
     ground("noise.jpg", "Where is the piano?", "--out", "noise.png")
 
-    assert (place / "noise.png").exists()
+    assert (folder / "noise.png").exists()
 
 
 @pytest.mark.parametrize(

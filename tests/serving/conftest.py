@@ -8,12 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from glamm.serving.service import GLaMMService
-from tests.builders.memorized import draw_image, train_memorized_model
-
-
-@pytest.fixture(scope="session")
-def memorized_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train_memorized_model(tmp_path_factory.mktemp("models") / "memorized")
+from tests.builders.memorized import draw_image
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from glamm.cli.conformance import app
+from glamm.cli import app
 from glamm.errors import CheckpointError, DataError
 from tests.builders.models import GOLDENS
 
@@ -27,7 +27,7 @@ def small_set(tmp_path: Path) -> Path:
 def _run(*arguments: object) -> int:
     """Exit code of the command."""
     try:
-        app([str(argument) for argument in arguments], exit_on_error=False)
+        app(["conformance", *map(str, arguments)], exit_on_error=False)
     except SystemExit as end:
         return int(end.code or 0)
     return 0

@@ -12,21 +12,16 @@ from glamm.inference.engine import generate
 from glamm.inference.requests import GenerationRequest
 from glamm.inference.session import mask_score
 from glamm.text.conversation import PROMPT_STYLES, build_prompt
-from tests.builders.memorized import QUESTION, WORDS, draw_image, train_memorized_model
+from tests.builders.memorized import QUESTION, WORDS, draw_image
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory):
-    return train_memorized_model(tmp_path_factory.mktemp("models") / "memorized")
+def predictor(memorized_model):
+    return GroundedPredictor.from_checkpoint(memorized_model)
 
 
-@pytest.fixture(scope="session")
-def predictor(folder):
-    return GroundedPredictor.from_checkpoint(folder)
-
-
-def test_predictor_names_what_it_grounds(folder):
-    answer = GroundedPredictor.from_checkpoint(folder).ground(draw_image(), QUESTION)
+def test_predictor_names_what_it_grounds(memorized_model):
+    answer = GroundedPredictor.from_checkpoint(memorized_model).ground(draw_image(), QUESTION)
 
     assert answer.text == WORDS
     assert [phrase.text for phrase in answer.phrases] == ["a red ball", "a green box"]
@@ -154,8 +149,8 @@ def test_masks_that_do_not_fit_the_memory_are_refused(predictor, monkeypatch):
         predictor.ground(draw_image(), QUESTION)
 
 
-def test_long_prompt_is_counted_as_the_model_counts_it(folder):
-    predictor = GroundedPredictor.from_checkpoint(folder)
+def test_long_prompt_is_counted_as_the_model_counts_it(memorized_model):
+    predictor = GroundedPredictor.from_checkpoint(memorized_model)
     answer = predictor.ground(draw_image(), QUESTION, max_new_tokens=1)
 
     style = PROMPT_STYLES[predictor.config.prompt_style]
@@ -165,10 +160,10 @@ def test_long_prompt_is_counted_as_the_model_counts_it(folder):
     )
 
 
-def test_damaged_folder_is_named(folder, tmp_path):
+def test_damaged_folder_is_named(memorized_model, tmp_path):
     copy = tmp_path / "half"
     copy.mkdir()
-    for path in folder.iterdir():
+    for path in memorized_model.iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])

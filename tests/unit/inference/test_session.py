@@ -9,17 +9,12 @@ from glamm import GroundedPredictor
 from glamm.errors import RequestError
 from glamm.inference.answer import Answer
 from glamm.inference.session import GroundedPhrase, TextDelta
-from tests.builders.memorized import QUESTION, WORDS, draw_image, train_memorized_model
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return train_memorized_model(tmp_path_factory.mktemp("models") / "memorized")
+from tests.builders.memorized import QUESTION, WORDS, draw_image
 
 
 @pytest.fixture
-def predictor(folder):
-    return GroundedPredictor.from_checkpoint(folder)
+def predictor(memorized_model):
+    return GroundedPredictor.from_checkpoint(memorized_model)
 
 
 def test_second_question_reuses_the_image(predictor):
@@ -53,11 +48,11 @@ def test_another_image_is_encoded_again(predictor):
     assert answer.counters.global_encoder_calls == 1
 
 
-def test_cached_answer_is_the_fresh_one(predictor, folder):
+def test_cached_answer_is_the_fresh_one(predictor, memorized_model):
     session = predictor.open(draw_image())
     session.answer("What is it?")
     warm = session.answer(QUESTION)
-    cold = GroundedPredictor.from_checkpoint(folder).ground(draw_image(), QUESTION)
+    cold = GroundedPredictor.from_checkpoint(memorized_model).ground(draw_image(), QUESTION)
 
     assert warm.token_ids == cold.token_ids
     assert np.array_equal(warm.masks, cold.masks)
