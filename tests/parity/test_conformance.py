@@ -24,7 +24,15 @@ def _opened(name: str) -> tuple[GLaMM, ConformanceSet]:
     return build_model(conformance), conformance
 
 
-@pytest.mark.parametrize(("name", "case"), CASES, ids=[f"{name}-{case}" for name, case in CASES])
+@pytest.mark.parametrize(
+    ("name", "case"),
+    [
+        pytest.param(
+            name, case, id=f"{name}-{case}", marks=[pytest.mark.slow] if name == "full336" else []
+        )
+        for name, case in CASES
+    ],
+)
 def test_model_matches_the_release(name: str, case: str) -> None:
     model, conformance = _opened(name)
 

@@ -26,5 +26,6 @@ def num_page_faults(setting: str) -> int:
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+@pytest.mark.slow
 def test_large_buffers_are_reused() -> None:
     assert num_page_faults("tuned") < num_page_faults("default") / 10

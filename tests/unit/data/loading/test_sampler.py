@@ -36,6 +36,7 @@ def mixture(seed=0, samples_per_step=4, length_bucket_steps=1, **config):
     )
 
 
+@pytest.mark.slow
 @given(size=st.integers(1, 3000), key=st.text(max_size=4))
 def test_feistel_permutation_is_a_permutation(size, key):
     values = [feistel_permutation(index, size, key=key) for index in range(size)]
