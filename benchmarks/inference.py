@@ -1,8 +1,8 @@
-"""The engine against the release's algorithm, in turn, in one process, on the same weights.
+"""Time of the engine and of the release's algorithm, alternately, in one process, on the same weights.
 
-The release's algorithm reads everything again for every new token: the global encoder, the projector, the region
+The release's algorithm computes everything again for every new token: the global encoder, the projector, the region
 encoder, the whole language model with its head at all positions; then the grounding encoder and the mask decoder.
-Written on our own modules, so that nothing but the algorithm differs. Ids and masks must be equal.
+It is implemented here with our modules, so that only the algorithm differs. Ids and masks must be equal.
 
 python benchmarks/inference.py [--size small] [--threads N] [--repeats 2] [--works answer_32,region_32] [--json FILE]
 """
@@ -32,32 +32,34 @@ from glamm.structures.ids import IMAGE_PLACEHOLDER_ID
 VOCAB_SIZE = 4096
 PROMPT_POSITIONS = 640
 CONCURRENT_TOKENS = 256
-"""What an answer may take where nobody says otherwise."""
+"""The default limit of an answer's length."""
 
 Answer = tuple[list[int], torch.Tensor]
-"""New ids, and masks."""
+"""New ids, and mask logits."""
 
 Result = list[Answer]
 Work = Callable[[], Result]
 
 
 def main() -> None:
-    """Measure every work, print the ratios with their spread."""
+    """Run every workload and print the ratios of times with their spread."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--size", choices=["tiny", "small"], default="small")
     parser.add_argument(
-        "--threads", type=int, help="1 for one answer, 2 for sixteen at once, unless given"
+        "--threads", type=int, help="default: 1 for a single answer, 2 for sixteen at once"
     )
     parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument("--works", default="all", help="names with commas between, or all")
+    parser.add_argument(
+        "--works", default="all", help="names of workloads, separated by commas, or all"
+    )
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     model = GLaMM.from_config(ModelConfig.of_size(options.size, vocab_size=VOCAB_SIZE)).eval()
-    say_seg_now_and_then(model)
+    generate_seg_sometimes(model)
     works: dict[str, Callable[[], tuple[Work, Work]]] = {
         "answer_32": lambda: _answer(model, 32),
         "answer_128": lambda: _answer(model, 128),
@@ -70,8 +72,8 @@ def main() -> None:
     results: dict[str, dict[str, float]] = {}
     for name in chosen:
         torch.set_num_threads(options.threads or (2 if name.startswith("concurrent") else 1))
-        slow, fast = works[name]()
-        ratios = [_ratio(slow, fast) for _ in range(options.repeats)]
+        numerator, denominator = works[name]()
+        ratios = [_ratio(numerator, denominator) for _ in range(options.repeats)]
         results[name] = {
             "ratio": round(statistics.median(ratios), 3),
             "low": round(min(ratios), 3),
@@ -84,16 +86,16 @@ def main() -> None:
         options.json.write_text(json.dumps(results, indent=2) + "\n")
 
 
-def _ratio(slow: Work, fast: Work) -> float:
-    """Time of one over time of the other; both must give the same."""
-    expected, slow_seconds = _timed(slow)
-    found, fast_seconds = _timed(fast)
-    for (ids, masks), (other_ids, other_masks) in zip(expected, found, strict=True):
+def _ratio(numerator: Work, denominator: Work) -> float:
+    """Ratio of the times of two workloads, whose results must be equal."""
+    expected, numerator_seconds = _timed(numerator)
+    results, denominator_seconds = _timed(denominator)
+    for (ids, masks), (other_ids, other_masks) in zip(expected, results, strict=True):
         if ids != other_ids:
-            raise SystemExit("the two do not say the same")
+            raise SystemExit("the generated ids differ")
         if not torch.allclose(masks, other_masks, atol=1e-3):
-            raise SystemExit("the two do not see the same")
-    return slow_seconds / fast_seconds
+            raise SystemExit("the masks differ")
+    return numerator_seconds / denominator_seconds
 
 
 def _timed(work: Work) -> tuple[Result, float]:
@@ -103,9 +105,9 @@ def _timed(work: Work) -> tuple[Result, float]:
 
 
 def _answer(model: GLaMM, num_tokens: int, *, has_region: bool = False) -> tuple[Work, Work]:
-    """The release's algorithm's time over the engine's."""
+    """Time of the release's algorithm divided by that of the engine."""
     request = request_of(model, has_region=has_region)
-    _alone(model, request, 2)  # whatever only the first call does
+    _alone(model, request, 2)  # warm-up
     return (
         lambda: [_release(model, request, num_tokens)],
         lambda: [_alone(model, request, num_tokens)],
@@ -113,43 +115,43 @@ def _answer(model: GLaMM, num_tokens: int, *, has_region: bool = False) -> tuple
 
 
 def _second_question(model: GLaMM) -> tuple[Work, Work]:
-    """The second question's time over the first's, both without their own decode steps."""
+    """Time of a second question divided by that of the first, both without decode steps."""
     options = GenerationOptions(max_new_tokens=1, eos_token_id=-1)
     first = request_of(model)
     question = torch.randint(8, VOCAB_SIZE - 8, (40,))
     second = replace(first, input_ids=torch.cat([first.input_ids[:-40], question]))
     engine = Engine(model)
 
-    def ask_first() -> Result:
+    def answer_first() -> Result:
         engine.cache.clear()
         engine.answer(first, options)
         _mask(model, first, engine)
         return []
 
-    def ask_second() -> Result:
+    def answer_second() -> Result:
         engine.answer(second, options)
         _mask(model, second, engine)
         return []
 
-    ask_first()
-    return ask_second, ask_first
+    answer_first()
+    return answer_second, answer_first
 
 
 def _mask(model: GLaMM, request: GenerationRequest, engine: Engine) -> None:
-    """Let a question end with a mask: whether random weights say [SEG] in time is a matter of luck."""
+    """Add one mask to a question: random weights may not generate a [SEG] in time."""
     key = ("grounding", request.image_key)
     with torch.inference_mode():
-        embedding = engine.cache.get(key, torch.Tensor)
+        embedding = engine.cache.get(key)
         if embedding is None:
             pixels, sizes = request.grounding_pixels[None], (request.resized_size,)
             embedding = model.encode_grounding(pixels, sizes)[0]
-            engine.cache.put(key, embedding)
+            engine.cache[key] = embedding
         state = torch.zeros(1, model.config.language_model.hidden_size)
         model.decode_seg_states(state, embedding[None], torch.zeros(1, dtype=torch.long))
 
 
 def _concurrent(model: GLaMM, *, num_images: int) -> tuple[Work, Work]:
-    """Sixteen answers one after another, each alone, over sixteen at once."""
+    """Time of sixteen answers one after another divided by that of sixteen at once."""
     requests = [request_of(model, seed=index % num_images, question=index) for index in range(16)]
     return (
         lambda: [_alone(model, request, CONCURRENT_TOKENS) for request in requests],
@@ -160,8 +162,8 @@ def _concurrent(model: GLaMM, *, num_images: int) -> tuple[Work, Work]:
 def _together(model: GLaMM, requests: list[GenerationRequest], num_tokens: int) -> Result:
     engine = Engine(model)
     options = GenerationOptions(max_new_tokens=num_tokens, eos_token_id=-1)
-    jobs = [engine.submit(request, options) for request in requests]
-    return [_result(engine.wait(job)) for job in jobs]
+    handles = [engine.submit(request, options) for request in requests]
+    return [_result(handle.result()) for handle in handles]
 
 
 def _alone(model: GLaMM, request: GenerationRequest, num_tokens: int) -> Answer:
@@ -174,7 +176,7 @@ def _result(answer: Generation) -> Answer:
 
 @torch.inference_mode()
 def _release(model: GLaMM, request: GenerationRequest, num_tokens: int) -> Answer:
-    """Full computation for every token, all positions through the head, all states kept."""
+    """Compute all positions again for every token, with the head at all positions."""
     ids = request.input_ids
     states = torch.empty(0)
     for _ in range(num_tokens):
@@ -187,18 +189,18 @@ def _release(model: GLaMM, request: GenerationRequest, num_tokens: int) -> Answe
         ids = torch.cat([ids, logits[0, -1:].argmax(1)])
     start = states.shape[1] - num_tokens
     new = ids[-num_tokens:]
-    chosen = states[0, start:][new == model.config.special_tokens.seg]
-    if not len(chosen):
+    seg_states = states[0, start:][new == model.config.special_tokens.seg]
+    if not len(seg_states):
         return new.tolist(), torch.zeros(0, 1, 1)
     embedding = model.encode_grounding(request.grounding_pixels[None], (request.resized_size,))
-    index = torch.zeros(len(chosen), dtype=torch.long)
-    return new.tolist(), model.decode_seg_states(chosen, embedding, index)
+    index = torch.zeros(len(seg_states), dtype=torch.long)
+    return new.tolist(), model.decode_seg_states(seg_states, embedding, index)
 
 
 def request_of(
     model: GLaMM, *, seed: int = 0, question: int = 0, has_region: bool = False
 ) -> GenerationRequest:
-    """A prompt that takes PROMPT_POSITIONS, image included, or as near as `tiny` allows."""
+    """A request whose prompt takes PROMPT_POSITIONS, image included, or as many as `tiny` allows."""
     config = model.config
     length = max(48, PROMPT_POSITIONS - config.global_encoder.num_tokens)
     text = torch.randint(
@@ -223,8 +225,8 @@ def request_of(
     )
 
 
-def say_seg_now_and_then(model: GLaMM) -> None:
-    """Random weights hardly ever say [SEG]: about one state in eighteen does here, as in GranD-f."""
+def generate_seg_sometimes(model: GLaMM) -> None:
+    """Make about one token in eighteen a [SEG], as in GranD-f; random weights hardly ever generate it."""
     seg = model.config.special_tokens.seg
 
     def prefer(_: torch.nn.Module, states: tuple[torch.Tensor], logits: torch.Tensor) -> None:

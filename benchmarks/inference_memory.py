@@ -1,4 +1,4 @@
-"""Memory of one answer: what the weights take, and the peak above them; each size in a process of its own.
+"""Memory of the weights and of one answer, as the peak above the weights; each size runs in its own process.
 
 python benchmarks/inference_memory.py [--sizes tiny,small] [--tokens 128]
 """
@@ -10,7 +10,7 @@ import subprocess
 import sys
 
 import torch
-from inference import VOCAB_SIZE, request_of, say_seg_now_and_then
+from inference import VOCAB_SIZE, generate_seg_sometimes, request_of
 
 from glamm.config.model import ModelConfig
 from glamm.inference.engine import generate
@@ -18,7 +18,7 @@ from glamm.models.glamm import GLaMM
 
 
 def main() -> None:
-    """Print one line a size."""
+    """Print one line per size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", default="tiny,small")
     parser.add_argument("--tokens", type=int, default=128)
@@ -28,16 +28,16 @@ def main() -> None:
         if options.here:
             print(json.dumps({"size": size} | _measure(size, options.tokens)))
             continue
-        words = ["--here", "--sizes", size, "--tokens", str(options.tokens)]
-        subprocess.run([sys.executable, __file__, *words], check=True)
+        arguments = ["--here", "--sizes", size, "--tokens", str(options.tokens)]
+        subprocess.run([sys.executable, __file__, *arguments], check=True)
 
 
 def _measure(size: str, num_tokens: int) -> dict[str, float]:
     imported = _peak_mebibytes()
     torch.manual_seed(0)
     model = GLaMM.from_config(ModelConfig.of_size(size, vocab_size=VOCAB_SIZE)).eval()
-    say_seg_now_and_then(model)
-    weights = sum(one.numel() * one.element_size() for one in model.parameters()) / 2**20
+    generate_seg_sometimes(model)
+    weights = sum(p.numel() * p.element_size() for p in model.parameters()) / 2**20
     loaded = _peak_mebibytes()
     answer = generate(model, request_of(model), max_new_tokens=num_tokens, eos_token_id=-1)
     return {
