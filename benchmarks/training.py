@@ -34,7 +34,7 @@ from glamm.models.glamm import GLaMM
 from glamm.models.glamm.losses import mask_losses, token_losses
 from glamm.structures.batch import Batch
 from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
-from glamm.training.joint import JointModule
+from glamm.training.joint import GLaMMModule
 from glamm.typing import Size
 
 VOCAB_SIZE = 32_007
@@ -70,7 +70,7 @@ def main() -> None:
     torch.manual_seed(0)
     config = trained_as_in_the_release(activation_checkpointing=options.recompute)
     size = ModelConfig.of_size(options.size, vocab_size=VOCAB_SIZE)
-    model = JointModule(GLaMM.from_config(size), config=config).train().model
+    model = GLaMMModule(GLaMM.from_config(size), config=config).train().model
     works = {
         "training_step": build_batch(size, masks_per_row=3, boxes_per_row=0),
         "training_step_regions": build_batch(size, masks_per_row=0, boxes_per_row=3),

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from glamm.config.section import load_section
 from glamm.config.training import TrainConfig
-from glamm.training.rank_launcher import OtherProcesses
+from glamm.training.rank_launcher import RankProcesses
 from glamm.training.signals import StopRequest
 
 
@@ -31,7 +31,7 @@ def train(
         set_: `train.key=value`, such as train.max_steps=20, any number of times.
     """
     config = load_section("train", TrainConfig, params, set_)
-    with StopRequest() as stop, OtherProcesses(config.devices):
+    with StopRequest() as stop, RankProcesses(config.devices):
         # Loads torch and Lightning, in all processes at the same time.
         from glamm.training.run import train as run_training  # noqa: PLC0415
 

@@ -1,11 +1,12 @@
-"""How many floating-point operations a training step needs, counted from sizes; a multiplication with an addition is two.
+"""How many floating-point operations a training step needs, from the shapes of its inputs.
 
-Counted as torch's FlopCounterMode does: matrix products, convolutions and attention over all pairs of positions;
-what is cheap beside them is left out.
+A multiplication with an addition counts as two, as in torch's FlopCounterMode. Counted are matrix products,
+convolutions, and attention over all pairs of positions; everything else is cheap beside them.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -18,11 +19,6 @@ from glamm.config.model import (
     RegionEncoderConfig,
 )
 from glamm.models.glamm import GLaMM
-from glamm.models.glamm.losses import predicting_positions
-from glamm.models.glamm.prefix_packing import find_shared_prefixes
-from glamm.models.glamm.splice import find_image_span
-from glamm.structures.batch import Batch
-from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
 
 PEAK_FLOPS: Mapping[str, float] = {
     "H100": 989e12,
@@ -33,113 +29,137 @@ PEAK_FLOPS: Mapping[str, float] = {
     "A10": 125e12,
     "L4": 121e12,
 }
-"""Dense bfloat16 operations a second by a part of the device's name, from the makers' data sheets."""
+"""Dense bfloat16 operations per second by a part of the device's name, from the makers' data sheets.
+
+Lightning's `get_available_flops` has no B200, does not find an H200 by its name, and takes an L40S for an L4.
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
-    """What a batch asks of the model.
+@dataclass(slots=True)
+class PassShape:
+    """How much input the parts of a model get in one pass.
 
     Args:
-        images: Images.
-        grounded_images: Images with at least one mask.
+        images: Images of the global encoder.
+        grounded_images: Images of the grounding encoder: those with at least one mask.
         region_images: Images with at least one box.
         regions: Boxes.
-        sequences: What the language model reads side by side.
-        positions: Of each sequence, image tokens and padding included.
+        sequences: Sequences that the language model processes side by side.
+        positions: Length of a sequence, image tokens and padding included.
         supervised: Tokens that are predicted.
         masks: [SEG] tokens.
     """
 
-    images: int
-    grounded_images: int
-    region_images: int
-    regions: int
-    sequences: int
-    positions: int
-    supervised: int
-    masks: int
+    images: int = 0
+    grounded_images: int = 0
+    region_images: int = 0
+    regions: int = 0
+    sequences: int = 0
+    positions: int = 0
+    supervised: int = 0
+    masks: int = 0
 
 
-def load_of(batch: Batch, config: ModelConfig) -> Load:
-    """Count what a batch asks for, what rows about one image share once."""
-    num_tokens = config.global_encoder.num_tokens
-    span = find_image_span(batch.input_ids, num_tokens=num_tokens, sample_ids=batch.sample_ids)
-    token_ids = span.expand(batch.input_ids, image_value=IMAGE_PLACEHOLDER_ID)
-    shared = find_shared_prefixes(
-        token_ids,
-        span.expand(batch.attention_mask, image_value=1),
-        batch.image_index,
-        region_token_id=config.special_tokens.bbox,
-    )
-    sequences, positions = (token_ids if shared is None else shared.source).shape
-    boxed = [row for row, boxes in enumerate(batch.boxes_xyxy_unit) if len(boxes)]
-    return Load(
-        images=len(batch.global_pixels),
-        grounded_images=sum(len(masks) > 0 for masks in batch.masks),
-        region_images=len(set(batch.image_index[boxed].tolist())),
-        regions=sum(map(len, batch.boxes_xyxy_unit)),
-        sequences=sequences,
-        positions=positions,
-        supervised=len(predicting_positions(span.expand(batch.labels, image_value=IGNORE_LABEL))),
-        masks=sum(map(len, batch.masks)),
-    )
+class ShapeRecorder:
+    """Records the shapes of the last pass of a model with hooks on its parts.
+
+    Shapes are known on the host: recording costs nothing and does not wait for a GPU.
+
+    Args:
+        model: Gets the hooks; they stay for as long as it lives.
+    """
+
+    def __init__(self, model: GLaMM) -> None:
+        self.shape = PassShape()
+        for part, hook in (
+            (model.global_encoder, self._global_encoder),
+            (model.grounding_encoder, self._grounding_encoder),
+            (model.region_encoder, self._region_encoder),
+            (model.language_model.model, self._language_model),
+            (model.language_model.lm_head, self._lm_head),
+            (model.text_to_mask_projector, self._text_to_mask_projector),
+        ):
+            part.register_forward_pre_hook(hook, with_kwargs=True)
+
+    def reset(self) -> None:
+        """Forget the last pass; call it before the next one."""
+        self.shape = PassShape()
+
+    def _global_encoder(self, _: nn.Module, args: Any, _kwargs: Any) -> None:  # noqa: ANN401 - torch's signature
+        self.shape.images = len(args[0])
+
+    def _grounding_encoder(self, _: nn.Module, args: Any, _kwargs: Any) -> None:  # noqa: ANN401
+        self.shape.grounded_images = len(args[0])
+
+    def _region_encoder(self, _: nn.Module, args: Any, _kwargs: Any) -> None:  # noqa: ANN401
+        levels, boxes, _ = args
+        self.shape.region_images, self.shape.regions = len(levels[0]), len(boxes)
+
+    def _language_model(self, _: nn.Module, _args: Any, kwargs: Any) -> None:  # noqa: ANN401
+        self.shape.sequences, self.shape.positions = kwargs["inputs_embeds"].shape[:2]
+
+    def _lm_head(self, _: nn.Module, args: Any, _kwargs: Any) -> None:  # noqa: ANN401
+        self.shape.supervised = len(args[0])
+
+    def _text_to_mask_projector(self, _: nn.Module, args: Any, _kwargs: Any) -> None:  # noqa: ANN401
+        self.shape.masks = len(args[0])
 
 
-def forward_flops(config: ModelConfig, load: Load) -> dict[str, int]:
-    """Operations of a forward pass by the names of the model's parts; adapters are left out."""
+def forward_flops(config: ModelConfig, shape: PassShape) -> dict[str, int]:
+    """Operations of a forward pass, by the names of the model's parts; adapters are left out."""
     language, channels = config.language_model, config.grounding_encoder.out_channels
     width, hidden = config.global_encoder.hidden_size, language.hidden_size
-    tokens = load.images * config.global_encoder.num_tokens
+    tokens = shape.images * config.global_encoder.num_tokens
     return {
-        "global_encoder": 2 * load.images * _global_encoder(config.global_encoder),
+        "global_encoder": 2 * shape.images * _global_encoder(config.global_encoder),
         "image_projector": 2 * tokens * (width * hidden + hidden * hidden),
         "region_encoder": 2
-        * _region_encoder(config.region_encoder, config.global_encoder, hidden=hidden, load=load),
-        "language_model.model": 2 * load.sequences * _language_model(language, load.positions),
-        "language_model.lm_head": 2 * load.supervised * hidden * language.vocab_size,
-        "text_to_mask_projector": 2 * load.masks * hidden * (hidden + channels),
+        * _region_encoder(config.region_encoder, config.global_encoder, hidden=hidden, shape=shape),
+        "language_model.model": 2 * shape.sequences * _language_model(language, shape.positions),
+        "language_model.lm_head": 2 * shape.supervised * hidden * language.vocab_size,
+        "text_to_mask_projector": 2 * shape.masks * hidden * (hidden + channels),
         "grounding_encoder": 2
-        * load.grounded_images
+        * shape.grounded_images
         * _grounding_encoder(config.grounding_encoder),
         "mask_decoder": 2
-        * load.masks
+        * shape.masks
         * _mask_decoder(config.mask_decoder, config.grounding_encoder),
     }
 
 
-def training_flops(model: GLaMM, load: Load) -> int:
-    """Operations of forward and backward.
+def training_flops(config: ModelConfig, shape: PassShape, factors: Mapping[str, float]) -> int:
+    """Operations of the forward and the backward pass; `factors` are `training_factors` of the model."""
+    return round(sum(factors[name] * value for name, value in forward_flops(config, shape).items()))
 
-    A part that is trained costs three forward passes: itself, the gradients of its input and of its weights. One that
-    stands still but has something trained before it costs two, any other one. Activations that are computed again
-    are no more of the model's work.
+
+def training_factors(model: GLaMM) -> dict[str, float]:
+    """How many forward passes each part costs in training, by its name.
+
+    A part that is trained costs three: its own, the gradients of its inputs, and those of its weights. A frozen part
+    after a trained one costs two, any other frozen part one. Activations that are recomputed are not counted: the
+    model does not need them.
     """
     language = model.language_model
-    trained = {
-        name: _trained_share(model.get_submodule(name))
-        for name in forward_flops(model.config, load)
-    }
+    names = forward_flops(model.config, PassShape())
+    trained = {name: _trained_share(model.get_submodule(name)) for name in names}
     trained["language_model.model"] = _trained_share(language.model.layers)
-    reads_trained = any(trained[name] for name in ("image_projector", "region_encoder"))
-    reads_trained |= _trained_share(language.model.embed_tokens) > 0
-    follows = reads_trained or trained["language_model.model"] > 0
+    inputs_have_graph = any(trained[name] for name in ("image_projector", "region_encoder"))
+    inputs_have_graph |= _trained_share(language.model.embed_tokens) > 0
+    states_have_graph = inputs_have_graph or trained["language_model.model"] > 0
     has_graph = {
-        "language_model.model": follows,
-        "language_model.lm_head": follows,
-        "text_to_mask_projector": follows,
-        "mask_decoder": follows or trained["text_to_mask_projector"] > 0,
+        "language_model.model": states_have_graph,
+        "language_model.lm_head": states_have_graph,
+        "text_to_mask_projector": states_have_graph,
+        "mask_decoder": states_have_graph or trained["text_to_mask_projector"] > 0,
     }
-    return round(
-        sum(
-            (1 + (has_graph.get(name, False) or trained[name] > 0) + trained[name]) * value
-            for name, value in forward_flops(model.config, load).items()
-        )
-    )
+    return {
+        name: 1 + (has_graph.get(name, False) or share > 0) + share
+        for name, share in trained.items()
+    }
 
 
 def peak_flops(device_name: str) -> float | None:
-    """What a device can do a second in bfloat16; None where that is not known."""
+    """Dense bfloat16 operations per second of a device; None if it is not in the table."""
     names = sorted(PEAK_FLOPS, key=len, reverse=True)  # L40S before L4
     return next((PEAK_FLOPS[name] for name in names if name in device_name), None)
 
@@ -166,9 +186,9 @@ def _grounding_encoder(config: GroundingEncoderConfig) -> int:
     num_windows = (-(-grid // window)) ** 2
 
     def attention(side: int) -> int:
-        places = side**2
+        cells = side**2
         # queries, keys, values and output; all pairs; relative positions along rows and columns
-        return 4 * places * hidden**2 + 2 * places**2 * hidden + 2 * places * side * hidden
+        return 4 * cells * hidden**2 + 2 * cells**2 * hidden + 2 * cells * side * hidden
 
     in_windows = (config.num_layers - whole) * num_windows * attention(window)
     patches = grid**2
@@ -179,7 +199,7 @@ def _grounding_encoder(config: GroundingEncoderConfig) -> int:
 
 
 def _region_encoder(
-    config: RegionEncoderConfig, encoder: GlobalEncoderConfig, *, hidden: int, load: Load
+    config: RegionEncoderConfig, encoder: GlobalEncoderConfig, *, hidden: int, shape: PassShape
 ) -> int:
     width, bins = config.width, config.roi_size**2
     sides = [encoder.grid_size * 2**depth for depth in range(config.num_levels)]
@@ -191,12 +211,12 @@ def _region_encoder(
         + config.position_dim * (4 + config.hidden_dim)
         + config.hidden_dim * hidden
     )
-    return load.region_images * fusion + load.regions * region
+    return shape.region_images * fusion + shape.regions * region
 
 
 def _mask_decoder(config: MaskDecoderConfig, encoder: GroundingEncoderConfig) -> int:
     dim, cells = encoder.out_channels, encoder.grid_size**2
-    num_tokens = 6  # of the score, four masks and the prompt
+    num_tokens = 6  # one for the predicted IoU, four for masks, one for the prompt
 
     def attention(queries: int, keys: int, inner: int) -> int:
         return 2 * (queries + keys) * dim * inner + 2 * queries * keys * inner
@@ -215,6 +235,7 @@ def _mask_decoder(config: MaskDecoderConfig, encoder: GroundingEncoderConfig) ->
 
 
 def _trained_share(module: nn.Module) -> float:
-    """Share of the weights that are trained."""
-    sizes = [(one.numel(), one.requires_grad) for one in module.parameters()]
-    return sum(size for size, is_trained in sizes if is_trained) / sum(size for size, _ in sizes)
+    """Share of the weights that are trained, 0 to 1."""
+    parameters = list(module.parameters())
+    num_trained = sum(p.numel() for p in parameters if p.requires_grad)
+    return num_trained / sum(p.numel() for p in parameters)

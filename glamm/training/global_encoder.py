@@ -1,12 +1,13 @@
-"""Stage `global_encoder`: the global image encoder learns to see before it learns to talk.
+"""Phase `global_encoder`: the global image encoder is trained alone, to recognize objects and attributes.
 
-The released model starts from a CLIP that knows objects and attributes. A small encoder that starts from nothing
-stays at a plateau for most of a joint run; with heads that name what each patch shows it leaves it in minutes.
-The heads are thrown away.
+The release starts from CLIP, which does. A small encoder with random weights stays at a plateau for most of a joint
+run; with heads that predict what each patch shows, it leaves the plateau within minutes. The heads are not kept.
+
+Axis names: ``patches`` cells of the encoder's grid, row by row; ``words`` of the vocabulary.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,38 +20,43 @@ from glamm.config.training import TrainConfig
 from glamm.data.shards.reader import ShardReader, read_pixels
 from glamm.geometry.preprocess import global_pixels
 from glamm.models.glamm import GLaMM
-from glamm.training.base_module import Ratio, StageModule
-from glamm.training.optimizer import build_optimizer
+from glamm.training.base_module import Evaluation, PhaseModule, Ratio
 from glamm.training.patch_labels import count_vocabulary, patch_targets
 
-_NUM_WORDS = 512
-_PICTURES_COUNTED = 4000
+_VOCABULARY_SIZE = 512
+_VOCABULARY_IMAGES = 4000
 
 
 @dataclass(frozen=True, slots=True)
 class PatchBatch:
-    """Images and what their patches show."""
+    """Images, and what their patches show.
+
+    Args:
+        pixels: RGB before normalization.
+        has_object: An object covers the patch.
+        words: 1 for the words that describe the object of the patch, else 0.
+    """
 
     pixels: UInt8[Tensor, "images 3 side side"]
-    is_shown: Bool[Tensor, "images patches"]
+    has_object: Bool[Tensor, "images patches"]
     words: Float[Tensor, "images patches words"]
 
     @property
     def num_samples(self) -> int:
-        """Images."""
+        """Number of images."""
         return len(self.pixels)
 
 
 class PatchBatches(Dataset[PatchBatch]):
-    """Makes batches by number.
+    """Random batches; a batch is a function of the seed, its index and the rank.
 
     Args:
-        reader: Of the training split.
+        reader: Reads the images and their objects.
         config: Seed and batch size.
-        vocabulary: Words that are learnt.
-        side: Of the encoder's square.
+        vocabulary: Words that become targets.
+        side: Side of the encoder's square in pixels.
         grid_size: Patches along a side.
-        rank: Of this process.
+        rank: Distinguishes the processes of a run.
     """
 
     def __init__(
@@ -67,84 +73,84 @@ class PatchBatches(Dataset[PatchBatch]):
         self._vocabulary = {word: index for index, word in enumerate(vocabulary)}
         self._side, self._grid_size, self._rank = side, grid_size, rank
 
-    def __getitem__(self, number: int) -> PatchBatch:
-        """The batch of this number."""
-        rng = np.random.default_rng((self._seed, number, self._rank))
-        pixels, is_shown, words = [], [], []
-        for row in rng.integers(len(self._reader), size=self._size):
-            samples = self._reader[int(row)]
-            reference = samples[0].image
-            pixels.append(global_pixels(read_pixels(reference), side=self._side, is_cropped=False))
-            shown, described = patch_targets(
+    def __getitem__(self, index: int) -> PatchBatch:
+        """A batch of randomly chosen images, half of them mirrored."""
+        rng = np.random.default_rng((self._seed, index, self._rank))
+        pixels, has_object, words = [], [], []
+        for image_index in rng.integers(len(self._reader), size=self._size):
+            samples = self._reader[int(image_index)]
+            image = read_pixels(samples[0].image)
+            pixels.append(global_pixels(image, side=self._side, is_cropped=False))
+            covered, described = patch_targets(
                 samples, vocabulary=self._vocabulary, grid_size=self._grid_size
             )
-            if rng.random() < 0.5:  # no word of a patch depends on the side
+            if rng.random() < 0.5:  # no word of a patch depends on left and right
                 pixels[-1] = pixels[-1][..., ::-1]
-                shown, described = self._mirrored(shown), self._mirrored(described)
-            is_shown.append(shown)
+                covered, described = self._mirror(covered), self._mirror(described)
+            has_object.append(covered)
             words.append(described)
         return PatchBatch(
             torch.from_numpy(np.stack(pixels)),
-            torch.from_numpy(np.stack(is_shown)),
+            torch.from_numpy(np.stack(has_object)),
             torch.from_numpy(np.stack(words)),
         )
 
-    def _mirrored(self, patches: np.ndarray) -> np.ndarray:
+    def _mirror(self, patches: np.ndarray) -> np.ndarray:
         grid = patches.reshape(self._grid_size, self._grid_size, *patches.shape[1:])
         return grid[:, ::-1].reshape(patches.shape)
 
 
 def read_vocabulary(reader: ShardReader) -> tuple[str, ...]:
-    """The words of the first images of the training split."""
-    images = (reader[row] for row in range(min(len(reader), _PICTURES_COUNTED)))
-    return count_vocabulary(images, num_words=_NUM_WORDS)
+    """The most frequent words for objects in the first images of a split."""
+    images = (reader[index] for index in range(min(len(reader), _VOCABULARY_IMAGES)))
+    return count_vocabulary(images, num_words=_VOCABULARY_SIZE)
 
 
-class GlobalEncoderModule(StageModule):
-    """The encoder with heads that name what each patch shows.
+class GlobalEncoderModule(PhaseModule):
+    """Trains the global encoder with two temporary heads on each patch: is there an object, and which words describe it.
 
     Args:
         model: Only its global encoder is trained.
-        vocabulary: Words that are learnt.
-        config: Rates.
+        vocabulary: The words; one output of the head for each.
+        config: Optimizer and number of steps.
     """
 
+    validation_names: ClassVar[tuple[str, ...]] = ("val_shown", "val_words_f1")
+
     def __init__(self, model: GLaMM, *, vocabulary: tuple[str, ...], config: TrainConfig) -> None:
-        super().__init__()
+        super().__init__(config, full_rate=("global_encoder",))
         width = model.config.global_encoder.hidden_size
         self.global_encoder = model.global_encoder
         self.heads = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, len(vocabulary) + 1))
-        self.config = config
 
-    def training_step(self, batch: PatchBatch, _index: int) -> dict[str, Tensor]:
-        """Loss of a batch."""
+    def compute_losses(self, batch: PatchBatch) -> dict[str, Tensor]:
+        """Binary cross-entropy of both heads; words count only on patches with an object."""
         logits = self.heads(self.global_encoder(batch.pixels).tokens)
-        shown = functional.binary_cross_entropy_with_logits(
-            logits[..., 0], batch.is_shown.to(logits.dtype)
+        object_loss = functional.binary_cross_entropy_with_logits(
+            logits[..., 0], batch.has_object.to(logits.dtype)
         )
-        named, truth = logits[..., 1:][batch.is_shown], batch.words[batch.is_shown]
-        words = functional.binary_cross_entropy_with_logits(named, truth, reduction="sum") / max(
-            1, len(named)
-        )
-        return {"loss": shown + words, "shown_loss": shown.detach(), "words_loss": words.detach()}
-
-    def validation_step(self, batch: PatchBatch, _index: int) -> dict[str, Ratio]:
-        """How often a patch's things are found, and how well their words: F1 over all words of all patches."""
-        logits = self.heads(self.global_encoder(batch.pixels).tokens)
-        is_found = (logits[..., 0] > 0) == batch.is_shown
-        named = logits[..., 1:][batch.is_shown] > 0
-        truth = batch.words[batch.is_shown] > 0
-        hits = int((named & truth).sum())
+        predicted, target = logits[..., 1:][batch.has_object], batch.words[batch.has_object]
+        words_loss = functional.binary_cross_entropy_with_logits(
+            predicted, target, reduction="sum"
+        ) / max(1, len(predicted))
         return {
-            "val_shown": Ratio(float(is_found.sum()), is_found.numel()),
-            "val_words_f1": Ratio(2.0 * hits, int(named.sum()) + int(truth.sum())),
+            "loss": object_loss + words_loss,
+            "shown_loss": object_loss.detach(),
+            "words_loss": words_loss.detach(),
         }
 
-    def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type is a union of ten
-        """AdamW at the full rate."""
-        return build_optimizer(
-            self,
-            self.config.optimizer,
-            max_steps=self.config.max_steps,
-            full_rate=("global_encoder",),
+    def evaluate(self, batch: PatchBatch) -> Evaluation:
+        """Accuracy of "there is an object", and F1 of the words, over all patches and words."""
+        logits = self.heads(self.global_encoder(batch.pixels).tokens)
+        is_correct = (logits[..., 0] > 0) == batch.has_object
+        predicted = logits[..., 1:][batch.has_object] > 0
+        target = batch.words[batch.has_object] > 0
+        true_positives = int((predicted & target).sum())
+        return Evaluation(
+            {
+                "val_shown": Ratio(float(is_correct.sum()), is_correct.numel()),
+                "val_words_f1": Ratio(
+                    2.0 * true_positives, int(predicted.sum()) + int(target.sum())
+                ),
+            }
         )

@@ -1,4 +1,4 @@
-"""What a run starts from: nothing, a model folder, or the small pretrained model that comes with the package."""
+"""The model that a run starts from: random weights, a model folder, or the small pretrained model of this package."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,64 +13,55 @@ from glamm.text.tokenizer import Tokenizer, embedded_tokenizer
 
 GROUNDING_PARTS = ("grounding_encoder", "prompt_encoder", "mask_decoder")
 
-EMBEDDED_START = Path(__file__).parent / "assets" / "tiny-start"
+EMBEDDED_FOLDER = Path(__file__).parent / "assets" / "tiny-start"
+
+RANDOM = "nothing"
+"""The checksum of random weights."""
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class Initialization:
     """A model before training.
 
     Args:
-        model: With random or pretrained weights.
-        tokenizer: The model's.
-        origin: Its checksum, or "nothing".
+        model: In float32, in training mode.
+        tokenizer: Tokenizer of the model.
+        checksum: SHA-256 of its weights in hexadecimal digits; two joined by "+" if two folders were combined;
+            `RANDOM` for random weights.
     """
 
     model: GLaMM
     tokenizer: Tokenizer
-    origin: str
+    checksum: str
 
 
-def start_folder(config: TrainConfig) -> Path | None:
-    """The model folder that a run starts from, or None."""
-    if config.init_from is None:
-        return None
-    return EMBEDDED_START if config.init_from == "embedded" else Path(config.init_from)
+def initialize_model(config: TrainConfig) -> Initialization:
+    """Load or build the model that a run starts from.
 
-
-def make_start(config: TrainConfig) -> Start:
-    """Load or build; the random generator must have been seeded.
+    Random weights are drawn from torch's global generator: seed it before.
 
     Raises:
-        ConfigError: A size without an embedded start is asked to start from it, or images of a size that has no
-            whole number of patches.
-        CheckpointError: A model folder is damaged, or its parts have other sizes.
+        ConfigError: There is no embedded model of this size, or an image size is not a whole number of patches.
+        CheckpointError: A model folder is damaged, or the two folders have other sizes.
     """
-    start = _load_or_build(config)
-    model = _resized(start.model, config)
-    origin = start.origin
+    initial = _load_or_build(config)
+    model = _resize_images(initial.model, config)
+    checksum = initial.checksum
     if config.init_grounding_from:
         folder = Path(config.init_grounding_from)
-        other = _resized(load_model(folder)[0].float(), config)
+        other = _resize_images(load_model(folder)[0].float(), config)
         for name in GROUNDING_PARTS:
             weights = other.get_submodule(name).state_dict()
             load_weights(model.get_submodule(name), weights, source=folder / name)
-        origin += "+" + read_config(folder).weights_sha256
-    losses = model.config.losses.model_copy(
-        update={
-            name: value
-            for name, value in (
-                ("bce_weight", config.bce_weight),
-                ("dice_weight", config.dice_weight),
-            )
-            if value is not None
-        }
-    )
+        checksum += "+" + read_config(folder).weights_sha256
+    weights = {"bce_weight": config.bce_weight, "dice_weight": config.dice_weight}
+    given = {name: weight for name, weight in weights.items() if weight is not None}
+    losses = model.config.losses.model_copy(update=given)
     model.config = model.config.model_copy(update={"losses": losses})
-    return Start(model, start.tokenizer, origin)
+    return Initialization(model, initial.tokenizer, checksum)
 
 
-def _resized(model: GLaMM, config: TrainConfig) -> GLaMM:
+def _resize_images(model: GLaMM, config: TrainConfig) -> GLaMM:
     try:
         return resized(
             model, global_size=config.global_image_size, grounding_size=config.grounding_image_size
@@ -81,17 +72,18 @@ def _resized(model: GLaMM, config: TrainConfig) -> GLaMM:
         ) from error
 
 
-def _load_or_build(config: TrainConfig) -> Start:
-    folder = start_folder(config)
-    if folder is None:
+def _load_or_build(config: TrainConfig) -> Initialization:
+    if config.init_from is None:
         tokenizer = embedded_tokenizer()
         model = GLaMM.from_config(ModelConfig.of_size(config.size, vocab_size=len(tokenizer)))
-        return Start(model, tokenizer, "nothing")
-    if config.init_from == "embedded" and config.size != "tiny":
+        return Initialization(model, tokenizer, RANDOM)
+    is_embedded = config.init_from == "embedded"
+    if is_embedded and config.size != "tiny":
         raise ConfigError(
-            f"train.init_from: there is an embedded start for size tiny only, not for {config.size}: "
-            "name a model folder, or null to start from nothing"
+            f"train.init_from: there is an embedded model of size tiny only, not of {config.size}: "
+            "name a model folder, or null for random weights"
         )
+    folder = EMBEDDED_FOLDER if is_embedded else Path(config.init_from)
     model, _ = load_model(folder)
     tokenizer = Tokenizer.from_folder(folder)
-    return Start(model.float().train(), tokenizer, read_config(folder).weights_sha256)
+    return Initialization(model.float().train(), tokenizer, read_config(folder).weights_sha256)

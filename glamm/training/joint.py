@@ -1,11 +1,11 @@
-"""Stage `joint`: the whole model learns to talk, to point and to segment."""
+"""Phase `joint`: the whole model learns to answer, to read regions and to predict masks."""
 
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
-import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from glamm.config.training import TrainConfig
@@ -13,27 +13,33 @@ from glamm.errors import ConfigError
 from glamm.models.glamm import GLaMM
 from glamm.models.language.lora import add_lora, is_adapter, name_without_adapter
 from glamm.structures.batch import Batch
-from glamm.training.base_module import Ratio, StageModule
+from glamm.training.base_module import Evaluation, PhaseModule, Ratio
 from glamm.training.frozen_encoder_cache import cache_frozen_encoders
-from glamm.training.optimizer import ENCODERS, build_optimizer
-from glamm.training.strategy import is_sharded, join_unused_parts, shard
+from glamm.training.optimizer import ENCODERS
+from glamm.training.strategy import is_sharded, shard, touch_unused_parameters
 
 
-class JointModule(StageModule):
-    """The model and how it is trained.
+class GLaMMModule(PhaseModule):
+    """Trains a whole GLaMM.
 
     Args:
-        model: Gets adapters where the configuration has some.
-        config: What is trained, at which rates.
+        model: Changed in place: gets adapters, and frozen parameters, as the configuration says.
+        config: What is trained, and how.
 
     Raises:
-        ConfigError: A pattern of `trainable` matches no parameter, or encoders that are trained should be kept.
+        ConfigError: A pattern of `trainable` matches no parameter, or outputs of trained encoders should be cached.
     """
 
+    validation_names: ClassVar[tuple[str, ...]] = (
+        "val_loss",
+        "val_ce_loss",
+        "val_giou",
+        "val_ciou",
+    )
+
     def __init__(self, model: GLaMM, *, config: TrainConfig) -> None:
-        super().__init__(seed=config.seed)
+        super().__init__(config)
         self.model = model
-        self.config = config
         if config.lora:
             add_lora(model.language_model, **config.lora.model_dump())
         if config.trainable is not None:
@@ -47,17 +53,17 @@ class JointModule(StageModule):
             model.language_model.activation_checkpointing_enable({"use_reentrant": False})
 
     def configure_model(self) -> None:
-        """Shard the weights where the strategy wants it."""
+        """Shard the weights if the strategy shards."""
         mesh = self.device_mesh
         if mesh is not None and not is_sharded(self.model):
             shard(self.model, mesh["data_parallel"])
 
-    def training_step(self, batch: Batch, _index: int) -> dict[str, Tensor]:
-        """Loss of a batch."""
+    def compute_losses(self, batch: Batch) -> dict[str, Tensor]:
+        """The weighted loss, and its terms without their weights."""
         output = self.model(batch)
         loss = output.loss
         if is_sharded(self.model):
-            loss = join_unused_parts(self.model, loss, batch)
+            loss = touch_unused_parameters(self.model, loss, batch)
         return {
             "loss": loss,
             "ce_loss": output.ce_loss.detach(),
@@ -65,32 +71,32 @@ class JointModule(StageModule):
             "dice_loss": output.dice_loss.detach(),
         }
 
-    def validation_step(self, batch: Batch, _index: int) -> dict[str, Ratio]:
-        """Losses and mask quality with the answer given: gIoU is a mean over masks, cIoU one ratio of all pixels."""
+    def evaluate(self, batch: Batch) -> Evaluation:
+        """Losses, and mask quality when the correct answer is given.
+
+        `val_giou` is the mean IoU over masks, `val_ciou` the ratio of all intersections to all unions.
+        """
         output = self.model(batch)
         intersections, unions = mask_overlaps(output.mask_logits, batch.masks)
-        ratios = np.where(unions > 0, intersections / np.maximum(unions, 1), 1.0)
-        return {
+        ious = np.where(unions > 0, intersections / np.maximum(unions, 1), 1.0)
+        ratios = {
             "val_loss": Ratio(float(output.loss)),
             "val_ce_loss": Ratio(float(output.ce_loss)),
-            "val_giou": Ratio(float(ratios.sum()), len(ratios)),
+            "val_giou": Ratio(float(ious.sum()), len(ious)),
             "val_ciou": Ratio(float(intersections.sum()), int(unions.sum())),
         }
-
-    def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type is a union of ten
-        """AdamW, the encoders at their own rate."""
-        return build_optimizer(self, self.config.optimizer, max_steps=self.config.max_steps)
+        return Evaluation(ratios, output.mask_logits)
 
 
 def train_only(model: GLaMM, patterns: Sequence[str]) -> None:
-    """Let only adapters and the parameters that a pattern matches require gradients, in place.
+    """Freeze all parameters but adapters and those that a pattern matches, in place.
 
     Args:
-        model: With or without adapters; patterns do not see them.
-        patterns: As a shell knows them, for whole names such as `language_model.lm_head.weight`.
+        model: Its parameters' names are matched as if it had no adapters.
+        patterns: Shell patterns for whole names, such as `language_model.lm_head.*`.
 
     Raises:
-        ConfigError: A pattern matches nothing, as a misspelt one does.
+        ConfigError: A pattern matches no parameter.
     """
     names = {name: name_without_adapter(name) for name, _ in model.named_parameters()}
     for pattern in patterns:
@@ -100,18 +106,23 @@ def train_only(model: GLaMM, patterns: Sequence[str]) -> None:
                 f"{', '.join(dict(model.named_children()))}"
             )
     for name, parameter in model.named_parameters():
-        is_named = any(fnmatchcase(names[name], pattern) for pattern in patterns)
-        parameter.requires_grad_(is_adapter(name) or is_named)
+        is_matched = any(fnmatchcase(names[name], pattern) for pattern in patterns)
+        parameter.requires_grad_(is_adapter(name) or is_matched)
 
 
 def mask_overlaps(
-    mask_logits: tuple[Tensor, ...], masks: tuple[Tensor, ...]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels in both and pixels in either, for every pair of a predicted and a true mask."""
+    mask_logits: tuple[Float[Tensor, "_ _ _"], ...], masks: tuple[Bool[Tensor, "_ _ _"], ...]
+) -> tuple[Int[np.ndarray, " masks"], Int[np.ndarray, " masks"]]:
+    """Number of pixels in the intersection and in the union, for every pair of a predicted and a target mask.
+
+    Args:
+        mask_logits: For each image, before the sigmoid.
+        masks: For each image, as many of the same size.
+    """
     pairs = [
-        (int((found & true).sum()), int((found | true).sum()))
-        for logits, truth in zip(mask_logits, masks, strict=True)
-        for found, true in zip(torch.gt(logits, 0), truth, strict=True)
+        (int((predicted & target).sum()), int((predicted | target).sum()))
+        for logits, targets in zip(mask_logits, masks, strict=True)
+        for predicted, target in zip(logits > 0, targets, strict=True)
     ]
     table = np.array(pairs, dtype=np.int64).reshape(-1, 2)
     return table[:, 0], table[:, 1]

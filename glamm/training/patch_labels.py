@@ -1,6 +1,6 @@
-"""What a patch of an image shows, in words: the target on which the global encoder learns to see.
+"""The words that describe what a patch of an image shows: targets of the phase `global_encoder`.
 
-Works on any data set whose objects have masks and words; nothing in it knows which words there are.
+Works with any data set whose objects have masks and labels; the vocabulary is counted, not given.
 
 Axis names: ``patches`` cells of the encoder's grid, row by row; ``words`` of the vocabulary.
 """
@@ -20,17 +20,17 @@ _FUNCTION_WORDS = frozenset(
     """a an the of in on at to and or is are with by for from that this it its one two three four five thing
     left right far near next front behind top bottom under above below largest smallest nearest""".split()
 )
-"""Words that tell a thing apart from others, or join words: no patch shows them."""
+"""Words that distinguish an object from others, or connect words: no patch shows them."""
 _MIN_COVERAGE = 0.3
 """Share of a patch that an object must cover for the patch to show it."""
 
 
 def object_words(obj: Obj, *, samples: Iterable[Sample] = ()) -> frozenset[str]:
-    """Content words that describe a thing.
+    """Content words that describe an object, in lower case.
 
     Args:
-        obj: Its labels and attributes are read.
-        samples: For things that have neither, the words of the spans about this thing alone.
+        obj: Its labels and attributes are used.
+        samples: If it has neither, the spans of these samples that are about this object alone.
     """
     texts = [*obj.labels, *obj.attributes]
     if not texts:
@@ -51,7 +51,7 @@ def object_words(obj: Obj, *, samples: Iterable[Sample] = ()) -> frozenset[str]:
 
 
 def count_vocabulary(images: Iterable[tuple[Sample, ...]], *, num_words: int) -> tuple[str, ...]:
-    """The commonest words of the objects of some images; words of fewer than 1 in 1,000 objects are left out."""
+    """The most frequent words for the objects of images, sorted; words of fewer than 1 in 1,000 objects are left out."""
     counts: Counter[str] = Counter()
     num_objects = 0
     for samples in images:
@@ -65,18 +65,21 @@ def count_vocabulary(images: Iterable[tuple[Sample, ...]], *, num_words: int) ->
 def patch_targets(
     samples: tuple[Sample, ...], *, vocabulary: dict[str, int], grid_size: int
 ) -> tuple[Bool[np.ndarray, " patches"], Float[np.ndarray, "patches words"]]:
-    """Say for every patch whether a thing covers it, and which words describe the thing that covers most of it.
+    """For every patch, whether an object covers it, and which words describe the object that covers most of it.
 
     Args:
-        samples: Of one image.
-        vocabulary: Word to column.
-        grid_size: Patches along one side of the squashed image.
+        samples: Samples of one image.
+        vocabulary: Column of each word.
+        grid_size: Patches along a side of the image, which is resized to a square.
+
+    Returns:
+        Whether an object covers the patch, and 1.0 for each of its words; no words where no object does.
     """
     objects = [obj for obj in samples[0].objects if obj.mask is not None]
-    shown = np.zeros(grid_size * grid_size, dtype=bool)
+    has_object = np.zeros(grid_size * grid_size, dtype=bool)
     words = np.zeros((grid_size * grid_size, len(vocabulary)), dtype=np.float32)
     if not objects:
-        return shown, words
+        return has_object, words
     coverage = np.stack([_coverage(obj, grid_size) for obj in objects]).reshape(len(objects), -1)
     described = np.zeros((len(objects), len(vocabulary)), dtype=np.float32)
     for index, obj in enumerate(objects):
@@ -85,9 +88,9 @@ def patch_targets(
         ]
         described[index, columns] = 1.0
     winner = coverage.argmax(0)
-    shown = coverage.max(0) >= _MIN_COVERAGE
-    words[shown] = described[winner[shown]]
-    return shown, words
+    has_object = coverage.max(0) >= _MIN_COVERAGE
+    words[has_object] = described[winner[has_object]]
+    return has_object, words
 
 
 def _coverage(obj: Obj, grid_size: int) -> Float[np.ndarray, "grid grid"]:

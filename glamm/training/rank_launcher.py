@@ -1,7 +1,7 @@
-"""The processes of a run on several devices: started early, silent, and never left behind.
+"""Starts the processes of a run on several devices, one per device.
 
-Every process runs the same command; the environment says which one it is. Lightning would start the others itself,
-but only after the first has loaded everything, and when one fails it kills the rest in the middle of their words.
+Every process runs the same command; environment variables give its rank. Lightning's own launcher starts the others
+only after the first has loaded everything, and if one fails, it kills the rest before they have reported why.
 """
 
 import os
@@ -22,28 +22,28 @@ _GRACE_SECONDS = 15.0
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that speaks, validates and writes."""
-    # RANK counts over machines; only launchers set it
+    """Whether this process has rank 0, and therefore logs and writes files."""
+    # RANK counts over machines; only launchers such as torchrun set it
     return os.environ.get("RANK", os.environ.get(_RANK, "0")) == "0"
 
 
-class OtherProcesses:
-    """Starts a process for every further device, and ends them with this one.
+class RankProcesses:
+    """Starts a process for every device but the first, and ends them with this process.
 
-    Nothing is started for one device, in a process that was started so itself, or where a launcher such as torchrun
-    has set LOCAL_RANK.
+    Nothing is started for one device, in a process that was itself started in this way, or if a launcher such as
+    torchrun has set LOCAL_RANK. Output of the other processes is shown only if one of them fails first.
 
     Args:
-        devices: Of this machine.
+        devices: Number of devices of this machine.
     """
 
     def __init__(self, devices: int) -> None:
         self._devices = devices
         self._children: list[subprocess.Popen[bytes]] = []
-        self._words: list[IO[bytes]] = []
+        self._outputs: list[IO[bytes]] = []
 
-    def __enter__(self) -> "OtherProcesses":
-        """Start them."""
+    def __enter__(self) -> "RankProcesses":
+        """Start the processes."""
         if _CHILD in os.environ:
             end_with_parent(int(os.environ[_CHILD]))
         elif self._devices > 1 and _RANK not in os.environ:
@@ -63,16 +63,17 @@ class OtherProcesses:
         error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """Wait for them, or end them if this one failed.
+        """Wait for the other processes; kill them if the block failed.
 
         Raises:
-            SystemExit: One of them failed first; what it said is shown, once.
-            HostError: One of them was killed.
+            SystemExit: Another process failed first; its output is shown, and its exit code is the code.
+            HostError: Another process was killed.
         """
         if not self._children:
             return
-        is_of_link = isinstance(error, RuntimeError | OSError)  # what the link between them raises
-        failed = self._first_failed() if is_of_link else None
+        # the errors of torch.distributed when another process has ended
+        may_be_lost = isinstance(error, RuntimeError | OSError)
+        failed = self._first_failed() if may_be_lost else None
         if error is None or isinstance(error, RunInterrupted):
             self._wait()
         for child in self._children:
@@ -88,7 +89,7 @@ class OtherProcesses:
 
     def _start(self) -> None:
         for rank in range(1, self._devices):
-            words = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
+            output = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
             environment = os.environ | {
                 _RANK: str(rank),
                 _CHILD: str(os.getpid()),
@@ -99,38 +100,38 @@ class OtherProcesses:
                     [sys.executable, *sys.orig_argv[1:]],
                     env=environment,
                     stdin=subprocess.DEVNULL,
-                    stdout=words,
-                    stderr=words,
+                    stdout=output,
+                    stderr=output,
                 )
             except OSError as error:
                 raise HostError(
-                    f"process {rank + 1} of {self._devices} does not start ({error.strerror}): "
-                    "ask for fewer with train.devices"
+                    f"process {rank + 1} of {self._devices} cannot be started ({error.strerror}): "
+                    "set train.devices to a smaller number"
                 ) from error
-            self._words.append(words)
+            self._outputs.append(output)
             self._children.append(child)
 
     def _fail_as(self, index: int) -> NoReturn:
         code = self._children[index].returncode
-        words = self._words[index]
-        words.seek(0)
-        said = words.read().decode(errors="replace")
+        output = self._outputs[index]
+        output.seek(0)
+        text = output.read().decode(errors="replace")
         if code < 0:
-            last = said.strip().splitlines()[-1:]
+            last = text.strip().splitlines()[-1:]
             raise HostError(
                 f"process {index + 2} of {self._devices} ended with {signal.Signals(-code).name}; "
-                f"{f'its last words: {last[0]}' if last else 'it said nothing'}. "
-                "The same command goes on from the last checkpoint."
+                f"{f'its last output: {last[0]}' if last else 'it had no output'}. "
+                "The same command continues from the last checkpoint."
             ) from None
-        sys.stderr.write(said)
+        sys.stderr.write(text)
         sys.exit(code)
 
     def _close(self) -> None:
-        for words in self._words:
-            words.close()
+        for output in self._outputs:
+            output.close()
 
     def _first_failed(self) -> int | None:
-        """Which one ended with an error; when one does, the rest fail for want of it, a moment later."""
+        """Index of a process that ended with an error; this one notices it a moment before or after it has ended."""
         deadline = time.monotonic() + _GRACE_SECONDS
         while time.monotonic() < deadline:
             codes = [child.poll() for child in self._children]

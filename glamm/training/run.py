@@ -1,154 +1,98 @@
-"""One run, from parameters to a model folder; killed and started again, it goes on where it was."""
+"""A training run, from shards to a model folder; a killed run continues from its last checkpoint."""
 
 import logging
 import shutil
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
-from torch.utils.data import DataLoader
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 
 from glamm.checkpoints.store import save_model
 from glamm.config.training import TrainConfig
-from glamm.data.loading.datamodule import GLaMMDataModule, ResumableLoader
-from glamm.data.shards.reader import ShardReader
 from glamm.models.glamm import GLaMM
 from glamm.models.language.lora import merge_lora
 from glamm.structures.manifest import MANIFEST_FILE, PrepareManifest
-from glamm.text.tokenizer import Tokenizer
 from glamm.tracking.lineage import gather_lineage
 from glamm.tracking.runs import Run, start_run
-from glamm.training.base_module import FirstBatches, StageModule
-from glamm.training.callbacks import KeepCheckpoints, StopOnSignal
-from glamm.training.global_encoder import GlobalEncoderModule, PatchBatches, read_vocabulary
-from glamm.training.grounding import GroundingModule, PromptBatches
-from glamm.training.initialization import Start, make_start
-from glamm.training.joint import JointModule
-from glamm.training.metrics import Metrics, peak_memory_mib
+from glamm.training.initialization import Initialization, initialize_model
+from glamm.training.metrics import METRICS_FILE, MetricsRecorder
+from glamm.training.objective import Objective, build_objective
 from glamm.training.rank_launcher import is_first_process
-from glamm.training.run_folder import CheckpointFiles, RunFolder, fingerprint, unwritable
+from glamm.training.run_callback import RunCallback
+from glamm.training.run_folder import RunFolder, fingerprint, write_error
 from glamm.training.signals import StopRequest
-from glamm.training.strategy import gather_weights, is_sharded, make_strategy, whole_model
-from glamm.training.validation import Validation
+from glamm.training.strategy import build_from_weights, gather_weights, is_sharded
+from glamm.training.throughput import peak_memory_mib
+from glamm.training.trainer import build_trainer, has_progress_bar
 
 logger = logging.getLogger(__name__)
 
 RUNS = Path(".runs") / "train"
-METRICS_FILE = "metrics.csv"
-
-
-@dataclass(frozen=True, slots=True)
-class StageParts:
-    """What a stage trains, on what.
-
-    Args:
-        module: With loss, validation and optimiser.
-        data: Gives train and validation batches.
-    """
-
-    module: StageModule
-    data: lightning.LightningDataModule
-
-
-class StageData(lightning.LightningDataModule):
-    """Batches of the two stages that need no words.
-
-    Args:
-        shards: Prepared data.
-        config: Of the run.
-        start: The model; says how large images are.
-    """
-
-    def __init__(self, shards: Path, config: TrainConfig, start: Start) -> None:
-        super().__init__()
-        self._shards, self._config, self._model_config = shards, config, start.model.config
-        self.vocabulary = (
-            read_vocabulary(ShardReader(shards / "train"))
-            if config.phase == "global_encoder"
-            else ()
-        )
-
-    def train_dataloader(self) -> ResumableLoader:
-        """Every batch of the run by its number."""
-        rank = self.trainer.global_rank if self.trainer else 0
-        per_epoch = self._config.max_steps * self._config.accumulate_grad_batches
-        batches = self._batches("train", rank=rank + 1)
-        return ResumableLoader(
-            batches, per_epoch=per_epoch, num_workers=self._config.loader.num_workers
-        )
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """A few batches of the validation split."""
-        batches = FirstBatches(self._batches("val", rank=0), self._config.validation.num_batches)
-        return DataLoader(batches, batch_size=None)
-
-    def _batches(self, split: str, *, rank: int) -> PatchBatches | PromptBatches:
-        reader = ShardReader(self._shards / split)
-        encoders = self._model_config.global_encoder, self._model_config.grounding_encoder
-        if self._config.phase == "grounding":
-            return PromptBatches(reader, self._config, side=encoders[1].image_size, rank=rank)
-        return PatchBatches(
-            reader,
-            self._config,
-            vocabulary=self.vocabulary,
-            side=encoders[0].image_size,
-            grid_size=encoders[0].grid_size,
-            rank=rank,
-        )
+_RUN_ID_FILE = "wandb-run-id"
 
 
 def train(
-    shards: Path, out: Path, config: TrainConfig, *, stop: StopRequest | None = None
+    shards: Path,
+    out: Path,
+    config: TrainConfig,
+    *,
+    stop: StopRequest | None = None,
+    callbacks: Sequence[Callback] = (),
+    loggers: Sequence[Logger] = (),
 ) -> Mapping[str, float]:
     """Train a model and write its folder.
 
-    For more than one device every process calls this, within `glamm.training.rank_launcher.OtherProcesses`.
+    For more than one device every process calls this, inside `glamm.training.rank_launcher.RankProcesses` or started
+    by torchrun.
 
     Args:
-        shards: Written by `glamm data prepare`.
+        shards: Folder that `glamm data prepare` wrote.
         out: The model folder; written at the end.
-        config: Everything that the run depends on, besides the data.
-        stop: Listens to signals; None leaves them to the caller.
+        config: Everything that the weights depend on, besides the data.
+        stop: Listens to signals; by default they are left to the caller.
+        callbacks: Further Lightning callbacks.
+        loggers: Lightning loggers; they get what the modules log with `self.log`.
 
     Returns:
-        The last metrics; nothing on processes other than the first.
+        The last value of every metric; empty on processes other than the first.
 
     Raises:
         DataError: The shards are missing or damaged.
-        CheckpointError: What it starts from, or every checkpoint of the unfinished run, is damaged.
-        HostError: A file cannot be written; the same call goes on from the last checkpoint.
-        BusyError: Another process is at this very run.
-        RunInterrupted: A signal ended it; the same call goes on from there.
+        CheckpointError: The model that it starts from is damaged, or all checkpoints of the unfinished run are.
+        HostError: A file cannot be written; the same call continues from the last checkpoint.
+        BusyError: Another process runs the same run.
+        RunInterrupted: A signal ended it; the same call continues from the checkpoint.
     """
     stop = stop or StopRequest()
     for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)  # tips and a banner a process
+        logging.getLogger(name).setLevel(logging.WARNING)  # tips, and a banner per process
     checksums = PrepareManifest.load(shards / MANIFEST_FILE).checksums
-    _make_folder(out)  # now: nobody wants to hear it after the last step
+    _make_folder(out)  # an error here is better than after the last step
     lightning.seed_everything(config.seed, verbose=False)
-    start = make_start(config)
-    name = fingerprint(config, data=checksums, start=start.origin)
+    initialization = initialize_model(config)
+    name = fingerprint(config, data=checksums, start=initialization.checksum)
     folder = RunFolder(_make_folder(RUNS / f"{out.name}-{config.phase}-{name}"))
-    parts = _build(shards, config, start)
+    objective = build_objective(shards, config, initialization)
+    extras = (callbacks, loggers)
     if not is_first_process():
-        _fit(parts, config, folder, None, stop=stop, tokenizer=start.tokenizer)
-        _trained_model(start, config)
+        _fit(objective, config, folder, None, stop, initialization, *extras)
+        _whole_model(initialization.model, config)
         return {}
     values = {
         "config": config.model_dump(mode="json"),
         "data": checksums,
-        "start": start.origin,
+        "start": initialization.checksum,
     }
     with folder.lock(), _tracked(folder, config, values) as run:
-        metrics = _fit(parts, config, folder, run, stop=stop, tokenizer=start.tokenizer)
+        metrics = _fit(objective, config, folder, run, stop, initialization, *extras)
         metrics = {**metrics, "peak_memory_mib": peak_memory_mib()}
-        model = _trained_model(start, config)
-        _export(model, start, out, checksums=checksums, config=config, metrics=metrics, run=run)
+        model = _whole_model(initialization.model, config)
+        _export(model, initialization, out, data=checksums, config=config, metrics=metrics, run=run)
         shutil.copyfile(folder.path / METRICS_FILE, out / METRICS_FILE)
     folder.remove()
     logger.info(
@@ -165,130 +109,97 @@ def _make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise write_error(path, error) from error
     return path
 
 
-def _build(shards: Path, config: TrainConfig, start: Start) -> StageParts:
-    if config.phase == "joint":
-        data = GLaMMDataModule(
-            shards,
-            model_config=start.model.config,
-            tokenizer=start.tokenizer,
-            config=config.loader,
-            seed=config.seed,
-            steps_per_epoch=config.max_steps,
-            accumulation=config.accumulate_grad_batches,
-        )
-        return StageParts(JointModule(start.model, config=config), data)
-    data = StageData(shards, config, start)
-    if config.phase == "grounding":
-        return StageParts(GroundingModule(start.model, config=config), data)
-    module = GlobalEncoderModule(start.model, vocabulary=data.vocabulary, config=config)
-    return StageParts(module, data)
-
-
 def _fit(
-    parts: StageParts,
+    objective: Objective,
     config: TrainConfig,
     folder: RunFolder,
     run: Run | None,
-    *,
     stop: StopRequest,
-    tokenizer: Tokenizer,
+    initialization: Initialization,
+    callbacks: Sequence[Callback],
+    loggers: Sequence[Logger],
 ) -> Mapping[str, float]:
     """Train to the last step, from the last good checkpoint if there is one."""
     resume_from = folder.last_good()
     if resume_from and run:
         logger.info("resuming from %s", resume_from)
-    keeper = KeepCheckpoints(folder, every_steps=config.checkpoint_steps)
-    metrics = Metrics(
-        folder.path / METRICS_FILE, log=_logging_to(run), every_steps=config.log_steps
-    )
-    validation = Validation(config.validation, tokenizer=tokenizer, record=metrics.record, run=run)
-    trainer = lightning.Trainer(
-        accelerator="auto" if torch.cuda.is_available() else "cpu",
-        devices=config.devices,
-        num_nodes=config.nodes,
-        strategy=make_strategy(config),
-        precision=config.precision,
+    recorder = MetricsRecorder(
+        folder.path / METRICS_FILE,
+        run=run,
         max_steps=config.max_steps,
-        max_epochs=-1,
-        accumulate_grad_batches=config.accumulate_grad_batches,
-        gradient_clip_val=config.optimizer.max_grad_norm,
-        callbacks=[metrics, validation, keeper, StopOnSignal(stop, keeper.save)],
-        plugins=[CheckpointFiles()],
-        limit_val_batches=0,  # `Validation` looks at exactly the images that it is told to
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
+        shows_training=not has_progress_bar(),
     )
+    run_callback = RunCallback(
+        config,
+        folder=folder,
+        recorder=recorder,
+        stop=stop,
+        tokenizer=initialization.tokenizer,
+        run=run,
+    )
+    trainer = build_trainer(config, callbacks=[run_callback, *callbacks], loggers=loggers)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
             trainer.fit(
-                parts.module, datamodule=parts.data, ckpt_path=resume_from, weights_only=True
+                objective.module,
+                datamodule=objective.data,
+                ckpt_path=resume_from,
+                weights_only=True,
             )
-    except SystemExit:  # what Lightning makes of the second Ctrl-C
+    except SystemExit:  # Lightning's answer to the KeyboardInterrupt of a second signal
         raise stop.interruption(
             f"ended in the middle of step {trainer.global_step + 1} of {config.max_steps}. "
-            "The same command goes on from the last checkpoint."
+            "The same command continues from the last checkpoint."
         ) from None
-    if stop.received and trainer.global_step < config.max_steps:
-        raise stop.interruption(
-            f"saved after step {trainer.global_step} of {config.max_steps}. "
-            "The same command goes on from there."
-        )
-    return {name: value for row in metrics.rows for name, value in row.items() if name != "step"}
+    return recorder.last_metrics
 
 
 @contextmanager
 def _tracked(folder: RunFolder, config: TrainConfig, values: Mapping[str, Any]) -> Iterator[Run]:
-    """Record a run; one that goes on keeps its name."""
-    remembered = folder.path / "wandb-run-id"
-    resume_id = remembered.read_text() if remembered.is_file() else None
+    """Record a run in Weights & Biases; a resumed run keeps its id."""
+    id_file = folder.path / _RUN_ID_FILE
+    resume_id = id_file.read_text() if id_file.is_file() else None
     run = start_run(name=f"train-{config.phase}", job="train", config=values, resume_id=resume_id)
     is_failed = True
     try:
-        remembered.write_text(run.id)
+        id_file.write_text(run.id)
         yield run
         is_failed = False
     finally:
         run.finish(is_failed=is_failed)
 
 
-def _logging_to(run: Run | None) -> Callable[[Mapping[str, float], int], None]:
-    return run.log if run else lambda _metrics, _step: None
-
-
-def _trained_model(start: Start, config: TrainConfig) -> GLaMM:
-    """The model with all its weights; every process must ask for it, and only the first may use it."""
-    if not is_sharded(start.model):
-        return start.model
-    weights = gather_weights(start.model)
-    return whole_model(start.model.config, config, weights) if weights else start.model
+def _whole_model(model: GLaMM, config: TrainConfig) -> GLaMM:
+    """The model with all its weights on the first process; every process calls it, only the first uses the result."""
+    if not is_sharded(model):
+        return model
+    weights = gather_weights(model)
+    return build_from_weights(model.config, config, weights) if weights else model
 
 
 def _export(
     model: GLaMM,
-    start: Start,
+    initialization: Initialization,
     out: Path,
     *,
-    checksums: Mapping[str, str],
+    data: Mapping[str, str],
     config: TrainConfig,
     metrics: Mapping[str, float],
     run: Run,
 ) -> None:
     lineage = gather_lineage(
-        data=checksums,
-        start=start.origin,
+        data=data,
+        start=initialization.checksum,
         parameters=config.model_dump(mode="json"),
         run_id=run.id,
         metrics=metrics,
     )
     merge_lora(model.language_model)
-    save_model(model, out, tokenizer_model=start.tokenizer.model, lineage=lineage)
+    save_model(model, out, tokenizer_model=initialization.tokenizer.model, lineage=lineage)
     run.summarize(metrics)
     run.log_manifest(out.name, "model", lineage.as_json())

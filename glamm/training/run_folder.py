@@ -1,7 +1,7 @@
-"""Where an unfinished run keeps what it needs to continue.
+"""The folder of an unfinished run: its checkpoints and metrics.
 
-A checkpoint appears whole or not at all, with its checksum beside it; the last two are kept, so that a damaged one
-costs an interval and not the run.
+A checkpoint is written whole or not at all, with its checksum in a file beside it. The last two are kept: if one is
+damaged, the run continues from the one before.
 """
 
 import fcntl
@@ -20,32 +20,33 @@ from lightning.pytorch.plugins import TorchCheckpointIO
 
 from glamm.config.training import TrainConfig
 from glamm.errors import BusyError, CheckpointError, HostError
+from glamm.files import sha256
 
 logger = logging.getLogger(__name__)
 
-_KEPT = 2
-_UNWATCHED = ("checkpoint_steps", "log_steps", "validation")
+_NUM_KEPT = 2
+_NOT_FINGERPRINTED = ("checkpoint_steps", "log_steps", "validation")
 
 
 def fingerprint(config: TrainConfig, *, data: Mapping[str, str], start: str) -> str:
-    """Name a run by what its weights depend on.
+    """Name a run by everything that its weights depend on.
 
-    How often something is written, looked at or saved, and how many processes make batches, does not count: a run
-    that was killed may go on with other values of those.
+    How often something is logged, validated or saved, and the number of data workers, do not count: a killed run may
+    continue with other values of these.
 
     Args:
-        config: Of the run.
-        data: Checksums of the shards.
-        start: Checksum of what it starts from.
+        config: Configuration of the run.
+        data: SHA-256 of the shards, by path.
+        start: Checksum of the initialization.
 
     Returns:
         Twelve hexadecimal digits.
     """
-    plain = TrainConfig()
-    loader = config.loader.model_copy(update={"num_workers": plain.loader.num_workers})
-    unwatched = {name: getattr(plain, name) for name in _UNWATCHED}
+    defaults = TrainConfig()
+    loader = config.loader.model_copy(update={"num_workers": defaults.loader.num_workers})
+    ignored = {name: getattr(defaults, name) for name in _NOT_FINGERPRINTED}
     values = {
-        "config": config.model_copy(update={"loader": loader, **unwatched}).model_dump(mode="json"),
+        "config": config.model_copy(update={"loader": loader, **ignored}).model_dump(mode="json"),
         "data": dict(data),
         "start": start,
     }
@@ -53,12 +54,12 @@ def fingerprint(config: TrainConfig, *, data: Mapping[str, str], start: str) -> 
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
-def unwritable(path: Path, error: Exception) -> HostError:
-    """The error for a file of the run that cannot be written."""
+def write_error(path: Path, error: Exception) -> HostError:
+    """The error to raise if a file of the run cannot be written."""
     reason = getattr(error, "strerror", None) or error
     return HostError(
         f"{path}: cannot be written ({reason}). Free some space and run the same command again; "
-        "what was saved before is good."
+        "what was saved before is intact."
     )
 
 
@@ -66,80 +67,79 @@ class RunFolder:
     """Checkpoints and metrics of one run.
 
     Args:
-        path: Exists.
+        path: An existing folder.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def checkpoint_path(self, step: int) -> Path:
-        """Where the checkpoint of a step goes."""
+        """The checkpoint of a step."""
         return self.path / f"step={step:08d}.ckpt"
 
     def temporary_path(self, step: int) -> Path:
-        """Where it is written before it is whole."""
+        """The checkpoint of a step while it is being written."""
         return self.path / f".step={step:08d}.ckpt.part"
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Keep other runs of the same name out.
+        """Prevent another process from running the same run.
 
         Raises:
-            BusyError: One is under way.
+            BusyError: One does.
         """
         with (self.path / "lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise BusyError(
-                    f"{self.path}: another process trains this very run. Wait for it, or end it."
+                    f"{self.path}: another process runs the same training. Wait for it, or end it."
                 ) from error
             yield
 
     @contextmanager
     def writing(self, step: int) -> Iterator[Path]:
-        """Give the place to write a checkpoint to; nothing of it is left if that fails.
+        """Yield the temporary path of a checkpoint, and delete it if writing fails.
 
         Raises:
             HostError: It cannot be written.
         """
+        # not `glamm.files.replacing`: several processes write, and the first one alone commits
         path = self.temporary_path(step)
         try:
             yield path
         except OSError as error:
             path.unlink(missing_ok=True)
-            raise unwritable(path, error) from error
+            raise write_error(path, error) from error
 
     def commit(self, step: int) -> None:
-        """Make a written checkpoint count, and forget the oldest."""
+        """Move a written checkpoint to its final path, and delete the oldest ones."""
         temporary, final = self.temporary_path(step), self.checkpoint_path(step)
-        checksum = _checksum(temporary)
-        sidecar = _sidecar(final)
-        sidecar.write_text(checksum)
+        _checksum_path(final).write_text(sha256(temporary))
         temporary.replace(final)
-        for old in self._checkpoints()[_KEPT:]:
+        for old in self._checkpoints()[_NUM_KEPT:]:
             old.unlink(missing_ok=True)
-            _sidecar(old).unlink(missing_ok=True)
+            _checksum_path(old).unlink(missing_ok=True)
 
     def last_good(self) -> Path | None:
-        """The newest checkpoint that is whole, or None where there is none yet.
+        """The newest checkpoint that is intact; None if there are no checkpoints.
 
         Raises:
-            CheckpointError: There are checkpoints, and all of them are damaged.
+            CheckpointError: All checkpoints are damaged.
         """
         checkpoints = self._checkpoints()
         for path in checkpoints:
-            if _is_whole(path):
+            if _is_intact(path):
                 return path
-            logger.warning("%s is damaged; going back to the one before it", path)
+            logger.warning("%s is damaged; using the checkpoint before it", path)
         if checkpoints:
             raise CheckpointError(
-                f"{self.path}: every checkpoint in it is damaged. Delete the folder to start the run anew."
+                f"{self.path}: all its checkpoints are damaged. Delete the folder to start again from step 0."
             )
         return None
 
     def remove(self) -> None:
-        """Forget the run once its model has been written."""
+        """Delete the folder; call it when the model has been written."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _checkpoints(self) -> list[Path]:
@@ -148,9 +148,9 @@ class RunFolder:
 
 
 class CheckpointFiles(TorchCheckpointIO):
-    """Writes a checkpoint where it belongs.
+    """Writes a checkpoint directly to its path.
 
-    Lightning's own way goes through the system's folder for temporary files, which may be another, smaller disk.
+    Lightning writes it into the system's temporary folder first, which may be on another, smaller disk.
     """
 
     def save_checkpoint(
@@ -160,21 +160,16 @@ class CheckpointFiles(TorchCheckpointIO):
         storage_options: object = None,  # noqa: ARG002 - Lightning's signature
     ) -> None:
         """Write the file."""
-        # in memory first: torch takes a full disk in the middle of a file for a broken invariant
+        # into memory first: if the disk is full, torch raises an internal error instead of an OSError
         content = io.BytesIO()
         torch.save(checkpoint, content)
         Path(path).write_bytes(content.getbuffer())
 
 
-def _sidecar(path: Path) -> Path:
-    return path.with_suffix(".sha256")
+def _checksum_path(checkpoint: Path) -> Path:
+    return checkpoint.with_suffix(".sha256")
 
 
-def _is_whole(path: Path) -> bool:
-    sidecar = _sidecar(path)
-    return sidecar.is_file() and sidecar.read_text() == _checksum(path)
-
-
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _is_intact(checkpoint: Path) -> bool:
+    expected = _checksum_path(checkpoint)
+    return expected.is_file() and expected.read_text() == sha256(checkpoint)

@@ -1,6 +1,6 @@
-"""How a run learns that it should end: SIGTERM from a machine, SIGINT from a person.
+"""Ending a run on SIGTERM, as machines send it, or SIGINT (Ctrl-C).
 
-Loads nothing heavy, so that it can listen from the first moment on.
+Imports nothing heavy, so that it can listen before torch is loaded.
 """
 
 import logging
@@ -16,25 +16,25 @@ _EXIT_CODES = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 class StopRequest:
-    """Remembers the signal while steps are running, and ends the run at once before and after.
+    """Remembers a signal while steps are running; before and after, a signal ends the run at once.
 
-    As a context it takes the signals over and gives them back.
+    As a context manager it installs its signal handlers and restores the former ones.
     """
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None
         self.is_stepping = False
-        self._ends_at_once = False
+        self._is_ending = False
         self._previous: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "StopRequest":
-        """Listen."""
+        """Install the handlers."""
         for number in _EXIT_CODES:
             self._previous[number] = signal.signal(number, self._receive)
         return self
 
-    def listen_alone(self) -> None:
-        """Take the signals back from a library that put a handler of its own before this one."""
+    def take_over_signals(self) -> None:
+        """Install the handlers again, in case a library has replaced them."""
         for number in self._previous:
             signal.signal(number, self._receive)
 
@@ -44,21 +44,25 @@ class StopRequest:
         error: BaseException | None,
         _trace: TracebackType | None,
     ) -> None:
-        """Stop listening.
+        """Restore the former handlers.
 
         Raises:
-            RunInterrupted: A signal ended what was inside, outside the steps.
+            RunInterrupted: A signal ended the block at once.
         """
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-        # native code that was running makes another error of the KeyboardInterrupt
-        if self._ends_at_once and error and not isinstance(error, RunInterrupted):
+        # native code that is interrupted can raise another error than KeyboardInterrupt
+        if self._is_ending and error and not isinstance(error, RunInterrupted):
             raise self.interruption(
-                "nothing new was saved; the same command starts again"
+                "nothing new was saved; run the same command to start again"
             ) from error
 
     def interruption(self, outcome: str) -> RunInterrupted:
-        """The error that ends the run, with the exit code that shells expect of the signal."""
+        """The error that ends the run, with the exit code that shells expect for the signal.
+
+        Args:
+            outcome: What was saved, and how to continue.
+        """
         received = self.received or signal.SIGTERM
         error = RunInterrupted(f"{received.name}: {outcome}")
         error.exit_code = _EXIT_CODES.get(received, 1)
@@ -68,8 +72,9 @@ class StopRequest:
         is_first = self.received is None
         self.received = signal.Signals(number)
         if not (self.is_stepping and is_first):
-            self._ends_at_once = True
-            raise KeyboardInterrupt  # which no library takes for an error that it may swallow
+            self._is_ending = True
+            raise KeyboardInterrupt  # libraries do not swallow it as they do other errors
         logger.warning(
-            "%s: finishing this step and saving; once more ends at once", self.received.name
+            "%s: ending after this step, with a checkpoint; a second signal ends at once",
+            self.received.name,
         )

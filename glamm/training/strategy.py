@@ -1,4 +1,4 @@
-"""How devices share the work: everything on each, in shards, or by DeepSpeed."""
+"""How devices share the work: a whole model on each, weights in shards, or DeepSpeed."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -25,7 +25,7 @@ from glamm.models.language.lora import add_lora
 from glamm.structures.batch import Batch
 
 _WITH_BOXES = ("region_encoder.",)
-"""Parameters that only a batch with boxes gives gradients."""
+"""Parameters that get gradients only from a batch with boxes."""
 _WITH_MASKS = (
     "text_to_mask_projector.",
     "grounding_encoder.",
@@ -36,30 +36,30 @@ _WITH_MASKS = (
     "mask_decoder.output_upscaling.",
     "mask_decoder.transformer.",
 )
-"""Likewise with masks; SAM's other three masks and its guess of the quality have none ever."""
+"""Parameters that get gradients only from a batch with masks; SAM's other three masks and its predicted IoU never do."""
 
-# FSDP looks for tensors in what the model gives back, to know when the backward pass begins
+# FSDP looks for tensors in the model's output, to notice the beginning of the backward pass
 torch.export.register_dataclass(GLaMMOutput)
 
 
 def make_strategy(config: TrainConfig) -> Strategy | str:
-    """What Lightning needs to know.
+    """The strategy to give to a Lightning trainer.
 
     Raises:
-        ConfigError: The stage cannot be trained so.
+        ConfigError: The phase cannot be trained with this strategy.
         HostError: A package or a GPU is missing.
     """
     num_processes = config.devices * config.nodes
     name = config.strategy
     if name == "auto":
-        name = "ddp" if num_processes > 1 else "one"
-    if name not in ("one", "ddp") and config.phase != "joint":
+        name = "ddp" if num_processes > 1 else "single"
+    if name not in ("single", "ddp") and config.phase != "joint":
         raise ConfigError(
-            f"train.strategy: {name} is of stage joint; {config.phase} is small enough for ddp"
+            f"train.strategy: {name} is for the phase joint only; for {config.phase} use ddp"
         )
     has_gpu = torch.cuda.is_available()
     backend = "nccl" if has_gpu else "gloo"
-    if name == "one":
+    if name == "single":
         return "auto" if has_gpu else SingleDeviceStrategy(device="cpu")
     if name == "ddp":
         return DDPStrategy(process_group_backend=backend, find_unused_parameters=True)
@@ -73,39 +73,44 @@ def make_strategy(config: TrainConfig) -> Strategy | str:
     if find_spec("deepspeed") is None:
         raise HostError(
             f"train.strategy: {name} needs the package deepspeed: pip install deepspeed, "
-            "or take fsdp2, which shards the same"
+            "or use fsdp2, which shards as well"
         )
     if not has_gpu:
-        raise HostError(f"train.strategy: {name} needs a GPU; on CPUs take ddp or fsdp2")
+        raise HostError(f"train.strategy: {name} needs a GPU; on CPUs use ddp or fsdp2")
     return DeepSpeedStrategy(stage=int(name[-1]))
 
 
 def shard(model: GLaMM, mesh: DeviceMesh) -> None:
-    """Spread weights over devices, in place; each layer that every batch needs is gathered when it is its turn.
+    """Distribute the weights over devices, in place.
+
+    A layer that every batch needs is gathered just before it runs; the rest of the model is gathered at once.
 
     Args:
-        model: With adapters, if it has some.
-        mesh: Devices that share the weights.
+        model: Adapters must have been added before.
+        mesh: The devices that share the weights.
     """
     for layer in (*model.language_model.model.layers, *model.global_encoder.clip.encoder.layers):
         fully_shard(layer, mesh=mesh)
-    # The rest is gathered at once and kept to the end of the backward pass: a batch without masks skips the grounding
-    # encoder, and a device that gathered its layers alone would wait for ever.
+    # The rest is gathered at once and kept until the end of the backward pass: a batch without masks skips the grounding
+    # encoder, and a device that gathered its layers alone would wait forever.
     fully_shard(model, mesh=mesh, reshard_after_forward=False)
-    # Where the language model is frozen, only a batch with boxes would go back through its layers, to the region encoder.
+    # If the language model is frozen, only a batch with boxes would go back through its layers, to the region encoder.
     model.language_model.enable_input_require_grads()
 
 
-def join_unused_parts(model: GLaMM, loss: Tensor, batch: Batch) -> Tensor:
-    """Let parts that the batch of another device needs take part with gradients of zero.
+def touch_unused_parameters(model: GLaMM, loss: Tensor, batch: Batch) -> Tensor:
+    """Give parameters that only other devices need in this pass a gradient of zero on this device.
 
-    Devices reduce gradients together: one that has none for a part would leave the others waiting. A part that no
-    device needs has no gradient, as on one device.
+    Devices reduce gradients together: a device without a gradient would leave the others waiting. A parameter that no
+    device needs gets no gradient, as on a single device.
 
     Args:
-        model: Sharded; between its forward and its backward pass.
-        loss: Of this device.
-        batch: Of this device.
+        model: Sharded; its forward pass is done, its backward pass is not.
+        loss: Loss of this device.
+        batch: Batch of this device.
+
+    Returns:
+        The loss with the parameters added, multiplied by 0.
     """
     uses = {
         _WITH_BOXES: any(len(boxes) for boxes in batch.boxes_xyxy_unit),
@@ -122,25 +127,25 @@ def join_unused_parts(model: GLaMM, loss: Tensor, batch: Batch) -> Tensor:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether every process holds a part of the weights only."""
+    """Whether every process holds only a part of the weights."""
     return any(isinstance(module, FSDPModule) for module in model.modules())
 
 
 def gather_weights(model: nn.Module) -> dict[str, Any]:
-    """The whole state dict on the CPU of the first process, nothing on the others; all of them must call this."""
+    """The whole state dict in the RAM of the first process, an empty one on the others; every process must call it."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=True)
     return get_model_state_dict(model, options=options)
 
 
-def whole_model(
+def build_from_weights(
     model_config: ModelConfig, config: TrainConfig, weights: dict[str, Tensor]
 ) -> GLaMM:
-    """A model of gathered weights, to be saved and not to be run.
+    """Build a model from gathered weights, to be saved, not to be run.
 
     Args:
-        model_config: Of the model that was trained.
-        config: Says whether it has adapters.
-        weights: Of all its parts.
+        model_config: Configuration of the trained model.
+        config: Decides whether it has adapters.
+        weights: The whole state dict.
     """
     with torch.device("meta"):
         model = GLaMM.from_config(model_config)

@@ -130,7 +130,7 @@ def test_signal_saves_and_ends_with_one_message(start_train, number, code, field
     (ending,) = endings(words)
     saved = re.fullmatch(
         rf"interrupted: {number.name}: saved after step (\d+) of {FOREVER}\. "
-        r"The same command goes on from there\.",
+        r"The same command continues from there\.",
         ending,
     )
     assert saved, ending
@@ -151,7 +151,7 @@ def test_signal_before_the_first_step_ends_with_one_message(start_train):
     code, words = process.finish()
     assert (code, words.splitlines()) == (
         143,
-        ["interrupted: SIGTERM: nothing new was saved; the same command starts again"],
+        ["interrupted: SIGTERM: nothing new was saved; run the same command to start again"],
     )
     assert not process.left_over()
 
@@ -171,8 +171,8 @@ def test_devices_end_together_when_one_is_killed(start_train, victim):
     assert not process.left_over()
     if victim == "second":
         assert endings(words) == [
-            "error: process 2 of 2 ended with SIGKILL; it said nothing. "
-            "The same command goes on from the last checkpoint."
+            "error: process 2 of 2 ended with SIGKILL; it had no output. "
+            "The same command continues from the last checkpoint."
         ]
         assert "Traceback" not in words
 

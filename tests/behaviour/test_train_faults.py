@@ -131,7 +131,7 @@ def test_two_stages_at_once_do_not_disturb_each_other_and_one_twice_is_refused(
 
     assert code == 1
     (ending,) = words.splitlines()
-    assert "another process trains this very run" in ending
+    assert "another process runs the same training" in ending
     assert endless.watch()
     for name, process in (("joint", joint), ("grounding", grounding)):
         code, words = process.finish()

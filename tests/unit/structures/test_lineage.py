@@ -2,7 +2,7 @@ import pytest
 
 from glamm.errors import DataError
 from glamm.structures.lineage import LINEAGE_FILE, Lineage
-from glamm.training.initialization import EMBEDDED_START
+from glamm.training.initialization import EMBEDDED_FOLDER
 
 
 def test_unknown_values_are_not_in_the_file(tmp_path):
@@ -15,7 +15,7 @@ def test_unknown_values_are_not_in_the_file(tmp_path):
 
 
 def test_file_of_the_embedded_start_which_has_no_schema_version_is_read():
-    lineage = Lineage.load(EMBEDDED_START / LINEAGE_FILE)
+    lineage = Lineage.load(EMBEDDED_FOLDER / LINEAGE_FILE)
 
     assert lineage.parameters["max_steps"] == 6000
 

@@ -7,19 +7,19 @@ from pydantic import ValidationError
 from glamm.errors import ConfigError
 from glamm.models.glamm import GLaMM
 from glamm.training.frozen_encoder_cache import cache_frozen_encoders
-from glamm.training.joint import JointModule
+from glamm.training.joint import GLaMMModule
 from tests.builders.models import CONFIG, SEG, build_batch
 from tests.builders.training import train_config
 
 FROZEN = {"optimizer": {"encoder_lr_scale": 0}}
 
 
-def make_module(**values) -> JointModule:
+def make_module(**values) -> GLaMMModule:
     torch.manual_seed(0)
-    return JointModule(GLaMM.from_config(CONFIG), config=train_config(**values)).train()
+    return GLaMMModule(GLaMM.from_config(CONFIG), config=train_config(**values)).train()
 
 
-def count_runs(module: JointModule) -> dict[str, int]:
+def count_runs(module: GLaMMModule) -> dict[str, int]:
     """Number of images that each encoder's first layer has processed so far."""
     runs = {"global": 0, "grounding": 0}
 
@@ -35,9 +35,9 @@ def count_runs(module: JointModule) -> dict[str, int]:
     return runs
 
 
-def compute_loss(module: JointModule):
+def compute_loss(module: GLaMMModule):
     batch = build_batch([[7, 8, SEG, 2], [7, 9, SEG, 2]], image_index=[0, 1], num_masks=[1, 1])
-    return module.training_step(batch, 0)["loss"]
+    return module.compute_losses(batch)["loss"]
 
 
 def test_repeated_image_is_not_encoded_again():

@@ -1,4 +1,4 @@
-"""Every stage learns a handful of images by heart, through the same modules that a run uses."""
+"""Every phase can memorize a few images, with the modules that a run uses."""
 
 from dataclasses import replace
 
@@ -10,70 +10,70 @@ from glamm.data.shards.reader import ShardReader
 from glamm.errors import DataError
 from glamm.training.global_encoder import GlobalEncoderModule, PatchBatches, read_vocabulary
 from glamm.training.grounding import GroundingModule, PromptBatches
-from glamm.training.initialization import make_start
-from glamm.training.joint import JointModule, mask_overlaps
+from glamm.training.initialization import initialize_model
+from glamm.training.joint import GLaMMModule, mask_overlaps
 from tests.builders.training import train_config
 
 STEPS = 30
 
 
-def learn(module, batch):
-    """Loss before and after some steps on one batch."""
+def train_on(module, batch):
+    """The loss before and after some steps on one batch."""
     optimizer = torch.optim.AdamW(module.parameters(), lr=3e-3)
     losses = []
     for _ in range(STEPS):
         optimizer.zero_grad()
-        loss = module.training_step(batch, 0)["loss"]
+        loss = module.compute_losses(batch)["loss"]
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
     return losses[0], losses[-1]
 
 
-def start_of(micro, **values):
+def initialize(micro, **values):
     torch.manual_seed(0)
     config = train_config(init_from=str(micro), **values)
-    return config, make_start(config)
+    return config, initialize_model(config)
 
 
 @pytest.mark.slow
-def test_joint_stage_learns_words_and_masks(shards, micro):
-    config, start = start_of(micro)
+def test_joint_phase_learns_text_and_masks(shards, micro):
+    config, initial = initialize(micro)
     data = GLaMMDataModule(
         shards,
-        model_config=start.model.config,
-        tokenizer=start.tokenizer,
+        model_config=initial.model.config,
+        tokenizer=initial.tokenizer,
         config=config.loader,
         seed=0,
         steps_per_epoch=1,
     )
     batch = next(iter(data.val_dataloader()))
-    module = JointModule(start.model, config=config)
+    module = GLaMMModule(initial.model, config=config)
 
-    before, after = learn(module, batch)
+    before, after = train_on(module, batch)
 
     assert after < 0.6 * before
     with torch.no_grad():
-        values = {name: ratio.value for name, ratio in module.validation_step(batch, 0).items()}
-    assert values["val_loss"] < before
-    assert 0.0 <= values["val_giou"] <= 1.0
+        ratios = module.evaluate(batch).ratios
+    assert ratios["val_loss"].total < before
+    assert 0.0 <= ratios["val_giou"].total <= ratios["val_giou"].count
 
 
-def test_grounding_stage_learns_masks(shards, micro):
-    config, start = start_of(micro, phase="grounding")
+def test_grounding_phase_learns_masks(shards, micro):
+    config, initial = initialize(micro, phase="grounding")
     batches = PromptBatches(ShardReader(shards / "train"), config, side=32)
-    module = GroundingModule(start.model, config=config)
+    module = GroundingModule(initial.model, config=config)
 
-    before, after = learn(module, batches[0])
+    before, after = train_on(module, batches[0])
 
     assert after < 0.8 * before
 
 
-def test_global_encoder_stage_learns_words_of_patches(shards, micro):
-    config, start = start_of(micro, phase="global_encoder")
+def test_global_encoder_phase_learns_words_of_patches(shards, micro):
+    config, initial = initialize(micro, phase="global_encoder")
     reader = ShardReader(shards / "train")
     vocabulary = read_vocabulary(reader)
-    encoder = start.model.config.global_encoder
+    encoder = initial.model.config.global_encoder
     batches = PatchBatches(
         reader,
         config,
@@ -81,14 +81,14 @@ def test_global_encoder_stage_learns_words_of_patches(shards, micro):
         side=encoder.image_size,
         grid_size=encoder.grid_size,
     )
-    module = GlobalEncoderModule(start.model, vocabulary=vocabulary, config=config)
+    module = GlobalEncoderModule(initial.model, vocabulary=vocabulary, config=config)
 
-    before, after = learn(module, batches[0])
+    before, after = train_on(module, batches[0])
 
     assert after < 0.8 * before
 
 
-def test_prompts_lie_in_their_masks(shards, micro):
+def test_point_prompts_are_inside_their_masks(shards, micro):
     config = train_config(phase="grounding", loader={"batch_size": 8})
 
     batch = PromptBatches(ShardReader(shards / "train"), config, side=32)[3]
@@ -99,7 +99,7 @@ def test_prompts_lie_in_their_masks(shards, micro):
             assert truth[y, x]
 
 
-def test_batches_are_a_function_of_number_and_process(shards):
+def test_batches_are_a_function_of_index_and_rank(shards):
     config = train_config(phase="grounding")
     reader = ShardReader(shards / "train")
     first, again, other = (
@@ -110,13 +110,13 @@ def test_batches_are_a_function_of_number_and_process(shards):
     assert not torch.equal(first, other)
 
 
-class _OnlyWords(ShardReader):
+class _WithoutObjects(ShardReader):
     def __getitem__(self, row):
         return tuple(replace(sample, objects=()) for sample in super().__getitem__(row))
 
 
-def test_grounding_stage_refuses_data_without_masks(shards):
-    reader = _OnlyWords(shards / "train")
+def test_grounding_phase_refuses_data_without_masks(shards):
+    reader = _WithoutObjects(shards / "train")
     batches = PromptBatches(reader, train_config(phase="grounding"), side=32)
 
     with pytest.raises(DataError, match="needs a data set with masks"):

@@ -1,11 +1,11 @@
-"""Whole runs in this process: what is looked at, resumed and refused."""
+"""Whole runs in this process: what is validated, recorded and refused."""
 
 import shutil
 
 import pytest
 
 from glamm.errors import CheckpointError, DataError, HostError
-from glamm.training.initialization import make_start
+from glamm.training.initialization import initialize_model
 from glamm.training.metrics import read_metrics
 from glamm.training.run import train
 from tests.builders.training import save_micro, train_config
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A working folder of its own, and no account."""
+    """An empty working directory, and no Weights & Biases account."""
     monkeypatch.chdir(tmp_path)
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
@@ -24,7 +24,7 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.mark.timeout(180)
-def test_validation_looks_when_it_is_told_to_and_at_the_end(shards, micro, here):
+def test_validation_happens_at_its_interval_and_at_the_end(shards, micro, here):
     validation = {"interval": 2, "num_batches": 2, "num_images": 3}
     config = train_config(
         init_from=str(micro), max_steps=5, accumulate_grad_batches=2, validation=validation
@@ -33,51 +33,51 @@ def test_validation_looks_when_it_is_told_to_and_at_the_end(shards, micro, here)
     last = train(shards, here / "out", config)
 
     rows = read_metrics(here / "out/metrics.csv")
-    looked_at = [row for row in rows if "val_giou" in row]
-    assert [row["step"] for row in looked_at] == [2, 4, 5]
+    validations = [row for row in rows if "val_giou" in row]
+    assert [row["step"] for row in validations] == [2, 4, 5]
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4, 5]
     first = rows[0]
     assert 0 <= first["padding_share"] < 1
     assert first["teraflops_per_second"] > 0
     assert first["peak_memory_mib"] > 100
-    assert last["val_giou"] == looked_at[-1]["val_giou"]
+    assert last["val_giou"] == validations[-1]["val_giou"]
     (record,) = (here / ".runs/wandb/wandb").glob("offline-run-*")
     run = read_run(record)
     assert [row["_step"] for row in run.history if "validation/nrows" in row] == [2, 4, 5]
     assert [row["val_giou"] for row in run.history if "val_giou" in row] == [
-        row["val_giou"] for row in looked_at
+        row["val_giou"] for row in validations
     ]
-    assert {one.kind for one in run.artifacts} == {"run_table", "model"}
+    assert {artifact.kind for artifact in run.artifacts} == {"run_table", "model"}
     assert run.exit_code == 0
 
 
 @pytest.mark.timeout(180)
-def test_parts_trained_apart_start_the_joint_run(shards, micro, here):
-    for stage in ("global_encoder", "grounding"):
-        config = train_config(init_from=str(micro), phase=stage, max_steps=2)
-        train(shards, here / stage, config)
+def test_encoders_trained_alone_initialize_the_joint_phase(shards, micro, here):
+    for phase in ("global_encoder", "grounding"):
+        config = train_config(init_from=str(micro), phase=phase, max_steps=2)
+        train(shards, here / phase, config)
 
-    start = make_start(
+    initial = initialize_model(
         train_config(
-            start=str(here / "global_encoder"), init_grounding_from=str(here / "grounding")
+            init_from=str(here / "global_encoder"), init_grounding_from=str(here / "grounding")
         )
     )
-    untrained = make_start(train_config(init_from=str(micro)))
+    untrained = initialize_model(train_config(init_from=str(micro)))
 
     changed = {
         name.split(".")[0]
-        for name, value in start.model.state_dict().items()
+        for name, value in initial.model.state_dict().items()
         if not value.equal(untrained.model.state_dict()[name])
     }
     assert {"global_encoder", "grounding_encoder", "mask_decoder"} <= changed
     assert "language_model" not in changed
 
 
-def test_parts_of_another_size_are_refused(micro, tmp_path):
+def test_grounding_parts_of_another_size_are_refused(micro, tmp_path):
     wider = save_micro(tmp_path / "wider", grounding_hidden_size=48)
 
     with pytest.raises(CheckpointError, match="grounding_encoder: tensors do not fit"):
-        make_start(train_config(init_from=str(micro), init_grounding_from=str(wider)))
+        initialize_model(train_config(init_from=str(micro), init_grounding_from=str(wider)))
 
 
 def test_run_without_shards_is_refused_before_anything_is_written(micro, here):
@@ -87,7 +87,7 @@ def test_run_without_shards_is_refused_before_anything_is_written(micro, here):
     assert not list(here.iterdir())
 
 
-def test_place_that_cannot_be_is_told_before_the_first_step(shards, micro, here):
+def test_output_folder_that_cannot_be_made_is_refused_before_the_first_step(shards, micro, here):
     (here / "file").touch()
 
     with pytest.raises(HostError, match="file/out: cannot be written"):
@@ -95,7 +95,7 @@ def test_place_that_cannot_be_is_told_before_the_first_step(shards, micro, here)
 
 
 @pytest.mark.timeout(180)
-def test_only_damaged_checkpoints_end_with_the_folder_to_delete(shards, micro, here):
+def test_error_of_damaged_checkpoints_names_the_folder_to_delete(shards, micro, here):
     config = train_config(init_from=str(micro), max_steps=3, checkpoint_steps=2)
     copy = here / "copy"
     with pytest.MonkeyPatch.context() as patch:

@@ -7,7 +7,7 @@ from glamm.training.run_folder import RunFolder, fingerprint
 from tests.builders.training import train_config
 
 
-def name_of(config=None, *, data="a", start="nothing"):
+def fingerprint_of(config=None, *, data="a", start="nothing"):
     return fingerprint(config or train_config(), data={"train/chunk.bin": data}, start=start)
 
 
@@ -21,8 +21,8 @@ def name_of(config=None, *, data="a", start="nothing"):
     ],
     ids=["log", "checkpoints", "validation", "workers"],
 )
-def test_fingerprint_is_unchanged_by_what_weights_do_not_depend_on(changed):
-    assert name_of(train_config(**changed)) == name_of()
+def test_fingerprint_ignores_what_weights_do_not_depend_on(changed):
+    assert fingerprint_of(train_config(**changed)) == fingerprint_of()
 
 
 @pytest.mark.parametrize(
@@ -37,8 +37,8 @@ def test_fingerprint_is_unchanged_by_what_weights_do_not_depend_on(changed):
     ],
     ids=["seed", "steps", "devices", "batch", "data", "start"],
 )
-def test_fingerprint_changes_with_what_weights_depend_on(other):
-    assert name_of(**other) != name_of()
+def test_fingerprint_depends_on_what_weights_depend_on(other):
+    assert fingerprint_of(**other) != fingerprint_of()
 
 
 def write(folder, step, content=b"weights"):
@@ -61,7 +61,7 @@ def test_only_the_last_two_checkpoints_are_kept(tmp_path):
     ]
 
 
-def test_damaged_checkpoint_sends_back_to_the_one_before_and_says_so(tmp_path, caplog):
+def test_damaged_checkpoint_is_reported_and_the_one_before_is_used(tmp_path, caplog):
     folder = RunFolder(tmp_path)
     write(folder, 2)
     write(folder, 4)
@@ -71,12 +71,12 @@ def test_damaged_checkpoint_sends_back_to_the_one_before_and_says_so(tmp_path, c
     assert "step=00000004.ckpt is damaged" in caplog.text
 
 
-def test_only_damaged_checkpoints_are_an_error(tmp_path):
+def test_all_checkpoints_damaged_is_an_error(tmp_path):
     folder = RunFolder(tmp_path)
     write(folder, 2)
     folder.checkpoint_path(2).write_bytes(b"")
 
-    with pytest.raises(CheckpointError, match="every checkpoint in it is damaged"):
+    with pytest.raises(CheckpointError, match="all its checkpoints are damaged"):
         folder.last_good()
 
 
@@ -90,7 +90,7 @@ def fill_disk_while_writing(folder, step):
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_full_disk_leaves_the_earlier_checkpoint_and_no_rest(tmp_path):
+def test_full_disk_keeps_the_earlier_checkpoint_and_no_temporary_file(tmp_path):
     folder = RunFolder(tmp_path)
     write(folder, 2)
 
@@ -101,10 +101,10 @@ def test_full_disk_leaves_the_earlier_checkpoint_and_no_rest(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_the_same_run_twice_at_once_is_refused(tmp_path):
+def test_same_run_cannot_run_twice_at_once(tmp_path):
     with (
         RunFolder(tmp_path).lock(),
-        pytest.raises(BusyError, match="another process trains"),
+        pytest.raises(BusyError, match="another process runs the same training"),
         RunFolder(tmp_path).lock(),
     ):
         pytest.fail("both run")

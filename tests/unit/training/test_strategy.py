@@ -21,7 +21,7 @@ def _without_gpu(monkeypatch):
         ({"devices": 1, "strategy": "ddp"}, DDPStrategy),
         ({"devices": 2, "strategy": "fsdp2"}, ModelParallelStrategy),
     ],
-    ids=["one", "two", "two machines", "ddp", "fsdp2"],
+    ids=["one device", "two devices", "two machines", "ddp", "fsdp2"],
 )
 def test_name_and_devices_choose_the_strategy(values, kind):
     assert type(make_strategy(train_config(**values))) is kind
@@ -37,10 +37,12 @@ def test_deepspeed_without_its_package_names_the_remedy(monkeypatch):
 def test_deepspeed_without_a_gpu_names_the_remedy(monkeypatch):
     monkeypatch.setattr(strategy, "find_spec", lambda name: name)
 
-    with pytest.raises(HostError, match="needs a GPU; on CPUs take ddp"):
+    with pytest.raises(HostError, match="needs a GPU; on CPUs use ddp"):
         make_strategy(train_config(strategy="deepspeed_3"))
 
 
-def test_stages_of_one_part_are_not_sharded():
-    with pytest.raises(ConfigError, match="fsdp2 is of stage joint; grounding is small enough"):
+def test_encoder_phases_are_not_sharded():
+    with pytest.raises(
+        ConfigError, match="fsdp2 is for the phase joint only; for grounding use ddp"
+    ):
         make_strategy(train_config(strategy="fsdp2", phase="grounding"))
