@@ -1,4 +1,4 @@
-"""GranD: objects with attributes, two short captions and a dense one; one JSON file an image, or three tables.
+"""GranD: objects with attributes, two short captions and a dense one; one JSON file per image, or three tables.
 
 Source: spec of GranD's final JSON; `prepare_annotations` of the release.
 """
@@ -38,7 +38,7 @@ _ROLE_PREFIX = re.compile(r"^\s*(?:ass)?istant:\s*", re.IGNORECASE)
 
 
 def _as_texts(value: object) -> object:
-    """One text instead of a list of texts; both occur."""
+    """Make a list of a single text; both occur in files."""
     return (value,) if isinstance(value, str) and value else value or ()
 
 
@@ -106,7 +106,7 @@ class DenseCaption(Layout):
 
 
 class GrandImage(Layout):
-    """Everything about one image. The parts are validated one by one, so that a bad part costs only itself."""
+    """All that a file says about one image. Its parts are validated one by one: an invalid part costs only itself."""
 
     objects: Items[object] = ()
     floating_objects: Items[object] = ()
@@ -123,8 +123,8 @@ class GrandRecord:
 
     Args:
         image: As the file has it.
-        objects: The valid ones by id; of two with one id the later one.
-        floating_ids: Which of them are floating: without a place among the detected objects.
+        objects: The valid ones by id; of several with the same id the last one.
+        floating_ids: Ids of those from `floating_objects`, which no detector found.
         dense: The dense caption.
         shorts: The valid short captions.
     """
@@ -216,7 +216,7 @@ def _read(
         )
         samples = (*_conversations(base, raw), *_expressions(base, raw.floating_ids))
         if not samples:
-            raise DataError("teaches nothing: no caption and no expression")
+            raise DataError("has no caption and no expression: there is nothing to train")
         return Record(location, samples, raw)
 
     return read_record(location, read)
@@ -280,7 +280,7 @@ def _without_repeated_ids(parsed: tuple[_ParsedObject, ...], issues: IssueLog) -
     times = Counter(item.layout.id for item in parsed)
     for number, count in times.items():
         if count > 1:
-            reason = f"{count} objects have the id {number}: none of them can be told apart"
+            reason = f"{count} objects have the id {number}: none of them is read"
             issues.add(reason, "objects.id")
     return tuple(item.obj for item in parsed if times[item.layout.id] == 1)
 

@@ -29,13 +29,13 @@ _KEY_LISTS = {"train": "Train", "val": "Val"}
 
 
 class TableCaption(Layout):
-    """An entry of the table of captions; only what tells of its objects."""
+    """An entry of the table of captions: only its objects."""
 
     details: Items[object] = ()
 
 
 class TableObject(Layout):
-    """An object as the tables of captions and of expressions repeat it; a floating one has no segmentation."""
+    """An object in the tables of captions and of expressions; a floating object has no segmentation."""
 
     id: Integer
     bbox: object = None
@@ -50,7 +50,7 @@ class TableEntry:
     Args:
         image_name: Its file name.
         file: The table that names it first, relative to the root.
-        content: In the form of one of GranD's own files, without what the tables lack.
+        content: In the form of a GranD file, without what the tables lack.
     """
 
     image_name: str
@@ -65,7 +65,7 @@ def find_tables(root: Path) -> dict[str, Path]:
 
 
 def read_tables(root: Path, split: str) -> Iterator[TableEntry | Issue]:
-    """Yield the images of a split, sorted by name. The tables are read in parallel, one row of each in memory.
+    """Yield the images of a split, sorted by name. The tables are read side by side, with one row of each in memory.
 
     An image belongs to val where any of the key lists beside the tables says so; the release's lists differ between
     tables.

@@ -6,8 +6,9 @@ Source: spec of GranD-f (a); `GranDfDataset` and `OpenPsgGCGDataset` of the rele
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative, resolve_image
 from glamm.data.parsing.image_refs import image_header
@@ -31,10 +32,12 @@ class Grounding(Layout):
 
 
 class GroundedCaptionEntry(Layout):
-    """One entry of the list in a file; the keys of `groundings` are the phrases."""
+    """One entry of the list in a file; the keys of `groundings` are the phrases. An empty list counts as no groundings."""
 
     caption: Text
-    groundings: dict[str, Grounding] = Field(default_factory=dict)
+    groundings: Annotated[dict[str, Grounding], BeforeValidator(lambda value: value or {})] = Field(
+        default_factory=dict
+    )
     file_name: Text
 
 

@@ -15,7 +15,7 @@ from glamm.data.parsing.coco_segmentation import parse_segmentation, usable_box
 from glamm.data.parsing.dataset_paths import find_file
 from glamm.data.parsing.layout import field_path, parse
 from glamm.data.readers.captions import CaptionsRecord, caption_samples, captions_of
-from glamm.data.readers.labelled_shapes import class_targets
+from glamm.data.readers.labeled_shapes import class_targets
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.structures.issue import Issue, IssueLog, Location

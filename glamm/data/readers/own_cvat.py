@@ -16,7 +16,7 @@ from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_segmentation import polygon_mask
 from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, relative
 from glamm.data.parsing.image_refs import find_image
-from glamm.data.readers.labelled_shapes import Shape, shapes_record
+from glamm.data.readers.labeled_shapes import Shape, shapes_record
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.geometry import masks

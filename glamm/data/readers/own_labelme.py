@@ -19,7 +19,7 @@ from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, rela
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.layout import Integer, Items, Layout, Point, Text, field_path, parse
-from glamm.data.readers.labelled_shapes import Shape, shapes_record
+from glamm.data.readers.labeled_shapes import Shape, shapes_record
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.structures.issue import Issue, IssueLog, Location

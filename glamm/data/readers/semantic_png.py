@@ -24,7 +24,7 @@ from glamm.data.parsing.dataset_paths import (
 from glamm.data.parsing.image_refs import image_header
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.layout import Items, Layout, Text, parse
-from glamm.data.readers.labelled_shapes import class_targets
+from glamm.data.readers.labeled_shapes import class_targets
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.geometry import masks

@@ -34,7 +34,7 @@ from glamm.data.readers.grand import GrandRecord
 from glamm.data.readers.grandf_eval import LabelledCaption
 from glamm.data.readers.grandf_refcocog import RefcocogCaption
 from glamm.data.readers.grandf_train import MaskedCaption
-from glamm.data.readers.labelled_shapes import ShapesRecord
+from glamm.data.readers.labeled_shapes import ShapesRecord
 from glamm.data.readers.llava import LlavaRecord
 from glamm.data.readers.object_parts import ObjectPartsRecord
 from glamm.data.readers.referring import ReferringRecord
@@ -148,7 +148,7 @@ def _image(root: Path, checked: CheckedRecord) -> dict[str, Any]:
 
 
 def _probe(pixels: np.ndarray, mask: Mask) -> list[int]:
-    """The pixel at the middle point of a mask, which is another one if the image is turned."""
+    """The pixel in the middle of the list of a mask's points: x, y, red, green, blue. It differs if the image is turned."""
     rows, columns = np.nonzero(masks.decode(mask))
     middle = len(rows) // 2
     y, x = int(rows[middle]), int(columns[middle])

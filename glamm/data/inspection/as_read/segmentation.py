@@ -3,7 +3,7 @@
 from typing import Any
 
 from glamm.data.inspection.as_read.samples import mask_json, object_json, samples_json
-from glamm.data.readers.labelled_shapes import ShapesRecord
+from glamm.data.readers.labeled_shapes import ShapesRecord
 from glamm.data.readers.object_parts import ObjectPartsRecord
 from glamm.data.readers.semantic_png import LabelMap
 from glamm.data.record import Record

@@ -30,7 +30,7 @@ class Part(Layout):
     bbox: CornerBox
 
 
-class Thing(Layout):
+class Example(Layout):
     name: Text
     number: Integer = 0
     score: Number | None = None
@@ -58,20 +58,20 @@ def test_parse_reads_declared_fields_and_ignores_others():
         "unknown": object(),
     }
 
-    thing = parse(Thing, value)
+    example = parse(Example, value)
 
-    assert (thing.name, thing.number, thing.score, thing.key) == ("cup", 3, 1.0, "a")
-    assert thing.color is Color.BLUE
-    assert thing.coco_box == (1, 2, 4, 6)
-    assert thing.mask == mask
-    assert thing.points == ((1.0, 2.0),)
-    assert thing.parts == (Part(bbox=[0, 0, 1, 1]),)
+    assert (example.name, example.number, example.score, example.key) == ("cup", 3, 1.0, "a")
+    assert example.color is Color.BLUE
+    assert example.coco_box == (1, 2, 4, 6)
+    assert example.mask == mask
+    assert example.points == ((1.0, 2.0),)
+    assert example.parts == (Part(bbox=[0, 0, 1, 1]),)
 
 
 def test_null_counts_as_a_missing_field():
-    assert parse(Thing, {"name": "cup", "number": None, "parts": None}) == Thing(name="cup")
+    assert parse(Example, {"name": "cup", "number": None, "parts": None}) == Example(name="cup")
     with pytest.raises(DataError, match=r"^field name: is missing$"):
-        parse(Thing, {"name": None})
+        parse(Example, {"name": None})
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_null_counts_as_a_missing_field():
 )  # fmt: skip
 def test_first_violation_is_named_with_its_path(change, message):
     with pytest.raises(DataError, match=f"^{message}"):
-        parse(Thing, {"name": "cup"} | change)
+        parse(Example, {"name": "cup"} | change)
 
 
 def test_path_of_a_part_begins_with_the_path_of_its_record():

@@ -1,4 +1,4 @@
-"""Whatever is changed in a data set's files, its reader yields good records and named issues, or one DataError."""
+"""However the files of a data set are damaged, its reader yields valid records and issues, or raises one DataError."""
 
 import copy
 import json
@@ -31,7 +31,7 @@ JUNK = st.sampled_from([
 
 @pytest.fixture(scope="module", params=NAMES)
 def data_set(request, tmp_path_factory):
-    """A copy that may be changed, and what its files were."""
+    """A copy of a data set that may be changed, and the original content of its files."""
     root = tmp_path_factory.mktemp("set")
     if request.param in OWN:
         OWN[request.param](root)
@@ -42,19 +42,19 @@ def data_set(request, tmp_path_factory):
     return request.param, root, {path: path.read_bytes() for path in files}
 
 
-def places(value, path=()):
-    """Where something can be put instead."""
+def paths(value, path=()):
+    """Paths of all values inside a JSON value."""
     if path:
         yield path
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()  # fmt: skip
     for key, part in inner:
-        yield from places(part, (*path, key))
+        yield from paths(part, (*path, key))
 
 
 def changed(value, data):
-    """A value with one of its parts replaced, gone or said twice."""
+    """A copy of a value with one of its parts replaced, removed or repeated."""
     value = copy.deepcopy(value)
-    *path, last = data.draw(st.sampled_from(list(places(value)) or [()])) or [None]
+    *path, last = data.draw(st.sampled_from(list(paths(value)) or [()])) or [None]
     owner = value
     for key in path:
         owner = owner[key]
@@ -80,29 +80,30 @@ def damaged(path: Path, content: bytes, data) -> bytes:
             lines = [json.loads(line) for line in content.splitlines()]
             return "\n".join(map(json.dumps, changed(lines, data))).encode()
     edits = st.lists(st.tuples(st.integers(0, len(content) - 1), st.integers(0, 255)), max_size=20)
-    spoilt = bytearray(content)
-    for place, value in data.draw(edits):
-        spoilt[place] = value
-    return bytes(spoilt[: data.draw(st.integers(0, len(spoilt)))])
+    content = bytearray(content)
+    for index, value in data.draw(edits):
+        content[index] = value
+    return bytes(content[: data.draw(st.integers(0, len(content)))])
 
 
 @settings(max_examples=12, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(data=st.data())
-def test_damage_costs_records_and_nothing_else(data_set, data):
+def test_damage_is_a_data_error_or_an_issue(data_set, data):
     name, root, files = data_set
     path = data.draw(st.sampled_from(sorted(files)))
-    source = READERS_BY_NAME[name]
+    reader = READERS_BY_NAME[name]
     path.write_bytes(damaged(path, files[path], data))
     try:
-        source.exists_in(root)
-        found = list(read_splits(source, root))
-        tables, faults = tables_json(source, root)
-        told = json.dumps(describe(source, root, [*found, *faults]) | tables, ensure_ascii=False)
+        reader.exists_in(root)
+        items = list(read_splits(reader, root))
+        tables, table_issues = tables_json(reader, root)
+        result = describe(reader, root, [*items, *table_issues]) | tables
+        text = json.dumps(result, ensure_ascii=False)
     finally:
         path.write_bytes(files[path])
 
-    assert told
-    for item in found:
+    assert text
+    for item in items:
         assert isinstance(item, CheckedRecord | Issue)
         if isinstance(item, Issue):
             assert str(item).encode()

@@ -1,4 +1,4 @@
-"""The release's layouts in miniature, with what their maker knows to be in them."""
+"""Small data sets in the layouts of the release, with the content that they were made with."""
 
 import json
 import shutil
@@ -18,7 +18,7 @@ from tests.builders.data import BAD_FORMATS, FORMATS
 OFFICIAL = sorted(path.name for path in FORMATS.iterdir())
 
 
-def test_every_layout_of_the_release_has_its_miniature():
+def test_every_layout_of_the_release_has_a_small_data_set():
     assert set(OFFICIAL) <= set(READERS_BY_NAME)
     assert len(OFFICIAL) == 23
 
@@ -27,26 +27,26 @@ def read(name, root):
     return describe(READERS_BY_NAME[name], root, read_checked(READERS_BY_NAME[name], root))
 
 
-def differences(expected, found, place=""):
-    """Everything in `expected` that is not the same in `found`; probes are the maker's own points."""
+def differences(expected, found, path=""):
+    """All values of `expected` that are missing or different in `found`; probed points may differ."""
     if isinstance(expected, dict):
-        missing = [f"{place}.{key} is missing" for key in expected if key not in found]
+        missing = [f"{path}.{key} is missing" for key in expected if key not in found]
         return missing + [
             line
             for key in expected.keys() & found.keys() - {"probes_x_y_r_g_b"}
-            for line in differences(expected[key], found[key], f"{place}.{key}")
+            for line in differences(expected[key], found[key], f"{path}.{key}")
         ]
     if isinstance(expected, list):
         if len(expected) != len(found):
-            return [f"{place} has {len(found)} things, not {len(expected)}"]
+            return [f"{path} has {len(found)} items, not {len(expected)}"]
         pairs = enumerate(zip(expected, found, strict=True))
-        return [line for i, pair in pairs for line in differences(*pair, f"{place}[{i}]")]
+        return [line for i, pair in pairs for line in differences(*pair, f"{path}[{i}]")]
     same = abs(expected - found) < 1e-4 if isinstance(expected, float) else expected == found
-    return [] if same else [f"{place} is {found}, not {expected}"]
+    return [] if same else [f"{path} is {found}, not {expected}"]
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
-def test_reader_finds_what_the_maker_put_in(name):
+def test_reader_finds_the_known_content(name):
     root = FORMATS / name / "root"
     expected = json.loads((FORMATS / name / "expected.json").read_text())
 
@@ -69,8 +69,8 @@ def test_images_are_delivered_in_the_frame_of_the_annotations(name):
     for sample, item in zip(expected["samples"], found, strict=True):
         image = item.record.samples[0].image
         pixels = decode(item.image_bytes, size=image.size)
-        for x, y, *colour in sample["image"]["probes_x_y_r_g_b"]:
-            assert abs(pixels[y, x].astype(int) - colour).max() <= 6, image.key
+        for x, y, *color in sample["image"]["probes_x_y_r_g_b"]:
+            assert abs(pixels[y, x].astype(int) - color).max() <= 6, image.key
 
 
 @pytest.mark.parametrize(
@@ -90,17 +90,20 @@ def test_images_are_delivered_in_the_frame_of_the_annotations(name):
         ("flickr30k_region", "RefCoco_Reg/mdetr_annotations", "flikcr_30k/mdetr_annotations"),
         ("flickr30k_region", "flikcr_30k/train", "flikcr_30k/flickr30k-images"),
     ],
+    ids=str,
 )
-def test_both_places_of_files_are_accepted(tmp_path, name, documented, in_the_code):
+def test_files_may_be_where_the_documentation_or_the_code_of_the_release_says(
+    tmp_path, name, documented, in_the_code
+):
     shutil.copytree(FORMATS / name / "root", tmp_path, dirs_exist_ok=True)
     (tmp_path / in_the_code).parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / documented).rename(tmp_path / in_the_code)
 
-    there, here = read(name, FORMATS / name / "root"), read(name, tmp_path)
+    original, moved = read(name, FORMATS / name / "root"), read(name, tmp_path)
 
-    for one, other in zip(there["samples"], here["samples"], strict=True):
-        for key in {"objects", "targets", "regions", "spans"} & one.keys():
-            assert one[key] == other[key]
+    for before, after in zip(original["samples"], moved["samples"], strict=True):
+        for key in {"objects", "targets", "regions", "spans"} & before.keys():
+            assert before[key] == after[key]
 
 
 def test_files_in_a_folder_named_after_a_split_belong_to_it(tmp_path):
@@ -121,7 +124,7 @@ def test_files_in_a_folder_named_after_a_split_belong_to_it(tmp_path):
     assert len(splits) == 4
 
 
-def test_grand_image_teaches_every_kind_of_conversation():
+def test_grand_image_has_samples_of_every_kind():
     found = [
         item
         for item in read_checked(READERS_BY_NAME["grand"], FORMATS / "grand/root")
@@ -154,9 +157,10 @@ def test_grand_is_read_from_its_tables_where_there_are_no_files(tmp_path):
         ("sa_8504.jpg", "val"),
         ("sa_8505.jpg", "val"),
     ]
-    for one, other in zip(expected["samples"][:4], found, strict=False):
-        assert other["objects"] == [o for o in one["objects"] if not o["floating"]]
-        assert other["short"] == one["short"]
+    for from_file, from_tables in zip(expected["samples"][:4], found, strict=False):
+        objects = [obj for obj in from_file["objects"] if not obj["floating"]]
+        assert from_tables["objects"] == objects
+        assert from_tables["short"] == from_file["short"]
 
 
 def test_grand_without_its_table_of_objects_takes_them_from_captions_and_expressions(tmp_path):
@@ -174,35 +178,35 @@ def test_grand_without_its_table_of_objects_takes_them_from_captions_and_express
     ]
 
 
-def test_tables_of_grand_are_shown_as_they_are():
+def test_json_has_the_tables_of_grand_as_they_are():
     expected = json.loads((FORMATS / "grand/expected.json").read_text())
 
-    told, faults = tables_json(READERS_BY_NAME["grand"], FORMATS / "grand/root")
+    result, issues = tables_json(READERS_BY_NAME["grand"], FORMATS / "grand/root")
 
-    assert faults == []
-    assert told["tables"] == expected["tables"]
+    assert issues == []
+    assert result["tables"] == expected["tables"]
     lost = expected["images_lost_by_the_preparation_steps"]
-    assert told["images_lost_by_the_preparation_steps"] == lost
+    assert result["images_lost_by_the_preparation_steps"] == lost
 
 
-def test_damaged_table_is_named_and_the_others_are_read(tmp_path):
+def test_damaged_table_is_an_issue_and_the_others_are_read(tmp_path):
     shutil.copytree(FORMATS / "grand/root", tmp_path, dirs_exist_ok=True)
     path = tmp_path / "GranD_Data/Grand_Caption_Grounding_lmdb/data.mdb"
     path.write_bytes(path.read_bytes()[:5000])
 
-    told, faults = tables_json(READERS_BY_NAME["grand"], tmp_path)
+    result, issues = tables_json(READERS_BY_NAME["grand"], tmp_path)
 
-    assert [fault.location.file for fault in faults] == [
+    assert [issue.location.file for issue in issues] == [
         "GranD_Data/Grand_Caption_Grounding_lmdb/data.mdb"
     ]
-    assert len(told["tables"]["expressions"]) == 4
+    assert len(result["tables"]["expressions"]) == 4
 
 
-def test_finder_names_what_is_there(tmp_path):
+def test_data_sets_below_a_folder_are_found(tmp_path):
     for name in ("grand", "granddf_val_test"):
         shutil.copytree(FORMATS / name / "root", tmp_path, dirs_exist_ok=True)
 
-    assert [source.name for source in find_readers(tmp_path)] == ["grand", "granddf_val_test"]
+    assert [reader.name for reader in find_readers(tmp_path)] == ["grand", "granddf_val_test"]
 
 
 def bad_case(name):
@@ -218,10 +222,10 @@ WITH_SURVIVORS = [
 
 
 def is_same(survivor, sample):
-    """Whether what must come out of a record did."""
-    said = json.dumps(sample, ensure_ascii=False)
+    """Whether a record has the content that must survive."""
+    text_of_sample = json.dumps(sample, ensure_ascii=False)
     checks = {
-        "text": lambda text: text in said,
+        "text": lambda text: text in text_of_sample,
         "spans": lambda number: len(sample["spans"]) == number,
         "objects": lambda number: len(sample["objects"]) == number,
         "mask_area": lambda area: [o["mask_area"] for o in sample["objects"]] == [area],
@@ -232,7 +236,7 @@ def is_same(survivor, sample):
 
 
 @pytest.mark.parametrize("name", WITH_SURVIVORS)
-def test_broken_record_is_named_and_the_others_survive(name):
+def test_invalid_record_is_an_issue_and_the_others_are_read(name):
     case, root = bad_case(name)
 
     items = list(read_checked(READERS_BY_NAME[case["layout"]], root))
@@ -241,16 +245,16 @@ def test_broken_record_is_named_and_the_others_survive(name):
     by_image = {sample["image"]["file"].rpartition("/")[2]: sample for sample in samples}
     for survivor in case["survivors"]:
         assert is_same(survivor, by_image[survivor["image"]])
-    said = [str(item) for item in items if isinstance(item, Issue)]
-    said += [
+    issues = [str(item) for item in items if isinstance(item, Issue)]
+    issues += [
         line for item in items if isinstance(item, CheckedRecord) for line in map(str, item.issues)
     ]
-    if name != "huge_caption":  # its data are right; the batch leaves it out
+    if name != "huge_caption":  # its data are valid; collate leaves it out
         for fault in case["broken"]:
-            assert any(fault["file"] in line and "record" in line for line in said), fault
+            assert any(fault["file"] in line and "record" in line for line in issues), fault
 
 
-def test_pickle_that_would_run_something_is_refused_by_name(tmp_path, monkeypatch):
+def test_pickle_that_would_call_a_function_is_refused(tmp_path, monkeypatch):
     case, root = bad_case("malicious_pickle")
     monkeypatch.chdir(tmp_path)
 
@@ -260,20 +264,20 @@ def test_pickle_that_would_run_something_is_refused_by_name(tmp_path, monkeypatc
     assert not (tmp_path / case["marker_file"]).exists()
 
 
-def test_what_a_grand_file_still_has_is_kept():
+def test_valid_parts_of_a_grand_file_are_kept():
     case, root = bad_case("grand_missing_fields")
 
     found = read("grand", root)
 
     broken = next(s for s in found["samples"] if s["record"] == case["broken"][0]["file"])
-    assert [thing["id"] for thing in broken["objects"]] == [0]
+    assert [obj["id"] for obj in broken["objects"]] == [0]
     assert len(broken["short"]) == 2
     named = [(entry["record"], entry["field"]) for entry in found["findings"]]
     assert (case["broken"][0]["file"], "objects[1].bbox") in named
     assert (case["broken"][0]["file"], "dense_caption") in named
 
 
-def test_cut_file_is_an_error_with_its_position():
+def test_truncated_file_is_an_error_with_its_position():
     case, root = bad_case("truncated_json")
 
     with pytest.raises(
