@@ -10,7 +10,7 @@ from glamm.structures.sample import Sample
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Everything that one record of a data set's files says about one image.
+    """All samples that follow from one record of a data set; they belong to one image.
 
     Args:
         location: The annotation file, relative to the root, and the record in it.

@@ -30,18 +30,18 @@ class IssueKind(StrEnum):
     NOTHING_TO_TRAIN = "nothing_to_train"
     # evaluation
     MISSING_PREDICTION = "missing_prediction"  # counted as an empty answer
-    UNREADABLE_IMAGE = "unreadable_image"  # the model was not asked; counted as an empty answer
-    MISSING_CAPTION = "missing_caption"  # an image of the split without ground truth words
+    UNREADABLE_IMAGE = "unreadable_image"  # the model did not answer; counted as an empty answer
+    MISSING_CAPTION = "missing_caption"  # an image of the split without a caption in the ground truth
     SIZE_MISMATCH = "size_mismatch"  # a mask of another size than its image: overlaps nothing
-    DAMAGED_MASK = "damaged_mask"  # runs that do not fill the size: the rest is background
-    NO_MASKS = "no_masks"  # not one predicted mask in the whole set
-    COUNT_MISMATCH = "count_mismatch"  # words and masks differ in number
-    UNNAMED_MASK = "unnamed_mask"  # a mask without words cost its image all hits, as in the release
+    DAMAGED_MASK = "damaged_mask"  # runs that do not fill the size; the rest is background
+    NO_MASKS = "no_masks"  # no predicted mask in the whole set
+    COUNT_MISMATCH = "count_mismatch"  # phrases and masks differ in number
+    UNNAMED_MASK = "unnamed_mask"  # a mask without a phrase: its image has no hits, as in the release
     LINE_SEPARATOR = "line_separator"  # replaced by a space in a caption
     DUPLICATE_ID = "duplicate_id"  # two annotations of the ground truth with one id
     MISSING_AREA = "missing_area"  # taken from the mask instead
     IMAGE_ID = "image_id"  # a prediction file that names another image
-    LIMITED = "limited"  # a part of the split, as asked
+    LIMITED = "limited"  # only a part of the split was evaluated, as requested
     SCORES = "scores"  # some images carry confidences and others none: not used
 
 

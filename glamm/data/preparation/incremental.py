@@ -75,7 +75,8 @@ def split_blocks(
     """
     block: list[Item] = []
     for item in items:
-        block.append(item)
+        # only inspection needs `raw`: without it less is sent to the workers
+        block.append(replace(item, raw=None) if isinstance(item, Record) else item)
         if _ends_block(item, images_per_block) or len(block) == _MAX_RECORDS:
             yield block
             block = []

@@ -19,7 +19,7 @@ from glamm.errors import DataError
 def test_id_of_an_image_is_text_or_a_whole_number(value):
     assert parse(EvalImage, {"id": "sa_1"}).id == "sa_1"
     assert parse(EvalImage, {"id": 7}).id == 7
-    with pytest.raises(DataError, match="^field id: must be text or a whole number"):
+    with pytest.raises(DataError, match=r"^field id: must be text or a whole number"):
         parse(EvalImage, {"id": value})
 
 
