@@ -78,7 +78,7 @@ def test_faults_are_one_line_and_an_exit_code(tmp_path: Path) -> None:
         (["full"], 1, "letter.txt: is not part of the data set"),
         (["out", "--set", "synth.image_sise=64"], 2, "image_sise"),
         (["out", "--workers", "0"], 2, "workers"),
-        (["out", "--cutouts", "nowhere"], 2, "cutouts is given without backgrounds"),
+        (["out", "--cutouts", "nowhere"], 2, "cutouts is set without backgrounds"),
         (["out", "--cutouts", "nowhere", "--backgrounds", "nowhere"], 1, "nowhere: is no folder"),
     ):
         result = run(*arguments, cwd=tmp_path)
