@@ -1,6 +1,6 @@
 """Read weights in any supported layout into a model, tensor by tensor.
 
-Memory holds the model and at most one shard; the weights of a GGUF file are an exception, they are read at once.
+The memory needed is that of the model and one shard; only the weights of a GGUF file are read all at once.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -227,7 +227,7 @@ def _infer_config(
     select_layer: int,
     init_missing: bool,
 ) -> ModelConfig:
-    """The configuration of a model without one of ours."""
+    """Infer the configuration of a model that has none of ours."""
     if sources.clip is None:
         raise CheckpointError(
             f"{sources.main}: contains no global image encoder: name the folder of CLIP with --clip"

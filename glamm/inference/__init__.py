@@ -1,1 +1,1 @@
-"""Answers: generation, the predictor, images of what it found."""
+"""The generation engine, the predictor, sessions and overlays."""

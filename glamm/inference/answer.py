@@ -31,6 +31,6 @@ class Answer(GroundedAnswer):
         return [encode(mask) for mask in self.masks]
 
     def overlay(self) -> Image.Image:
-        """Draw the masks on the image and the words below it, each phrase in the colour of its mask."""
-        words = [phrase.text for phrase in self.phrases]
-        return Image.fromarray(draw_overlay(self.image, self.masks, words, self.text))
+        """Draw the masks on the image and the text below it, each phrase in the color of its mask."""
+        phrases = [phrase.text for phrase in self.phrases]
+        return Image.fromarray(draw_overlay(self.image, self.masks, phrases, self.text))

@@ -1,1 +1,1 @@
-"""The parts of GLaMM and what joins them."""
+"""The parts of GLaMM, and the model composed of them."""

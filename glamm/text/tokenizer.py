@@ -103,7 +103,7 @@ class Tokenizer(ABC):
         """Look up a special token by name.
 
         Raises:
-            KeyError: It is not one.
+            KeyError: It is not a special token.
         """
         return (self._added | self._control)[token]
 

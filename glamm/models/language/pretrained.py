@@ -64,7 +64,7 @@ def read_gguf_weights(source: Path) -> dict[str, Tensor]:
     """Read the weights of a GGUF file, expanded to float32, under the names of transformers.
 
     Raises:
-        CheckpointError: The file is missing or damaged, or holds no causal language model.
+        CheckpointError: The file is missing or damaged, or is not a causal language model.
         HostError: The package gguf is not installed.
     """
     folder, options = _location(source)

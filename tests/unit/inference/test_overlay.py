@@ -15,7 +15,7 @@ def _masks() -> np.ndarray:
     return masks
 
 
-def test_overlay_tints_the_masks_and_leaves_the_rest() -> None:
+def test_overlay_tints_only_the_masks() -> None:
     drawn = draw_overlay(IMAGE, _masks(), ["A red ball", "a green box"], TEXT)
 
     factor = drawn.shape[1] // 80
@@ -33,7 +33,7 @@ def test_overlay_of_the_same_answer_is_the_same() -> None:
     )
 
 
-def test_overlay_grows_with_its_text_and_leaves_nothing_out() -> None:
+def test_overlay_grows_with_its_text() -> None:
     short = draw_overlay(IMAGE, _masks(), ["", "not in the text"], TEXT)
     long = draw_overlay(IMAGE, _masks(), ["", "not in the text"], TEXT * 20 + "x" * 2000)
 
@@ -44,7 +44,7 @@ def test_overlay_grows_with_its_text_and_leaves_nothing_out() -> None:
 @pytest.mark.parametrize(
     "size", [(1, 1), (3, 200), (200, 3), (700, 900)], ids=["pixel", "flat", "narrow", "large"]
 )
-def test_any_size_can_be_drawn(size: tuple[int, int]) -> None:
+def test_images_of_any_size_are_drawn(size: tuple[int, int]) -> None:
     image = np.zeros((*size, 3), dtype=np.uint8)
 
     full = draw_overlay(image, np.ones((1, *size), dtype=bool), ["a wall"], "a wall \u732b \n!")

@@ -20,7 +20,7 @@ def predictor(memorized_model):
     return GroundedPredictor.from_checkpoint(memorized_model)
 
 
-def test_predictor_names_what_it_grounds(memorized_model):
+def test_answer_has_text_phrases_and_masks(memorized_model):
     answer = GroundedPredictor.from_checkpoint(memorized_model).ground(draw_image(), QUESTION)
 
     assert answer.text == WORDS
@@ -41,7 +41,7 @@ def test_predictor_names_what_it_grounds(memorized_model):
     assert answer.counters.grounding_encoder_calls == 1
 
 
-def test_overlay_is_a_image_with_the_words_below(predictor, tmp_path):
+def test_overlay_shows_the_image_above_the_text(predictor, tmp_path):
     overlay = predictor.ground(draw_image(), QUESTION).overlay()
 
     overlay.save(tmp_path / "out.png")
@@ -49,25 +49,25 @@ def test_overlay_is_a_image_with_the_words_below(predictor, tmp_path):
     assert overlay.height > overlay.width * 240 / 320
 
 
-def test_masks_are_those_of_the_engine_at_the_image_s_size(predictor, monkeypatch):
+def test_masks_equal_those_of_the_engine_at_the_original_size(predictor, monkeypatch):
     image = np.asarray(draw_image().resize((803, 601)))
-    seen: list[GenerationRequest] = []
+    requests: list[GenerationRequest] = []
     submit = predictor.engine.submit
     monkeypatch.setattr(
         predictor.engine,
         "submit",
-        lambda request, options: seen.append(request) or submit(request, options),
+        lambda request, options: requests.append(request) or submit(request, options),
     )
     answer = predictor.ground(image, QUESTION)
 
-    generation = generate(predictor.model, seen[0], max_new_tokens=256)
+    generation = generate(predictor.model, requests[0], max_new_tokens=256)
 
     logits = predictor.model.restore_masks(
-        generation.mask_logits, resized_size=seen[0].resized_size, original_size=(601, 803)
+        generation.mask_logits, resized_size=requests[0].resized_size, original_size=(601, 803)
     )
     assert answer.token_ids == generation.token_ids
     assert (answer.masks == (logits > 0).numpy()).all()
-    assert [phrase.score for phrase in answer.phrases] == [mask_score(one) for one in logits]
+    assert [phrase.score for phrase in answer.phrases] == [mask_score(mask) for mask in logits]
     assert np.array_equal(answer.mask_logits, generation.mask_logits.numpy())
     assert [masks.decode(code).sum() for code in answer.rles()] == [
         mask.sum() for mask in answer.masks
@@ -83,7 +83,7 @@ def test_answer_without_a_mask_has_no_phrases(predictor):
     assert answer.overlay().width >= 320
 
 
-def test_box_changes_what_the_model_reads(predictor):
+def test_box_changes_the_prompt(predictor):
     predictor.ground(
         draw_image(), QUESTION, max_new_tokens=1
     )  # the image has been read from now on
@@ -142,14 +142,14 @@ def test_token_limit_must_be_positive(predictor):
         predictor.ground(draw_image(), QUESTION, max_new_tokens=0)
 
 
-def test_masks_that_do_not_fit_the_memory_are_refused(predictor, monkeypatch):
+def test_masks_that_need_too_much_memory_are_refused(predictor, monkeypatch):
     monkeypatch.setattr("glamm.inference.session.MAX_MASK_PIXELS", 100_000)
 
     with pytest.raises(RequestError, match="2 masks of 320 x 240 pixels"):
         predictor.ground(draw_image(), QUESTION)
 
 
-def test_long_prompt_is_counted_as_the_model_counts_it(memorized_model):
+def test_prompt_takes_as_many_positions_as_counted(memorized_model):
     predictor = GroundedPredictor.from_checkpoint(memorized_model)
     answer = predictor.ground(draw_image(), QUESTION, max_new_tokens=1)
 
