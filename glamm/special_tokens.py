@@ -16,3 +16,11 @@ IMAGE = "<image>"
 
 BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 """The control tokens of LLaMA's vocabulary; the unknown token is also used for padding."""
+
+RESERVED_TOKENS = (*ADDED_TOKENS, IMAGE, BEGIN, END, UNKNOWN)
+"""Texts that a tokenizer turns into tokens with a meaning for the model."""
+
+
+def find_reserved_token(text: str) -> str | None:
+    """The first reserved token in a text, where it would change the meaning of a prompt; None if there is none."""
+    return next((token for token in RESERVED_TOKENS if token in text), None)

@@ -5,19 +5,15 @@ from dataclasses import dataclass
 
 from glamm.errors import RequestError
 from glamm.special_tokens import (
-    ADDED_TOKENS,
-    BEGIN,
     BOX,
     END,
     IMAGE,
     IMAGE_END,
     IMAGE_START,
-    UNKNOWN,
+    find_reserved_token,
 )
 from glamm.structures.ids import IGNORE_LABEL
 from glamm.text.tokenizer import Tokenizer
-
-_RESERVED = (*ADDED_TOKENS, IMAGE, BEGIN, END, UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +82,6 @@ class EncodedConversation:
     labels: tuple[int, ...]
     rounds: tuple[Round, ...]
     num_dropped_rounds: int
-
-
-def find_reserved_token(text: str) -> str | None:
-    """The first special token in a text, where it would change the meaning of a prompt; None if there is none."""
-    return next((token for token in _RESERVED if token in text), None)
 
 
 def build_prompt(question: str, *, style: PromptStyle) -> str:

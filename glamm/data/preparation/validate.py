@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from glamm.geometry import boxes, masks
+from glamm.special_tokens import find_reserved_token
 from glamm.structures.issue import Issue, IssueKind, Location, Severity
 from glamm.structures.sample import Obj, Sample, Span, SpanKind, Target, Task, Turn, objects_by_id
-from glamm.text.conversation import find_reserved_token
 
 _TARGET_TASKS = {Task.REFERRING_SEGMENTATION, Task.SEMANTIC_SEGMENTATION, Task.REGION_CAPTIONING}
 _ROLES = ("user", "assistant")

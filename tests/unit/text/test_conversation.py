@@ -3,14 +3,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glamm.errors import RequestError
-from glamm.special_tokens import ADDED_TOKENS
+from glamm.special_tokens import ADDED_TOKENS, find_reserved_token
 from glamm.structures.ids import IGNORE_LABEL
 from glamm.text.conversation import (
     PROMPT_STYLES,
     Round,
     build_prompt,
     encode_conversation,
-    find_reserved_token,
     prepare_question,
 )
 from glamm.text.tokenizer import embedded_tokenizer
