@@ -153,7 +153,12 @@ def open_batches(folder: Path, config: ModelConfig, shape: DatasetShape) -> Trai
     )
     return TrainBatches(
         reader=reader,
-        mixture=Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_step=shape.batch_size),
+        mixture=Mixture(
+            reader.streams,
+            MixtureConfig(dataset_weights={}),
+            seed=0,
+            samples_per_step=shape.batch_size,
+        ),
         preprocessor=SamplePreprocessor(
             model_config=config, tokenizer=TOKENIZER, seed=0, flip_probability=0.0
         ),
@@ -269,7 +274,7 @@ def resume_seconds(
     reader = ShardReader(folder)
     mixture = Mixture(
         reader.streams,
-        MixtureConfig(),
+        MixtureConfig(dataset_weights={}),
         seed=0,
         samples_per_step=160,
         length_bucket_steps=LoaderConfig().length_bucket_steps,

@@ -7,10 +7,9 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 
 class Config(BaseModel):
-    """Frozen values that refuse unknown keys, so that a misspelled parameter is an error and not a default.
+    """Frozen values; unknown keys are errors, so that a misspelled key does not silently keep its default.
 
-    A subclass lists the former names of its keys in `renamed`; a file that still uses one gets an error that gives
-    the present name.
+    A subclass lists the former names of its keys in `renamed`. The error for a former name gives the present one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)

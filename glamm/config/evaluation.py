@@ -1,4 +1,4 @@
-"""How a model is judged."""
+"""The section `evaluate`: how a model is evaluated."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal, TypeAlias
@@ -8,22 +8,21 @@ from pydantic import NonNegativeInt, PositiveInt
 from glamm.config.base import Config
 
 WeightsKind: TypeAlias = Literal["full", "int8", "int4"]
-"""How the language model's weights are held."""
+"""Precision of the language model's weights; int8 and int4 are quantized and need torchao."""
 
 
 class EvaluateConfig(Config):
-    """How a model is judged.
+    """How a model is evaluated.
 
     Args:
-        question: Asked about every image; null takes the one that the model's prompt style is evaluated with.
-        max_new_tokens: When to stop a model that does not stop by itself.
+        question: Question about every image; None uses the one that belongs to the model's prompt style.
+        max_new_tokens: Maximum length of an answer in tokens.
         batch_size: Images that are answered together.
-        weights: "int8" and "int4" round the language model's, to see what that does to the answers; they need
-            torchao.
-        similarity: How phrases are compared: a JSON table, the folder or name of a BERT, or null for the sentence
-            encoder that is installed with this package.
-        limit: Images of the split that are asked; null takes all. Numbers of a part cannot be compared.
-        num_images: Images drawn for the report, spread evenly over the split.
+        weights: "int8" and "int4" quantize the language model, to measure the effect on the metrics.
+        similarity: Encoder that compares phrases: the path of a JSON table, the path or name of a BERT, or None for the
+            sentence encoder that is installed with this package.
+        limit: Number of images to evaluate; None evaluates all. Metrics of a part of the split are not comparable.
+        num_images: Images with masks in the report, spread evenly over the split.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {

@@ -1,4 +1,4 @@
-"""Sizes and switches of the model: one description for every size of the same code."""
+"""Sizes and switches of the model."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
@@ -9,10 +9,10 @@ from glamm.config.base import Config
 from glamm.special_tokens import ADDED_TOKENS, BEGIN, BOX, END, SEG, UNKNOWN
 
 ModelSize: TypeAlias = Literal["tiny", "small", "7b"]
-"""`tiny` trains on a laptop's CPU, `small` on one GPU, `7b` is the paper's."""
+"""`tiny` can be trained on a laptop's CPU, `small` on one GPU; `7b` is the paper's size."""
 
 PromptStyleName: TypeAlias = Literal["release", "plain"]
-"""Which words stand around a conversation; see `glamm.text.conversation.PROMPT_STYLES`."""
+"""The text around a conversation; see `glamm.text.conversation.PROMPT_STYLES`."""
 
 LanguageArchitecture: TypeAlias = Literal["llama", "qwen2", "qwen3"]
 """Families of language models; Llama 1 to 3, Vicuna and SmolLM2 are `llama`."""
@@ -23,7 +23,7 @@ GlobalEncoderArchitecture: TypeAlias = Literal["clip", "siglip"]
 
 @runtime_checkable
 class NamedTokens(Protocol):
-    """Something that knows tokens by name: a tokenizer."""
+    """A tokenizer."""
 
     def token_id(self, token: str) -> int:
         """The id of a special token."""
@@ -31,14 +31,14 @@ class NamedTokens(Protocol):
 
 
 class SpecialTokens(Config):
-    """Ids with a meaning for the model.
+    """Ids of tokens with a meaning for the model.
 
     Args:
-        pad: Fills short rows; LLaMA's unknown token.
+        pad: Pads conversations; LLaMA's unknown token.
         bos: Begins a prompt.
         eos: Ends an answer.
-        bbox: Is replaced by the features of a region.
-        seg: Its preceding state asks for a mask.
+        bbox: Replaced by the embedding of a region.
+        seg: The state before it becomes the prompt of a mask.
     """
 
     pad: int = 0
@@ -69,9 +69,9 @@ class GlobalEncoderConfig(Config):
     """The vision transformer of CLIP or SigLIP.
 
     Args:
-        architecture: Which.
-        image_size: Side of the square that it sees, in pixels.
-        select_layer: Which hidden state feeds the language model, counted from the end; -1 is the last.
+        architecture: Model family.
+        image_size: Side of its square input in pixels.
+        select_layer: Index of the hidden state that the language model gets, from the end; -1 is the last.
     """
 
     architecture: GlobalEncoderArchitecture = "clip"
@@ -87,28 +87,28 @@ class GlobalEncoderConfig(Config):
 
     @property
     def grid_size(self) -> int:
-        """Patches along one side."""
+        """Number of patches along one side."""
         return self.image_size // self.patch_size
 
     @property
     def num_tokens(self) -> int:
-        """Image tokens of one image."""
+        """Number of image tokens of an image."""
         return self.grid_size**2
 
 
 class RegionEncoderConfig(Config):
-    """From the global encoder's levels and a box to one embedding.
+    """Turns a box, and several hidden states of the global encoder, into one embedding.
 
     Args:
-        width: Channels inside the encoder; the release keeps the global encoder's.
-        num_groups: Groups of the normalisation.
-        position_dim: Width of the first layer of the box's own embedding.
-        hidden_dim: Width of a region before the language model's.
-        roi_size: Side of the grid that a region is sampled to.
-        sampling_ratio: Samples a bin along each side.
-        num_fusion_layers: How often neighbouring levels are fused.
-        num_levels: Hidden states used, the selected one the last of them.
-        level_step: Layers between two levels.
+        width: Channels inside the encoder; in the release, those of the global encoder.
+        num_groups: Groups of the group normalization.
+        position_dim: Width of the first layer of the position embedding of the box.
+        hidden_dim: Width of the layer before the language model's width.
+        roi_size: Side of the grid to which a region is sampled.
+        sampling_ratio: Samples per bin along each side.
+        num_fusion_layers: Number of layers that fuse adjacent levels.
+        num_levels: Number of hidden states; the selected one is the last of them.
+        level_step: Number of layers between two levels.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {
@@ -136,13 +136,13 @@ class RegionEncoderConfig(Config):
 
 
 class RopeScalingConfig(Config):
-    """How Llama 3.1 and its successors stretch rotary embeddings beyond the length that they were trained at.
+    """How Llama 3.1 and its successors scale rotary embeddings to sequences longer than those of their pretraining.
 
     Args:
-        factor: Of the slow frequencies.
-        low_freq_factor: Waves longer than `original_max_positions` over it are slow.
-        high_freq_factor: Waves shorter than `original_max_positions` over it stay as they are.
-        original_max_positions: Length before stretching.
+        factor: Low frequencies are divided by it.
+        low_freq_factor: Frequencies with waves longer than `original_max_positions / low_freq_factor` are low.
+        high_freq_factor: Frequencies with waves shorter than `original_max_positions / high_freq_factor` are kept.
+        original_max_positions: Length of the sequences in pretraining.
     """
 
     factor: PositiveFloat
@@ -155,11 +155,11 @@ class LanguageModelConfig(Config):
     """A decoder-only language model, by default a LLaMA.
 
     Args:
-        architecture: Its family; tells which projections have a bias and whether queries and keys are normalised.
-        num_key_value_heads: Heads of keys and values, shared by groups of query heads; None has one for each.
-        head_dim: Width of a head; None divides the hidden size.
-        rope_scaling: Llama 3's stretched positions; None for none.
-        tie_embeddings: The head is the embedding; the state dict then has it once, as the embedding.
+        architecture: Model family: decides which projections have a bias, and whether queries and keys are normalized.
+        num_key_value_heads: Heads of keys and values, shared by groups of query heads; None uses `num_heads`.
+        head_dim: Width of a head; None uses `hidden_size / num_heads`.
+        rope_scaling: Scaling of the rotary embeddings; None does not scale.
+        tie_embeddings: The output head uses the weights of the input embedding; the state dict has them once.
     """
 
     architecture: LanguageArchitecture = "llama"
@@ -194,10 +194,10 @@ class GroundingEncoderConfig(Config):
     """SAM's image encoder.
 
     Args:
-        image_size: Side of the padded square, in pixels.
-        global_attention_layers: Layers that attend to the whole image; the others attend in windows.
-        window_size: Side of a window, in patches.
-        out_channels: Channels of the image's embedding, of prompts and of the mask decoder.
+        image_size: Side of the padded square in pixels.
+        global_attention_layers: Indices of the layers that attend to the whole image; the others attend in windows.
+        window_size: Side of a window in patches.
+        out_channels: Channels of the image embedding, of prompts and of the mask decoder.
     """
 
     image_size: PositiveInt = 1024
@@ -211,7 +211,7 @@ class GroundingEncoderConfig(Config):
 
     @property
     def grid_size(self) -> int:
-        """Patches along one side."""
+        """Number of patches along one side."""
         return self.image_size // self.patch_size
 
 
@@ -225,7 +225,7 @@ class MaskDecoderConfig(Config):
 
 
 class LossConfig(Config):
-    """Weights of the parts of the loss.
+    """Weights of the terms of the loss.
 
     Source: the release's --ce_loss_weight, --bce_loss_weight and --dice_loss_weight.
     """
@@ -236,19 +236,20 @@ class LossConfig(Config):
 
 
 class CompatConfig(Config):
-    """Where the release surprises; the defaults are what a new training wants.
+    """Unexpected behavior of the release that can be reproduced; the defaults are for new models.
 
     Args:
-        roi_base_size: Pixels that a box of the whole image spans when regions are sampled. None takes the image's
-            size.
-        crops_global_image: Show the global encoder a centre crop instead of the whole image.
-        rounds_regions_to_bf16: Round the region encoder's input to bfloat16.
-        drops_surplus_masks: Ignore masks without a [SEG] instead of refusing the batch.
+        roi_base_size: Side in pixels of the square to which boxes are scaled before regions are sampled. None uses the
+            size of the image.
+        crops_global_image: The global encoder gets a center crop instead of the whole image.
+        rounds_regions_to_bf16: The input of the region encoder is rounded to bfloat16.
+        drops_surplus_masks: Masks without a [SEG] token are ignored instead of being an error.
 
-    Upstream: the base is 224 with images of 336, which samples the top left two thirds; the crop meets boxes that
-        are parts of the whole image; float32 models are rounded, too; masks beyond the [SEG] tokens vanish. No
-        switch is needed for what is kept always (the state before [SEG], boxes in order of occurrence) nor for the
-        unknown token, which is padding as well: rows are masked by their length here, so that one in a text is read.
+    Upstream: `roi_base_size` is 224 although images have 336 pixels, so that regions are sampled from the top left two
+        thirds of the image; boxes refer to the whole image although it is cropped; regions are rounded also in
+        float32 models; masks beyond the [SEG] tokens are dropped. There is no switch for what is always as in the
+        release (the state before [SEG], boxes in order of occurrence), nor for the unknown token, which is also
+        padding: here the padding of a conversation follows from its length, so that one in a text is not ignored.
     """
 
     roi_base_size: PositiveInt | None = None
@@ -258,12 +259,12 @@ class CompatConfig(Config):
 
     @classmethod
     def release(cls) -> "CompatConfig":
-        """What released weights were trained with."""
+        """The settings of the released weights."""
         return cls(roi_base_size=224, crops_global_image=True, rounds_regions_to_bf16=True)
 
 
 class ModelConfig(Config):
-    """A whole GLaMM."""
+    """Configuration of a whole GLaMM."""
 
     global_encoder: GlobalEncoderConfig = GlobalEncoderConfig()
     region_encoder: RegionEncoderConfig = RegionEncoderConfig()
@@ -301,15 +302,15 @@ class ModelConfig(Config):
         """The configuration of a named size.
 
         Args:
-            size: Which.
-            vocab_size: `len(tokenizer)`, added tokens included.
+            size: Name of the size.
+            vocab_size: `len(tokenizer)`, including the added tokens.
         """
-        makers = {"tiny": cls.tiny, "small": cls.small, "7b": cls.seven_b}
-        return makers[size](vocab_size=vocab_size)
+        presets = {"tiny": cls.tiny, "small": cls.small, "7b": cls.seven_b}
+        return presets[size](vocab_size=vocab_size)
 
     @classmethod
     def tiny(cls, *, vocab_size: int) -> "ModelConfig":
-        """About four million parameters: minutes on a laptop's CPU."""
+        """About four million parameters; trains within minutes on a laptop's CPU."""
         return cls(
             global_encoder=GlobalEncoderConfig(
                 image_size=128,
@@ -353,7 +354,7 @@ class ModelConfig(Config):
 
     @classmethod
     def small(cls, *, vocab_size: int) -> "ModelConfig":
-        """About a hundred million parameters, with the paper's 576 image tokens: hours on one GPU."""
+        """About a hundred million parameters and the paper's 576 image tokens; trains within hours on one GPU."""
         return cls(
             global_encoder=GlobalEncoderConfig(
                 hidden_size=384, intermediate_size=1536, num_layers=12, num_heads=6
@@ -381,7 +382,7 @@ class ModelConfig(Config):
 
     @classmethod
     def seven_b(cls, *, vocab_size: int) -> "ModelConfig":
-        """The paper's sizes and quirks: CLIP ViT-L/14-336, Vicuna-7B and SAM ViT-H."""
+        """The paper's sizes and compatibility switches: CLIP ViT-L/14-336, Vicuna-7B and SAM ViT-H."""
         return cls(
             language_model=LanguageModelConfig(vocab_size=vocab_size),
             special_tokens=SpecialTokens.at_end_of(vocab_size),

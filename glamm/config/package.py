@@ -1,4 +1,4 @@
-"""What goes into the Bento."""
+"""The section `package`: name and labels of the Bento."""
 
 from pydantic import Field, field_validator
 
@@ -6,11 +6,11 @@ from glamm.config.base import Config
 
 
 class PackageConfig(Config):
-    """What goes into the Bento.
+    """Name and labels of the Bento.
 
     Args:
-        name: Of the Bento: the part of its tag before the colon. The part after it is a hash of what is packed.
-        labels: Words that registries and clusters show beside it.
+        name: The part of the Bento's tag before the colon; the part after it is a hash of the content.
+        labels: Labels that BentoML stores in the Bento.
     """
 
     name: str = Field(default="glamm-service", pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")
@@ -21,7 +21,7 @@ class PackageConfig(Config):
     def _is_no_module(cls, name: str) -> str:
         if name == "glamm":
             raise ValueError(
-                "must not be 'glamm': BentoML takes the tag glamm:… for the module glamm where that is installed, and "
-                "would serve its code instead of the Bento's"
+                "must not be 'glamm': where the package glamm is installed, BentoML reads the tag glamm:… as the name of "
+                "that module and serves its code instead of the Bento's"
             )
         return name

@@ -1,4 +1,4 @@
-"""All of params.yaml: every value that a run may change, as types."""
+"""The whole of params.yaml: every value that a run may change."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,10 @@ from glamm.config.training import TrainConfig
 
 
 class Params(Config):
-    """The sections of params.yaml, one a stage of the pipeline; the defaults are the values of that file."""
+    """The sections of params.yaml, one per stage of the pipeline.
+
+    The defaults of all sections equal the values in params.yaml: `glamm` runs the same outside a checkout.
+    """
 
     synth: SynthConfig = SynthConfig()
     prepare: PrepareConfig = PrepareConfig()
@@ -23,10 +26,10 @@ class Params(Config):
 
 
 def load_params(path: Path | None = None, overrides: Sequence[str] = ()) -> Params:
-    """Read a whole params file and apply overrides; a command reads its own section with `load_section`.
+    """Read a whole params file and apply overrides; a command that needs one section reads it with `load_section`.
 
     Args:
-        path: A params file; None takes `params.yaml` of the working directory, or the defaults where there is none.
+        path: A params file; None reads `params.yaml` of the working directory, or uses the defaults if there is none.
         overrides: `section.key=value` texts, the value in YAML, as `dvc exp run -S` takes them.
 
     Returns:

@@ -1,4 +1,4 @@
-"""One section of params.yaml: what one command needs, without the code of the other sections."""
+"""Reads one section of params.yaml without the code of the other sections."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from glamm.errors import ConfigError
 
 DEFAULT_PARAMS = Path("params.yaml")
 SECTIONS = ("synth", "prepare", "train", "evaluate", "package")
-"""The top level of params.yaml, one section a stage of the pipeline."""
+"""The top-level keys of params.yaml, one section per stage of the pipeline."""
 
 C = TypeVar("C", bound=Config)
 
@@ -22,12 +22,12 @@ def load_section(
 ) -> C:
     """Read one section of a params file and apply overrides.
 
-    A stage imports its own section only, so that a change of another section's code does not make it stale.
+    A stage imports only its own section, so that a change in another section's code does not make it stale.
 
     Args:
         name: One of `SECTIONS`.
-        kind: The section's type.
-        path: A params file; None takes `params.yaml` of the working directory, or the defaults where there is none.
+        kind: Type of the section.
+        path: A params file; None reads `params.yaml` of the working directory, or uses the defaults if there is none.
         overrides: `section.key=value` texts, the value in YAML, as `dvc exp run -S` takes them.
 
     Returns:
@@ -41,13 +41,20 @@ def load_section(
     unknown = [key for key in tree if key not in SECTIONS]
     if unknown:
         raise ConfigError(
-            f"{source}: {', '.join(unknown)}: no such section; there are {', '.join(SECTIONS)}"
+            f"{source}: {', '.join(unknown)}: no such section; the sections are {', '.join(SECTIONS)}"
         )
     return validate(kind, tree.get(name, {}), source=source, prefix=f"{name}.")
 
 
 def read_params(path: Path | None, overrides: Sequence[str]) -> tuple[dict[str, Any], str]:
-    """Read a params file as it is, with overrides applied, and say where the values came from.
+    """Read a params file without validating it, and apply overrides.
+
+    Args:
+        path: As in `load_section`.
+        overrides: As in `load_section`.
+
+    Returns:
+        The values, and the name of their source for error messages.
 
     Raises:
         ConfigError: The file cannot be read, or an override is malformed.
@@ -57,14 +64,20 @@ def read_params(path: Path | None, overrides: Sequence[str]) -> tuple[dict[str, 
     tree = _read(path) if path else {}
     for override in overrides:
         _apply(tree, override)
-    return tree, str(path) if path else "the built-in parameters"
+    return tree, str(path) if path else "the default parameters"
 
 
 def validate(kind: type[C], tree: object, *, source: str, prefix: str = "") -> C:
-    """Check values against a type.
+    """Validate values as a section.
+
+    Args:
+        kind: Type of the section.
+        tree: Values as read from YAML.
+        source: Where they are from, for the message.
+        prefix: Goes before the keys in the message.
 
     Raises:
-        ConfigError: A key is unknown or a value has the wrong type; the message names `source` and the key.
+        ConfigError: A key is unknown or a value is invalid; the message names `source` and the key.
     """
     try:
         return kind.model_validate(tree)

@@ -8,7 +8,7 @@ from glamm.config.base import Config
 
 
 class SynthConfig(Config):
-    """A data set of scenes: how many, how large, drawn or pasted from photographs.
+    """Number, size and kind of the generated images.
 
     Args:
         seed: The same seed gives the same bytes.
@@ -42,6 +42,6 @@ class SynthConfig(Config):
             given, missing = (
                 ("backgrounds", "cutouts") if self.cutouts is None else ("cutouts", "backgrounds")
             )
-            message = f"{given} is given without {missing}: pasting needs both folders"
+            message = f"{given} is set without {missing}: pasting needs both folders"
             raise ValueError(message)
         return self

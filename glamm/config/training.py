@@ -1,4 +1,4 @@
-"""How a model is trained."""
+"""The section `train`: how a model is trained."""
 
 from collections.abc import Mapping
 from typing import ClassVar, Literal, TypeAlias
@@ -10,23 +10,22 @@ from glamm.config.data import LoaderConfig
 from glamm.config.model import ModelSize
 
 Phase: TypeAlias = Literal["joint", "global_encoder", "grounding"]
-"""`joint` trains the whole model on conversations; the other two prepare one part alone, as CLIP and SAM came to be."""
-
+"""`joint` trains the whole model on conversations; the other two train one image encoder alone, as CLIP and SAM were."""
 
 StrategyName: TypeAlias = Literal["auto", "ddp", "fsdp2", "deepspeed_2", "deepspeed_3"]
-"""How devices share the work: each holds everything (ddp), weights and optimizer in shards (fsdp2), DeepSpeed's ZeRO."""
+"""`ddp` keeps the whole model on each device, `fsdp2` shards weights and optimizer, `deepspeed_*` are ZeRO 2 and 3."""
 
 
 class OptimizerConfig(Config):
     """AdamW with a linear warm-up and a linear decay to zero.
 
     Args:
-        learning_rate: Reached at the end of the warm-up.
-        encoder_lr_scale: Learning rate of the two image encoders as a share of `learning_rate`; 0 freezes them.
-        warmup_steps: From 0 to `learning_rate`.
-        max_grad_norm: Largest norm of all gradients together.
+        learning_rate: The maximum, at the end of the warm-up.
+        encoder_lr_scale: The learning rate of both image encoders is `learning_rate` times this; 0 freezes them.
+        warmup_steps: Optimizer steps in which the learning rate rises.
+        max_grad_norm: Larger gradients are scaled down to this norm, over all parameters together.
 
-    Source: the paper's WarmupDecayLR, betas, weight decay and clipping; the rates are those of `tiny`.
+    Source: the paper's WarmupDecayLR, betas, weight decay and clipping; the learning rates are those of the demo.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {
@@ -34,7 +33,7 @@ class OptimizerConfig(Config):
         "clip_norm": "max_grad_norm",
     }
 
-    learning_rate: PositiveFloat = 6e-4
+    learning_rate: PositiveFloat = 4e-4
     encoder_lr_scale: NonNegativeFloat = 0.3
     warmup_steps: int = Field(default=20, ge=0)
     beta1: float = Field(default=0.9, ge=0, lt=1)
@@ -44,12 +43,12 @@ class OptimizerConfig(Config):
 
 
 class ValidationConfig(Config):
-    """What is looked at while training.
+    """Validation during training.
 
     Args:
-        interval: How often.
-        num_batches: How many batches of the validation split.
-        num_images: How many of their images are logged with masks.
+        interval: Optimizer steps between two validations; there is another one after the last step.
+        num_batches: Number of batches of the val split, always the first ones.
+        num_images: Number of their images that are logged with masks.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {
@@ -63,14 +62,14 @@ class ValidationConfig(Config):
 
 
 class LoraConfig(Config):
-    """Low-rank adapters beside the language model's query and value projections.
+    """Low-rank adapters of the language model's query and value projections.
 
-    They are added to the weights they stand beside when the model folder is written.
+    They are merged into the weights when the model folder is written.
 
     Args:
-        rank: Inner width.
-        alpha: An adapter's output is multiplied by `alpha / rank`.
-        dropout: Before an adapter.
+        rank: Rank of the adapters.
+        alpha: The output of an adapter is multiplied by `alpha / rank`.
+        dropout: Dropout rate before an adapter.
 
     Source: Hu et al. 2021; the values are the release's.
     """
@@ -85,34 +84,36 @@ class TrainConfig(Config):
 
     Args:
         phase: What is trained.
-        seed: Of weights, order and wording.
-        size: Of a model that starts from nothing.
-        init_from: "embedded", a model folder, or null to start from nothing. The embedded one is a pretrained `tiny`.
-        init_grounding_from: A model folder of the same size whose three parts for masks are taken instead, so that the
-            stages global_encoder and grounding can run side by side.
-        global_image_size: Side in pixels of what the global encoder sees, null keeps the start's; its position
-            embeddings are stretched.
-        grounding_image_size: Likewise, of the grounding encoder.
-        max_steps: Optimiser steps.
-        accumulate_grad_batches: Batches an optimiser step.
-        devices: Processes of a machine; on a CPU two with one thread each are faster than one with two.
-        nodes: Machines; a launcher starts the processes of more than one.
-        strategy: How devices share the work; auto takes ddp for more than one. fsdp2 and deepspeed are of stage
-            joint; deepspeed needs GPUs and the package deepspeed.
+        seed: Decides random weights, the order of the samples and the wording of the conversations.
+        size: Size of a model with random weights.
+        init_from: The initial weights: "embedded" for the pretrained `tiny` of this package, a model folder, or None for
+            random weights.
+        init_grounding_from: A model folder of the same size whose grounding encoder, prompt encoder and mask decoder
+            are used instead, so that the phases global_encoder and grounding can run in parallel.
+        global_image_size: Side in pixels of the global encoder's input; None keeps that of the initial model. Position
+            embeddings are interpolated.
+        grounding_image_size: Likewise for the grounding encoder.
+        max_steps: Number of optimizer steps.
+        accumulate_grad_batches: Forward passes per optimizer step on each device.
+        devices: Processes on each machine, one per device; on a CPU, two processes of one thread are faster than one
+            of two.
+        nodes: Number of machines; for more than one, a launcher such as torchrun starts the processes.
+        strategy: How devices share the work; auto is ddp for more than one. fsdp2 and deepspeed are for the phase joint;
+            deepspeed needs GPUs and the package deepspeed.
         precision: "32-true" or "bf16-mixed".
-        lora: Adapters of the language model, whose own weights then stand still unless `trainable` names them; null
-            for none. Of stage joint.
-        trainable: Patterns of the names of the parameters that are trained besides adapters, such as
-            `region_encoder.*`; null for all that neither `lora` nor `encoder_lr_scale` holds still. Of stage joint.
-        activation_checkpointing: Compute the language model's layers again in the backward pass instead of keeping what
-            is inside them: a third more work in it, for memory. Of stage joint.
-        encoder_cache_mebibytes: Memory of each process for what image encoders that stand still made of images, so that
-            one that comes again is not encoded again; 0 keeps nothing. Of stage joint; not for strategies that
-            shard weights.
-        bce_weight: Of the masks' cross-entropy, null keeps the model's.
-        dice_weight: Of the masks' overlap, null keeps the model's.
-        checkpoint_steps: A killed run loses at most so many.
-        log_steps: How often metrics are written.
+        lora: Adapters of the language model, whose other weights are then frozen unless `trainable` names them; None
+            for no adapters. For the phase joint.
+        trainable: Shell patterns for the names of the parameters that are trained besides adapters, such as
+            `region_encoder.*`; None trains all that neither `lora` nor `encoder_lr_scale` freezes. For the phase joint.
+        activation_checkpointing: Recompute the activations of the language model in the backward pass instead of keeping
+            them: saves memory and takes a third more time there. For the phase joint.
+        encoder_cache_mebibytes: Memory of each process for the outputs of frozen image encoders, so that an image of a
+            later epoch is not encoded again; 0 disables the cache. For the phase joint; not for strategies that shard
+            weights.
+        bce_weight: Weight of the binary cross-entropy of masks; None keeps that of the initial model.
+        dice_weight: Weight of the dice loss of masks; None keeps that of the initial model.
+        checkpoint_steps: Optimizer steps between two checkpoints.
+        log_steps: Optimizer steps between two rows of metrics.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {
@@ -130,7 +131,7 @@ class TrainConfig(Config):
     init_grounding_from: str | None = None
     global_image_size: PositiveInt | None = None
     grounding_image_size: PositiveInt | None = None
-    max_steps: PositiveInt = 200
+    max_steps: PositiveInt = 540
     accumulate_grad_batches: PositiveInt = 1
     devices: PositiveInt = 2
     nodes: PositiveInt = 1
@@ -149,11 +150,11 @@ class TrainConfig(Config):
     validation: ValidationConfig = ValidationConfig()
 
     @model_validator(mode="after")
-    def _caches_whole_encoders(self) -> "TrainConfig":
+    def _check_encoder_cache(self) -> "TrainConfig":
         if self.encoder_cache_mebibytes and self.strategy in ("fsdp2", "deepspeed_3"):
-            # one device would skip an encoder whose shards the others ask it for
+            # a device that finds an output in its cache would not gather the shards together with the others
             raise ValueError(
-                f"encoder_cache_mebibytes needs whole encoders on every device, {self.strategy} shards them: "
-                "set it to 0 or take ddp"
+                f"encoder_cache_mebibytes needs whole encoders on every device, and {self.strategy} shards them: "
+                "set it to 0 or use ddp"
             )
         return self

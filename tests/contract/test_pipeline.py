@@ -28,6 +28,8 @@ def test_params_file_names_every_value_that_a_run_may_change():
 
     # Equal keys at every depth: a default that is not written here could change without a stage becoming stale.
     assert sorted(keys(written)) == sorted(keys(validated))
+    # Equal values: a command outside a checkout does the same.
+    assert validated == Params().model_dump(mode="json")
     assert list(written) == list(Params.model_fields) == list(SECTIONS)
 
 

@@ -4,7 +4,7 @@ from glamm.config.params import Params, load_params
 from glamm.errors import ConfigError
 
 
-def test_params_of_an_empty_file_are_the_defaults(tmp_path):
+def test_empty_file_gives_the_defaults(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("")
 

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from pydantic import ValidationError
 
 from glamm.errors import ConfigError
 from glamm.models.glamm import GLaMM
@@ -103,8 +102,3 @@ def test_only_the_frozen_encoder_is_cached():
     compute_loss(module)
 
     assert runs == {"global": 2, "grounding": 4}
-
-
-def test_sharded_encoders_are_refused():
-    with pytest.raises(ValidationError, match="fsdp2 shards them"):
-        train_config(strategy="fsdp2", encoder_cache_mebibytes=64)

@@ -40,7 +40,11 @@ def module(shards, *, steps_per_epoch=10, accumulation=1, seed=0, length_bucket_
         shards,
         model_config=CONFIG,
         tokenizer=TOKENIZER,
-        config=LoaderConfig(batch_size=3, length_bucket_steps=length_bucket_steps, **config),
+        config=LoaderConfig(
+            batch_size=3,
+            length_bucket_steps=length_bucket_steps,
+            **{"conversations_per_image": 1, "mixture": {"dataset_weights": {}}} | config,
+        ),
         seed=seed,
         steps_per_epoch=steps_per_epoch,
         accumulation=accumulation,
@@ -130,10 +134,12 @@ def test_two_devices_share_the_samples_of_one(shards):
     def batches(*, rank, world_size, batch_size):
         return TrainBatches(
             reader=reader,
-            mixture=Mixture(reader.streams, MixtureConfig(), seed=0, samples_per_step=8),
+            mixture=Mixture(
+                reader.streams, MixtureConfig(dataset_weights={}), seed=0, samples_per_step=8
+            ),
             preprocessor=preprocessor,
             pad_id=0,
-            config=LoaderConfig(batch_size=batch_size),
+            config=LoaderConfig(batch_size=batch_size, conversations_per_image=1),
             accumulation=1,
             rank=rank,
             world_size=world_size,
@@ -149,7 +155,12 @@ def test_two_devices_share_the_samples_of_one(shards):
 
 
 def test_image_comes_with_further_conversations_of_its_task_group(shards):
-    only = MixtureConfig(referring_segmentation=0, region_captioning=0, image_captioning=0)
+    only = MixtureConfig(
+        referring_segmentation=0,
+        region_captioning=0,
+        image_captioning=0,
+        dataset_weights={},
+    )
 
     batch = next(iter(module(shards, mixture=only, conversations_per_image=2).train_dataloader()))
 

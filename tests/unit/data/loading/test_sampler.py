@@ -29,7 +29,7 @@ STREAMS = (
 def mixture(seed=0, samples_per_step=4, length_bucket_steps=1, **config):
     return Mixture(
         STREAMS,
-        MixtureConfig(**config),
+        MixtureConfig(**{"dataset_weights": {}} | config),
         seed=seed,
         samples_per_step=samples_per_step,
         length_bucket_steps=length_bucket_steps,
@@ -172,7 +172,7 @@ def test_mixture_without_any_sample_is_refused():
         )
     with pytest.raises(ConfigError, match="shards do not hold: refcoco"):
         mixture(dataset_weights={"refcoco": 1.0})
-    with pytest.raises(ValueError, match="every kind of conversation has weight 0"):
+    with pytest.raises(ValueError, match="every task group has weight 0"):
         MixtureConfig(
             grounded_conversation=0,
             referring_segmentation=0,
