@@ -5,7 +5,6 @@ replaced by its image tokens, ``masks`` [SEG] tokens of an image.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -16,6 +15,7 @@ from glamm.config.model import ModelConfig
 from glamm.errors import DataError
 from glamm.models.clip.encoder import GlobalImageEncoder, ImageFeatures
 from glamm.models.clip.projector import ImageProjector
+from glamm.models.glamm.inputs import MultimodalInputs
 from glamm.models.glamm.losses import mask_losses, predicting_positions, token_losses
 from glamm.models.glamm.output import GLaMMOutput
 from glamm.models.glamm.prefix_packing import find_shared_prefixes
@@ -38,25 +38,6 @@ from glamm.models.sam.projector import TextToMaskProjector
 from glamm.structures.batch import Batch
 from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
 from glamm.typing import Size
-
-
-@dataclass(frozen=True, slots=True)
-class MultimodalInputs:
-    """Input of the language model: text, image tokens and regions, all embedded.
-
-    Args:
-        embeddings: Of text, image tokens and regions, in reading order.
-        attention_mask: False on padding.
-        token_ids: The token at each position; IMAGE_PLACEHOLDER_ID at image tokens.
-        labels: IGNORE_LABEL where nothing is supervised.
-        image_index: Image of each conversation, sorted.
-    """
-
-    embeddings: Float[Tensor, "conversations positions hidden"]
-    attention_mask: Bool[Tensor, "conversations positions"]
-    token_ids: Int[Tensor, "conversations positions"]
-    labels: Int[Tensor, "conversations positions"]
-    image_index: Int[Tensor, " conversations"]
 
 
 class GLaMM(nn.Module):
