@@ -31,12 +31,14 @@ class IssueKind(StrEnum):
     # evaluation
     MISSING_PREDICTION = "missing_prediction"  # counted as an empty answer
     UNREADABLE_IMAGE = "unreadable_image"  # the model did not answer; counted as an empty answer
-    MISSING_CAPTION = "missing_caption"  # an image of the split without a caption in the ground truth
+    MISSING_CAPTION = "missing_caption"  # an image of the ground truth without a caption
     SIZE_MISMATCH = "size_mismatch"  # a mask of another size than its image: overlaps nothing
     DAMAGED_MASK = "damaged_mask"  # runs that do not fill the size; the rest is background
     NO_MASKS = "no_masks"  # no predicted mask in the whole set
     COUNT_MISMATCH = "count_mismatch"  # phrases and masks differ in number
-    UNNAMED_MASK = "unnamed_mask"  # a mask without a phrase: its image has no hits, as in the release
+    UNNAMED_MASK = (
+        "unnamed_mask"  # a mask without a phrase: no hits for its image, as in the release
+    )
     LINE_SEPARATOR = "line_separator"  # replaced by a space in a caption
     DUPLICATE_ID = "duplicate_id"  # two annotations of the ground truth with one id
     MISSING_AREA = "missing_area"  # taken from the mask instead
