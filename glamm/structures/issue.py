@@ -36,9 +36,7 @@ class IssueKind(StrEnum):
     DAMAGED_MASK = "damaged_mask"  # runs that do not fill the size; the rest is background
     NO_MASKS = "no_masks"  # no predicted mask in the whole set
     COUNT_MISMATCH = "count_mismatch"  # phrases and masks differ in number
-    UNNAMED_MASK = (
-        "unnamed_mask"  # a mask without a phrase: no hits for its image, as in the release
-    )
+    UNNAMED_MASK = "unnamed_mask"  # without a phrase: its image has no hits, as in the release
     LINE_SEPARATOR = "line_separator"  # replaced by a space in a caption
     DUPLICATE_ID = "duplicate_id"  # two annotations of the ground truth with one id
     MISSING_AREA = "missing_area"  # taken from the mask instead
