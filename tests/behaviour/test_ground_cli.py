@@ -1,4 +1,4 @@
-"""`glamm ground` as a person uses it."""
+"""`glamm ground` as a user types it."""
 
 import json
 from collections.abc import Callable
@@ -23,11 +23,15 @@ def folder(memorized_model, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def ground(folder, monkeypatch, capsys) -> Callable[..., str]:
-    """Run the command; gives what it printed."""
+    """Run the command and return its output."""
 
     def run(*arguments: str) -> str:
         monkeypatch.chdir(folder)
-        app(["ground", *arguments, "--model", "model"], exit_on_error=False, result_action="return_value")
+        app(
+            ["ground", *arguments, "--model", "model"],
+            exit_on_error=False,
+            result_action="return_value",
+        )
         return capsys.readouterr().out
 
     return run
@@ -43,7 +47,7 @@ def test_answer_is_printed_with_its_table_and_drawn(folder, ground):
         assert overlay.width >= 320
 
 
-def test_json_is_the_service_s(ground):
+def test_json_is_that_of_the_service(ground):
     out = ground("image.png", QUESTION, "--json")
 
     answer = json.loads(out)
@@ -51,7 +55,7 @@ def test_json_is_the_service_s(ground):
     assert len(answer["masks"]) == len(answer["phrases"]) == 2
 
 
-def test_image_without_anything_known_is_answered(folder, ground):
+def test_image_without_known_objects_is_answered(folder, ground):
     noise = np.random.default_rng(0).integers(0, 255, (37, 411, 3), np.uint8)
     Image.fromarray(noise).save(folder / "noise.jpg")
 
@@ -70,7 +74,7 @@ def test_image_without_anything_known_is_answered(folder, ground):
     ],
     ids=["missing", "json", "box", "suffix"],
 )
-def test_fault_is_told_before_the_model_is_loaded(ground, monkeypatch, arguments, reason):
+def test_invalid_argument_is_refused_before_the_model_is_loaded(ground, monkeypatch, arguments, reason):
     monkeypatch.setattr("glamm.inference.predictor.load_model", None)
 
     with pytest.raises(RequestError, match=reason):
