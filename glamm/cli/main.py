@@ -6,6 +6,7 @@ import os
 import sys
 
 from cyclopts import App, CycloptsError
+from rich import get_console, reconfigure
 from rich.console import Console
 from rich.logging import RichHandler
 
@@ -73,7 +74,10 @@ def _host_error(error: OSError) -> HostError:
 
 def _log_handler() -> logging.Handler:
     """Colors on a terminal; plain unwrapped lines in a file or a pipe."""
-    console = Console(stderr=True)
+    reconfigure(stderr=True)
+    console = (
+        get_console()
+    )  # the one of Lightning's progress bar, which keeps log lines apart from itself
     if console.is_terminal:
         handler = RichHandler(console=console, show_path=False, show_time=False)
         handler.setFormatter(logging.Formatter("%(message)s"))

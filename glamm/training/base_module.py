@@ -118,8 +118,9 @@ class PhaseModule(lightning.LightningModule, ABC):
     def training_step(self, batch: CountsSamples, batch_idx: int) -> dict[str, Tensor]:
         """Compute and log the losses of a batch."""
         losses = self.compute_losses(batch)
-        terms = {name: value.detach() for name, value in losses.items()}
-        self.log_dict(terms, prog_bar=True, batch_size=batch.num_samples)
+        for name, value in losses.items():
+            is_total = name == "loss"
+            self.log(name, value.detach(), prog_bar=is_total, batch_size=batch.num_samples)
         return losses
 
     def validation_step(self, batch: CountsSamples, batch_idx: int) -> dict[str, Any]:

@@ -41,7 +41,8 @@ def build_trainer(
         ConfigError: The phase cannot be trained with this strategy.
         HostError: A package or a GPU is missing.
     """
-    progress = [progress_bar(config)] if has_progress_bar() else []
+    has_bar = has_progress_bar()
+    bar = [RichProgressBar(console_kwargs={"stderr": True})] if has_bar else []
     return lightning.Trainer(
         accelerator="auto" if torch.cuda.is_available() else "cpu",
         devices=config.devices,
@@ -52,7 +53,7 @@ def build_trainer(
         max_epochs=1,  # the data modules' epoch is the whole run
         accumulate_grad_batches=config.accumulate_grad_batches,
         gradient_clip_val=config.optimizer.max_grad_norm,
-        callbacks=[*progress, *callbacks],
+        callbacks=[*bar, *callbacks],
         logger=list(loggers),
         log_every_n_steps=config.log_steps,
         plugins=[CheckpointFiles()],
@@ -62,7 +63,7 @@ def build_trainer(
         limit_val_batches=config.validation.num_batches,
         num_sanity_val_steps=0,
         enable_checkpointing=False,
-        enable_progress_bar=bool(progress),
+        enable_progress_bar=has_bar,
         enable_model_summary=False,
         use_distributed_sampler=False,  # the data modules know the ranks
     )
@@ -71,8 +72,3 @@ def build_trainer(
 def has_progress_bar() -> bool:
     """Whether progress is shown as a bar: on a terminal. Elsewhere it is lines in the log."""
     return sys.stderr.isatty()
-
-
-def progress_bar(config: TrainConfig) -> RichProgressBar:
-    """Lightning's bar, on stderr; it reads losses from the device only as often as they are logged."""
-    return RichProgressBar(refresh_rate=config.log_steps, console_kwargs={"stderr": True})

@@ -101,6 +101,7 @@ FOLDERS: dict[str, Callable[[Path], None]] = {
     "how-to/checkpoints.md": trained_model,
     "how-to/prepare-data.md": drawn_data,
     "how-to/query-annotations.md": drawn_shards,
+    "how-to/train-with-lightning.md": drawn_shards,
 }
 """What a reader of a page has before the first command."""
 

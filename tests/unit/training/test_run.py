@@ -1,8 +1,11 @@
 """Whole runs in this process: what is validated, recorded and refused."""
 
+import csv
 import shutil
 
 import pytest
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import CSVLogger
 
 from glamm.errors import CheckpointError, DataError, HostError
 from glamm.training.initialization import initialize_model
@@ -78,6 +81,29 @@ def test_grounding_parts_of_another_size_are_refused(micro, tmp_path):
 
     with pytest.raises(CheckpointError, match="grounding_encoder: tensors do not fit"):
         initialize_model(train_config(init_from=str(micro), init_grounding_from=str(wider)))
+
+
+@pytest.mark.timeout(180)
+def test_callbacks_and_loggers_of_the_caller_are_used(shards, micro, here):
+    class CountSteps(Callback):
+        num_steps = 0
+
+        def on_train_batch_end(self, *_):
+            self.num_steps += 1
+
+    counter, logger = CountSteps(), CSVLogger("logs", name=None, version=0)
+    config = train_config(init_from=str(micro), max_steps=3)
+
+    train(shards, here / "out", config, callbacks=[counter], loggers=[logger])
+
+    assert counter.num_steps == 3
+    with (here / "logs/version_0/metrics.csv").open(newline="") as file:
+        logged = list(csv.DictReader(file))
+    ours = read_metrics(here / "out/metrics.csv")
+    losses = [float(row["loss"]) for row in logged if row["loss"]]
+    assert losses == pytest.approx([row["loss"] for row in ours if "loss" in row])
+    (val_loss,) = [float(row["val_loss"]) for row in logged if row["val_loss"]]
+    assert val_loss == pytest.approx(ours[-1]["val_loss"])
 
 
 def test_run_without_shards_is_refused_before_anything_is_written(micro, here):
