@@ -27,7 +27,7 @@ SMALL = {
     "evaluate": {"max_new_tokens": 8, "num_images": 1},
 }
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 def page_of(name: str) -> str:
