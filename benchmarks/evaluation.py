@@ -12,7 +12,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from glamm.structures.gcg import GroundTruthImage, GroundTruthMask, ImagePair, Prediction
 from glamm.evaluation.java_runtime import find_java
 from glamm.evaluation.meteor import Meteor
 from glamm.evaluation.metrics.average_precision import coco_stats_compat, coco_stats_fixed
@@ -20,6 +19,7 @@ from glamm.evaluation.metrics.captions import score_captions
 from glamm.evaluation.metrics.mask_iou import image_miou_compat, overlaps
 from glamm.evaluation.ptb_tokenizer import tokenize
 from glamm.geometry.masks import area, decode, encode
+from glamm.structures.gcg import GroundTruthImage, GroundTruthMask, ImagePair, Prediction
 from glamm.structures.sample import Mask
 
 SIZE = (480, 640)

@@ -26,10 +26,10 @@ def write_imports():
              if name.split(".")[0] == "glamm" and getattr(module, "__file__", None)]
     Path(sys.argv[0]).with_name(f"imports-{os.getpid()}.json").write_text(json.dumps(files))
 
-atexit.register(write_imports)
-from glamm.cli import main
-sys.argv[0] = str(Path(__file__))
-main()
+if __name__ == "__main__":  # not in spawned workers
+    atexit.register(write_imports)
+    from glamm.cli import main
+    main()
 """
 
 

@@ -125,10 +125,11 @@ def _check_set(pairs: Sequence[ImagePair], issues: IssueLog) -> None:
 def _read(path: Path, image: GroundTruthImage, issues: IssueLog) -> Prediction:
     try:
         record = _unwrapped(read_json(path))
-        caption, replaced = replace_line_separators(json_fields.text(record.get("caption"), "caption"))
+        caption, replaced = replace_line_separators(
+            json_fields.text(record.get("caption"), "caption")
+        )
         phrases = tuple(
-            json_fields.text(phrase, "phrases")
-            for phrase in _required_list(record, "phrases")
+            json_fields.text(phrase, "phrases") for phrase in _required_list(record, "phrases")
         )
         masks = [read_rle(mask) for mask in _required_list(record, "pred_masks")]
         scores = _scores(record, len(masks))
