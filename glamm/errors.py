@@ -43,12 +43,12 @@ class DataError(GlammError):
         field: str | None = None,
     ) -> None:
         self.reason, self.file, self.record, self.field = reason, file, record, field
-        place = ", ".join(
+        location = ", ".join(
             f"{name} {value}"
             for name, value in (("file", file), ("record", record), ("field", field))
             if value is not None
         )
-        super().__init__(f"{place}: {reason}" if place else reason)
+        super().__init__(f"{location}: {reason}" if location else reason)
 
 
 class CheckpointError(GlammError):
