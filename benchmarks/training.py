@@ -1,12 +1,12 @@
-"""A training step against the release's algorithm, in turn, in one process, on the same weights and the same batch.
+"""Compares the time of a training step with that of the release's algorithm, with the same weights and batch.
 
-The release runs the global encoder, the projector and the region encoder once a conversation, keeps the states of all
-layers, sends all positions through the head and through the projection to masks, and SAM image by image. Written
-on our own modules, so that nothing but the algorithm differs. What is trained is the release's: adapters, embeddings,
-head, region encoder, projection to masks and mask decoder. Losses and all gradients must be equal.
+The release runs the global encoder, the projector and the region encoder once per conversation, keeps the states of all
+layers, applies the head and the projection to masks at all positions, and runs SAM once per image. Here this is
+written with our own modules, so that only the algorithm differs. The trained parts are the release's: adapters,
+embeddings, head, region encoder, projection to masks and mask decoder. Losses and all gradients must be equal.
 
-`mask_side_256` is another comparison: our own step with masks as large as SA-1B's images, over the same with
-`loader.mask_loss_max_side=256`. There the gradients differ a little; the cosine between them is printed.
+`mask_side_256` is another comparison: our own step with masks as large as SA-1B's images, and with
+`loader.mask_loss_max_side=256`. The gradients differ a little; the cosine between them is printed.
 
 python benchmarks/training.py [--size small] [--threads 1] [--repeats 3] [--works training_step] [--json FILE]
 """
@@ -38,7 +38,7 @@ from glamm.training.joint import GLaMMModule
 from glamm.typing import Size
 
 VOCAB_SIZE = 32_007
-"""The release's."""
+"""Vocabulary size of the release."""
 
 ORIGINAL_SIZE = (480, 640)
 LARGE_SIZE, MASK_SIDE = (1536, 2048), 256
@@ -46,24 +46,24 @@ NUM_IMAGES = 2
 CONVERSATIONS_PER_IMAGE = 2
 TOKENS_BEFORE_IMAGE, TOKENS_OF_QUESTION, TOKENS_OF_ANSWER = 42, 36, 60
 TOLERANCE = 1e-3
-"""Of the length of a parameter's gradient; what float32 sums of another order differ by, with room."""
+"""Largest difference, relative to the norm of a parameter's gradient; float32 sums in another order differ by less."""
 NOISE = 1e-6
-"""Of the length of all gradients together."""
+"""Likewise, relative to the norm of all gradients together; for gradients that are zero but for rounding."""
 
 Step = Callable[[], Tensor]
 Gradients = Mapping[str, Tensor]
 
 
 def main() -> None:
-    """Measure every work, print the ratios with their spread."""
+    """Measure the chosen comparisons and print the ratios with their range."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--size", choices=["tiny", "small"], default="small")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--works", default="all", help="names with commas between, or all")
-    parser.add_argument("--recompute", action="store_true", help="both recompute activations")
+    parser.add_argument("--works", default="all", help="names separated by commas, or all")
+    parser.add_argument("--recompute", action="store_true", help="both steps recompute activations")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -72,16 +72,20 @@ def main() -> None:
     size = ModelConfig.of_size(options.size, vocab_size=VOCAB_SIZE)
     model = GLaMMModule(GLaMM.from_config(size), config=config).train().model
     works = {
-        "training_step": build_batch(size, masks_per_row=3, boxes_per_row=0),
-        "training_step_regions": build_batch(size, masks_per_row=0, boxes_per_row=3),
-        "mask_side_256": build_batch(size, masks_per_row=3, boxes_per_row=0, pixels=LARGE_SIZE),
+        "training_step": build_batch(size, masks_per_conversation=3, boxes_per_conversation=0),
+        "training_step_regions": build_batch(
+            size, masks_per_conversation=0, boxes_per_conversation=3
+        ),
+        "mask_side_256": build_batch(
+            size, masks_per_conversation=3, boxes_per_conversation=0, pixels=LARGE_SIZE
+        ),
     }
     chosen = list(works) if options.works == "all" else options.works.split(",")
     results: dict[str, dict[str, float]] = {}
     for name in chosen:
         batch = works[name]
-        compare = _large_and_small_masks if name == "mask_side_256" else _both
-        compare(model, batch)  # whatever only the first step does
+        compare = _large_and_small_masks if name == "mask_side_256" else _release_and_ours
+        compare(model, batch)  # warm-up
         ratios = [compare(model, batch) for _ in range(options.repeats)]
         results[name] = {
             "ratio": round(statistics.median(ratios), 3),
@@ -96,7 +100,7 @@ def main() -> None:
 
 
 def trained_as_in_the_release(*, activation_checkpointing: bool = False) -> TrainConfig:
-    """What the release trains; without dropout, which would make the two steps differ."""
+    """The trained parts of the release, without dropout, which would make the two steps differ."""
     recipe = load_params(Path(__file__).parents[1] / "recipes/gcg.yaml").train
     lora = recipe.lora.model_copy(update={"dropout": 0.0}) if recipe.lora else None
     return recipe.model_copy(
@@ -104,16 +108,16 @@ def trained_as_in_the_release(*, activation_checkpointing: bool = False) -> Trai
     )
 
 
-def _both(model: GLaMM, batch: Batch) -> float:
-    """Time of the release's step over ours; both must give the same."""
+def _release_and_ours(model: GLaMM, batch: Batch) -> float:
+    """Time of the release's step divided by ours; both must give the same gradients."""
     slow_seconds, expected = _timed(model, lambda: release_loss(model, batch))
-    fast_seconds, found = _timed(model, lambda: model(batch).loss)
-    check_equal(expected, found)
+    fast_seconds, actual = _timed(model, lambda: model(batch).loss)
+    check_equal(expected, actual)
     return slow_seconds / fast_seconds
 
 
 def _large_and_small_masks(model: GLaMM, batch: Batch) -> float:
-    """Time of our step with masks of the images' size over that with small ones."""
+    """Time of our step with masks of the images' size divided by that with small masks."""
     size = longest_side_size(batch.original_sizes[0], side=MASK_SIDE)
     masks = tuple(
         torch.from_numpy(np.stack([resize(mask, size) for mask in stack.numpy()]))
@@ -121,36 +125,39 @@ def _large_and_small_masks(model: GLaMM, batch: Batch) -> float:
     )
     small = replace(batch, masks=masks, original_sizes=(size,) * len(masks))
     large_seconds, large = _timed(model, lambda: model(batch).loss)
-    small_seconds, found = _timed(model, lambda: model(small).loss)
-    one, two = (torch.cat([value.flatten() for value in each.values()]) for each in (large, found))
-    cosine = functional.cosine_similarity(one, two, dim=0)
+    small_seconds, actual = _timed(model, lambda: model(small).loss)
+    vectors = [
+        torch.cat([value.flatten() for value in gradients.values()])
+        for gradients in (large, actual)
+    ]
+    cosine = functional.cosine_similarity(*vectors, dim=0)
     print(f"{large_seconds:.2f} s and {small_seconds:.2f} s, cosine of the gradients {cosine:.4f}")
     return large_seconds / small_seconds
 
 
 def _timed(model: GLaMM, step: Step) -> tuple[float, Gradients]:
-    """Seconds of forward and backward, and what came out, the loss as `loss`."""
+    """Seconds of the forward and backward pass, and the gradients, with the loss as `loss`."""
     model.zero_grad(set_to_none=True)
     start = time.perf_counter()
     loss = step()
     loss.backward()
     seconds = time.perf_counter() - start
-    gradients = {
-        name: one.grad.clone() for name, one in model.named_parameters() if one.grad is not None
-    }
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     return seconds, {"loss": loss.detach(), **gradients}
 
 
-def check_equal(expected: Gradients, found: Gradients) -> None:
-    """End the program if a gradient is missing or another one."""
-    if expected.keys() != found.keys():
-        raise SystemExit("the two do not train the same parameters")
+def check_equal(expected: Gradients, actual: Gradients) -> None:
+    """End the program if a gradient is missing or differs."""
+    if expected.keys() != actual.keys():
+        raise SystemExit("the two steps do not train the same parameters")
     # some gradients are zero but for rounding, such as those of the keys' biases
     floor = NOISE * torch.stack([value.norm() for value in expected.values()]).norm()
     for name, value in expected.items():
-        distance = (value - found[name]).norm()
+        distance = (value - actual[name]).norm()
         if distance > TOLERANCE * value.norm() + floor:
-            raise SystemExit(f"the two do not give the same {name}: {distance:.1e} apart")
+            raise SystemExit(
+                f"the two steps do not give the same {name}: the difference is {distance:.1e}"
+            )
 
 
 def release_loss(model: GLaMM, batch: Batch) -> Tensor:
@@ -181,8 +188,8 @@ def release_loss(model: GLaMM, batch: Batch) -> Tensor:
     for image, pixels in enumerate(batch.grounding_pixels):
         sizes = batch.resized_sizes[image]
         embedding = model.encode_grounding(pixels[None], (sizes,))
-        rows = batch.image_index == image
-        chosen = prompts[rows, :-1][is_seg[rows]]
+        is_about = batch.image_index == image
+        chosen = prompts[is_about, :-1][is_seg[is_about]]
         low, _ = model.mask_decoder(
             chosen[:, None],
             embedding,
@@ -197,30 +204,34 @@ def release_loss(model: GLaMM, batch: Batch) -> Tensor:
 
 
 def build_batch(
-    config: ModelConfig, *, masks_per_row: int, boxes_per_row: int, pixels: Size = ORIGINAL_SIZE
+    config: ModelConfig,
+    *,
+    masks_per_conversation: int,
+    boxes_per_conversation: int,
+    pixels: Size = ORIGINAL_SIZE,
 ) -> Batch:
-    """Conversations about random images, as long as the release's: system text, image, question, answer."""
+    """Conversations about random images, as long as in the release: system text, image, question, answer."""
     special, random = config.special_tokens, torch.Generator().manual_seed(0)
-    num_rows = NUM_IMAGES * CONVERSATIONS_PER_IMAGE
+    num_conversations = NUM_IMAGES * CONVERSATIONS_PER_IMAGE
     side, grounding = config.global_encoder.image_size, config.grounding_encoder.image_size
     height = round(grounding * ORIGINAL_SIZE[0] / ORIGINAL_SIZE[1])
-    # what comes before the question is the same in every conversation
+    # the tokens before the question are the same in every conversation
     before = torch.randint(8, 20_000, (TOKENS_BEFORE_IMAGE,), generator=random)
     length = TOKENS_OF_QUESTION + TOKENS_OF_ANSWER
-    own = torch.randint(8, 20_000, (num_rows, length), generator=random)
-    for place in range(masks_per_row):
-        own[:, TOKENS_OF_QUESTION + 4 + 9 * place] = special.seg
-    for place in range(boxes_per_row):
-        own[:, 4 + 5 * place] = special.bbox
-    start = torch.cat([before, torch.tensor([IMAGE_PLACEHOLDER_ID])]).expand(num_rows, -1)
-    ids = torch.cat([start, own], dim=1)
+    texts = torch.randint(8, 20_000, (num_conversations, length), generator=random)
+    for index in range(masks_per_conversation):
+        texts[:, TOKENS_OF_QUESTION + 4 + 9 * index] = special.seg
+    for index in range(boxes_per_conversation):
+        texts[:, 4 + 5 * index] = special.bbox
+    start = torch.cat([before, torch.tensor([IMAGE_PLACEHOLDER_ID])]).expand(num_conversations, -1)
+    ids = torch.cat([start, texts], dim=1)
     labels = torch.full_like(ids, IGNORE_LABEL)
     labels[:, -TOKENS_OF_ANSWER:] = ids[:, -TOKENS_OF_ANSWER:]
     shape = (NUM_IMAGES, 3)
-    cells = torch.rand(NUM_IMAGES, CONVERSATIONS_PER_IMAGE * masks_per_row, 6, 8) > 0.6
+    cells = torch.rand(NUM_IMAGES, CONVERSATIONS_PER_IMAGE * masks_per_conversation, 6, 8) > 0.6
     height_of_cell, width_of_cell = pixels[0] // 6, pixels[1] // 8
     masks = cells.repeat_interleave(height_of_cell, 2).repeat_interleave(width_of_cell, 3)
-    corners = torch.rand(num_rows, boxes_per_row, 2, generator=random) / 2
+    corners = torch.rand(num_conversations, boxes_per_conversation, 2, generator=random) / 2
     boxes = torch.cat([corners, corners + 0.3], dim=2)
     return Batch(
         global_pixels=torch.randint(
@@ -229,17 +240,17 @@ def build_batch(
         grounding_pixels=torch.randint(
             0, 256, (*shape, grounding, grounding), dtype=torch.uint8, generator=random
         )
-        if masks_per_row
+        if masks_per_conversation
         else None,
         input_ids=ids,
         labels=labels,
         attention_mask=torch.ones_like(ids, dtype=torch.bool),
         image_index=torch.arange(NUM_IMAGES).repeat_interleave(CONVERSATIONS_PER_IMAGE),
         boxes_xyxy_unit=tuple(boxes),
-        masks=tuple(masks) if masks_per_row else (),
+        masks=tuple(masks) if masks_per_conversation else (),
         resized_sizes=((height, grounding),) * NUM_IMAGES,
         original_sizes=(pixels,) * NUM_IMAGES,
-        sample_ids=tuple(f"random/{row}" for row in range(num_rows)),
+        sample_ids=tuple(f"random/{index}" for index in range(num_conversations)),
     )
 
 

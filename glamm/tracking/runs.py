@@ -1,4 +1,4 @@
-"""Weights & Biases without surprises: offline unless a key is set, never blocking, never asking."""
+"""Weights & Biases runs: offline unless an API key is set; they never block or end a run, and never ask for input."""
 
 import logging
 import os
@@ -19,22 +19,22 @@ PROJECT = "glamm"
 DEFAULT_DIR = Path(".runs") / "wandb"
 _INIT_TIMEOUT_SECONDS = 20.0
 _FINISH_TIMEOUT_SECONDS = 120.0
-"""A server that is lost on the way must not keep a finished run; its record stays and `wandb sync` sends it."""
+"""If the server is lost during the run, the end does not wait longer; `wandb sync` sends the record later."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageWithMasks:
-    """A row of a table of answers.
+    """An image with predicted and annotated masks.
 
     Args:
-        name: Of the image.
-        image: RGB.
-        predicted: Masks of the answer.
-        predicted_phrases: One a mask.
-        truth: Masks of the ground truth.
-        truth_phrases: One a mask.
-        text: The answer.
-        reference: The ground truth's words.
+        name: Filename or sample id.
+        image: RGB, 0 to 255.
+        predicted: Predicted masks.
+        predicted_phrases: The phrase of each predicted mask.
+        truth: Annotated masks.
+        truth_phrases: The phrase of each annotated mask.
+        text: The answer of the model.
+        reference: The annotated caption.
     """
 
     name: str
@@ -48,12 +48,12 @@ class ImageWithMasks:
 
 
 class Run:
-    """One run of a stage.
+    """A run of training or evaluation.
 
-    A record that cannot be written, for example because the disk is full, is said once and does not end the run.
+    If the record cannot be written, for example because the disk is full, a warning is logged once; the run continues.
 
     Args:
-        run: Weights & Biases' own.
+        run: The run that `wandb.init` returned.
     """
 
     def __init__(self, run: Any) -> None:  # noqa: ANN401 - wandb's class is not exported
@@ -67,7 +67,7 @@ class Run:
         except (OSError, wandb.Error) as error:
             if not self._has_warned:
                 self._has_warned = True
-                logger.warning("W&B's record %s is not complete: %s", self.folder, error)
+                logger.warning("the W&B record %s is not complete: %s", self.folder, error)
 
     @property
     def id(self) -> str:
@@ -76,24 +76,24 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Where the offline record is, seen from the working directory where it lies below it."""
-        path, here = Path(self._run.dir).parent, Path.cwd()
-        return path.relative_to(here) if path.is_relative_to(here) else path
+        """Folder of the offline record, relative to the working directory if it is below it."""
+        path, base = Path(self._run.dir).parent, Path.cwd()
+        return path.relative_to(base) if path.is_relative_to(base) else path
 
     def log(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Add a row to the history."""
+        """Add metrics to the history, at a step of the run."""
         with self._recording():
             self._run.log(dict(metrics), step=step)
 
     def summarize(self, metrics: Mapping[str, float]) -> None:
-        """Set the final numbers."""
+        """Set the final metrics."""
         with self._recording():
             self._run.summary.update(dict(metrics))
 
     def log_images(
         self, name: str, images: Sequence[ImageWithMasks], step: int | None = None
     ) -> None:
-        """Add a table of answers with masks: what the model says beside the ground truth."""
+        """Add a table of images with predicted and annotated masks; nothing if there are no images."""
         if not images:
             return
         with self._recording():
@@ -111,12 +111,12 @@ class Run:
             self._run.log({name: table}, step=step)
 
     def log_manifest(self, name: str, kind: str, metadata: Mapping[str, Any]) -> None:
-        """Record an artifact by what it is made of; the bytes stay with DVC."""
+        """Record an artifact by its metadata alone; its files are stored by DVC."""
         with self._recording():
             self._run.log_artifact(wandb.Artifact(name, type=kind, metadata=dict(metadata)))
 
     def finish(self, *, is_failed: bool = False) -> None:
-        """Write everything out."""
+        """Write the rest of the record and end the run."""
         with self._recording():
             self._run.finish(exit_code=int(is_failed))
 
@@ -129,14 +129,14 @@ def start_run(
     folder: Path = DEFAULT_DIR,
     resume_id: str | None = None,
 ) -> Run:
-    """Begin to record.
+    """Start a run.
 
     Args:
-        name: Shown in the list of runs.
-        job: train or evaluate.
-        config: Parameters.
-        folder: Where the offline record goes.
-        resume_id: Of the run that this one continues.
+        name: Name in the list of runs.
+        job: Job type: train or evaluate.
+        config: Parameters of the run.
+        folder: Gets the offline record.
+        resume_id: Id of the run that this one continues.
 
     Returns:
         An online run when WANDB_API_KEY is set and the server answers within 20 s, else an offline one.
@@ -145,7 +145,10 @@ def start_run(
     for variable, value in (
         ("WANDB_ERROR_REPORTING", "false"),
         ("WANDB_SILENT", "true"),
-        ("WANDB_DATA_DIR", str(folder.resolve() / "data")),  # a table's images; else in the home
+        (
+            "WANDB_DATA_DIR",
+            str(folder.resolve() / "data"),
+        ),  # images of tables; by default in the home
         ("WANDB_CACHE_DIR", str(folder.resolve() / "cache")),
     ):
         os.environ.setdefault(variable, value)
@@ -157,7 +160,7 @@ def start_run(
         "name": name,
         "job_type": job,
         "config": dict(config),
-        "dir": str(folder.resolve()),  # the writing process may have been started in another folder
+        "dir": str(folder.resolve()),  # the process that writes may have another working directory
         "id": resume_id,
         "resume": "allow" if resume_id else None,
     }
@@ -184,7 +187,7 @@ def _with_masks(
     masks: Bool[np.ndarray, "masks height width"],
     phrases: Sequence[str],
 ) -> wandb.Image:
-    """An image whose masks can be switched on and off, each named by its number and phrase."""
+    """An image whose masks can be switched on and off, each named by its index and phrase."""
     labels = np.zeros(image.shape[:2], dtype=np.uint8)
     for index, mask in enumerate(masks[:255], start=1):
         labels[mask] = index

@@ -31,7 +31,7 @@ PEAK_FLOPS: Mapping[str, float] = {
 }
 """Dense bfloat16 operations per second by a part of the device's name, from the makers' data sheets.
 
-Lightning's `get_available_flops` has no B200, does not find an H200 by its name, and takes an L40S for an L4.
+Lightning's `get_available_flops` has no B200, does not find an H200 by its name, and mistakes an L40S for an L4.
 """
 
 

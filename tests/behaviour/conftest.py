@@ -11,7 +11,7 @@ from tests.builders.training import GLAMM, make_shards, save_micro
 
 @pytest.fixture(scope="session")
 def training_data(tmp_path_factory):
-    """36 drawn images as shards, and a folder of a very small model to start from."""
+    """Shards of 36 synthetic images, and the folder of a very small model to start from."""
     folder = tmp_path_factory.mktemp("training")
     make_shards(folder)
     save_micro(folder / "start")
@@ -19,12 +19,12 @@ def training_data(tmp_path_factory):
 
 
 class TrainProcess:
-    """`glamm train` as a process group of its own, as a terminal starts it."""
+    """`glamm train` in its own process group, as a terminal starts it."""
 
-    def __init__(self, words, *, cwd, **environment):
+    def __init__(self, arguments, *, cwd, **environment):
         clean = {name: value for name, value in os.environ.items() if not name.startswith("WANDB")}
         self._process = subprocess.Popen(
-            [GLAMM, "train", *words],
+            [GLAMM, "train", *arguments],
             cwd=cwd,
             env=clean | {"OMP_NUM_THREADS": "1"} | environment,
             stdout=subprocess.PIPE,
@@ -37,14 +37,14 @@ class TrainProcess:
         self.family = set()
 
     def watch(self):
-        """Note all processes that this one has started up to now; False once it has ended."""
+        """Record all processes that this one has started so far; False if it has ended."""
         if self._process.poll() is not None:
             return False
         self.family |= set(psutil.Process(self.pid).children(recursive=True))
         return True
 
     def wait_for(self, pattern, *, seconds=200):
-        """Wait until a file appears below the working folder."""
+        """Wait until a file appears in the working directory or below."""
         deadline = time.monotonic() + seconds
         while not list(self.cwd.glob(pattern)):
             assert self.watch(), self.finish()
@@ -57,12 +57,12 @@ class TrainProcess:
         (os.killpg if is_for_all else os.kill)(self.pid, number)
 
     def finish(self, *, seconds=200):
-        """Exit code and everything that was shown."""
-        words, _ = self._process.communicate(timeout=seconds)
-        return self._process.returncode, words
+        """Wait for the end; the exit code and the output."""
+        output, _ = self._process.communicate(timeout=seconds)
+        return self._process.returncode, output
 
     def left_over(self, *, seconds=20):
-        """Processes that it started and that still live; they get a moment to go."""
+        """Processes that it started and that are alive after a grace period."""
         _, alive = psutil.wait_procs(list(self.family), timeout=seconds)
         return alive
 
@@ -77,7 +77,7 @@ class TrainProcess:
 
 @pytest.fixture
 def start_train(training_data, tmp_path):
-    """Start `glamm train`; keyword arguments are fields of the section `train`. None outlives the test."""
+    """Start `glamm train`; keyword arguments are keys of the section `train`. No process outlives the test."""
     started = []
 
     def start(out="out", *, cwd=tmp_path, environment=None, **fields):
@@ -91,11 +91,11 @@ def start_train(training_data, tmp_path):
             "max_steps": 30,
         }
         given = settings | {name.replace("__", "."): value for name, value in fields.items()}
-        words = [
-            word for name, value in given.items() for word in ("--set", f"train.{name}={value}")
+        options = [
+            option for name, value in given.items() for option in ("--set", f"train.{name}={value}")
         ]
         process = TrainProcess(
-            [str(training_data / "shards"), out, *words], cwd=cwd, **(environment or {})
+            [str(training_data / "shards"), out, *options], cwd=cwd, **(environment or {})
         )
         started.append(process)
         return process

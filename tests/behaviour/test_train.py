@@ -1,4 +1,4 @@
-"""`glamm train` as a person and a machine use it: killed, stopped, out of space, two at once."""
+"""`glamm train`: what it writes, and what happens when it is killed or gets a signal."""
 
 import csv
 import json
@@ -20,9 +20,9 @@ CHECKPOINTS = ".runs/train/*/step=*.ckpt"
 FOREVER = 100_000
 
 
-def run_glamm(*words, cwd):
+def run_glamm(*arguments, cwd):
     done = subprocess.run(
-        [GLAMM, *map(str, words)], cwd=cwd, capture_output=True, text=True, check=False
+        [GLAMM, *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
     )
     return done.returncode, done.stdout + done.stderr
 
@@ -32,17 +32,17 @@ def read_table(path):
         return list(csv.DictReader(file))
 
 
-def endings(words):
-    return [line for line in words.splitlines() if line.startswith(("error: ", "interrupted: "))]
+def endings(output):
+    return [line for line in output.splitlines() if line.startswith(("error: ", "interrupted: "))]
 
 
-def test_run_shows_little_and_leaves_a_model_with_its_past(start_train, tmp_path):
+def test_run_logs_little_and_writes_a_model_with_its_lineage(start_train, tmp_path):
     process = start_train(max_steps=6)
 
-    code, words = process.finish()
+    code, output = process.finish()
 
     assert code == 0
-    lines = words.splitlines()
+    lines = output.splitlines()
     assert [line.split()[:3] for line in lines] == [
         ["INFO", "step", "6:"],
         ["INFO", "wrote", "out:"],
@@ -85,7 +85,7 @@ def test_run_shows_little_and_leaves_a_model_with_its_past(start_train, tmp_path
     ],
     ids=["workers, accumulation and bf16", "two devices", "grounding", "global encoder"],
 )
-def test_killed_run_goes_on_to_the_same_weights(start_train, tmp_path, fields):
+def test_killed_run_resumes_to_the_same_weights(start_train, tmp_path, fields):
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     whole = start_train(cwd=tmp_path / "whole", **fields)
@@ -97,8 +97,8 @@ def test_killed_run_goes_on_to_the_same_weights(start_train, tmp_path, fields):
 
     resumed = start_train(cwd=tmp_path / "killed", **fields)
 
-    code, words = resumed.finish()
-    assert (code, "resuming from .runs/train/out-" in words) == (0, True), words
+    code, output = resumed.finish()
+    assert (code, "resuming from .runs/train/out-" in output) == (0, True), output
     assert whole.finish()[0] == 0
     weights = [tmp_path / name / "out/model.safetensors" for name in ("whole", "killed")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
@@ -117,7 +117,7 @@ def test_killed_run_goes_on_to_the_same_weights(start_train, tmp_path, fields):
         (signal.SIGTERM, 143, {"devices": 2}, False),
         (signal.SIGINT, 130, {"devices": 2, "loader__num_workers": 1}, True),
     ],
-    ids=["alone", "workers", "two devices", "two devices with workers"],
+    ids=["one device", "workers", "two devices", "two devices with workers"],
 )
 def test_signal_saves_and_ends_with_one_message(start_train, number, code, fields, is_for_all):
     process = start_train(max_steps=FOREVER, checkpoint_steps=20, **fields)
@@ -125,17 +125,17 @@ def test_signal_saves_and_ends_with_one_message(start_train, number, code, field
 
     process.signal(number, is_for_all=is_for_all)
 
-    ended, words = process.finish()
-    assert ended == code, words
-    (ending,) = endings(words)
+    ended, output = process.finish()
+    assert ended == code, output
+    (ending,) = endings(output)
     saved = re.fullmatch(
         rf"interrupted: {number.name}: saved after step (\d+) of {FOREVER}\. "
         r"The same command continues from there\.",
         ending,
     )
     assert saved, ending
-    assert "Traceback" not in words
-    assert len(words.splitlines()) <= 3, words
+    assert "Traceback" not in output
+    assert len(output.splitlines()) <= 3, output
     step = int(saved[1])
     assert list(process.cwd.glob(f".runs/train/*/step={step:08d}.ckpt"))
     assert not process.left_over()
@@ -148,8 +148,8 @@ def test_signal_before_the_first_step_ends_with_one_message(start_train):
 
     process.signal(signal.SIGTERM)
 
-    code, words = process.finish()
-    assert (code, words.splitlines()) == (
+    code, output = process.finish()
+    assert (code, output.splitlines()) == (
         143,
         ["interrupted: SIGTERM: nothing new was saved; run the same command to start again"],
     )
@@ -166,15 +166,15 @@ def test_devices_end_together_when_one_is_killed(start_train, victim):
 
     (psutil.Process(process.pid) if victim == "first" else second).kill()
 
-    code, words = process.finish()
+    code, output = process.finish()
     assert code != 0
     assert not process.left_over()
     if victim == "second":
-        assert endings(words) == [
+        assert endings(output) == [
             "error: process 2 of 2 ended with SIGKILL; it had no output. "
             "The same command continues from the last checkpoint."
         ]
-        assert "Traceback" not in words
+        assert "Traceback" not in output
 
 
 def test_damaged_shard_ends_both_devices_with_one_line(training_data, tmp_path):
@@ -183,11 +183,11 @@ def test_damaged_shard_ends_both_devices_with_one_line(training_data, tmp_path):
         content = bytearray(chunk.read_bytes())
         content[2000:-1000] = bytes(len(content) - 3000)
         chunk.write_bytes(content)
-    words = ["--set", f"train.init_from={training_data / 'start'}", "--set", "train.devices=2"]
+    options = ["--set", f"train.init_from={training_data / 'start'}", "--set", "train.devices=2"]
 
-    code, shown = run_glamm("train", tmp_path / "shards", "broken", *words, cwd=tmp_path)
+    code, output = run_glamm("train", tmp_path / "shards", "broken", *options, cwd=tmp_path)
 
     assert code == 1
-    (ending,) = endings(shown)
+    (ending,) = endings(output)
     assert "run glamm data prepare again" in ending
-    assert "Traceback" not in shown
+    assert "Traceback" not in output

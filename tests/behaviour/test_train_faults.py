@@ -1,4 +1,4 @@
-"""`glamm train` where something else fails: the disk, the tracker's server, a second run."""
+"""`glamm train` when something else fails: a full disk, a tracker without a server, the same run twice."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ CHECKPOINTS = ".runs/train/*/step=*.ckpt"
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """Make a disk of some KiB."""
+    """Mount a disk of a given size in KiB."""
     if os.geteuid() != 0:
         pytest.skip("a small disk to fill can only be mounted by root")
     mounted = []
@@ -32,7 +32,7 @@ def small_disk(tmp_path):
             check=False,
         )
         if done.returncode:
-            pytest.skip(f"this machine lets nobody mount a small disk: {done.stderr.strip()}")
+            pytest.skip(f"a small disk cannot be mounted: {done.stderr.strip()}")
         mounted.append(folder)
         return folder
 
@@ -45,22 +45,24 @@ def grow(disk):
     subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
 
 
-def test_full_disk_at_a_checkpoint_keeps_the_one_before(start_train, small_disk):
+def test_full_disk_at_a_checkpoint_keeps_the_checkpoint_before(start_train, small_disk):
     disk = small_disk(5000)  # one checkpoint of 2.9 MB and half of the next
 
-    code, words = start_train(cwd=disk, max_steps=12).finish()
+    code, output = start_train(cwd=disk, max_steps=12).finish()
 
     assert code == 1
-    (ending,) = words.splitlines()
+    (ending,) = output.splitlines()
     assert ending.startswith("error: .runs/train/out-joint-")
     assert "/.step=00000010.ckpt.part: cannot be written (No space left on device)" in ending
     assert [path.name for path in disk.glob(CHECKPOINTS)] == ["step=00000005.ckpt"]
     assert not list(disk.glob(".runs/train/*/.step*"))
 
     grow(disk)
-    code, words = start_train(cwd=disk, max_steps=12).finish()
+    code, output = start_train(cwd=disk, max_steps=12).finish()
 
-    assert (code, "resuming from" in words, "step=00000005.ckpt" in words) == (0, True, True), words
+    assert (code, "resuming from" in output, "step=00000005.ckpt" in output) == (0, True, True), (
+        output
+    )
     load_model(disk / "out")
 
 
@@ -69,48 +71,46 @@ def test_full_disk_at_the_end_keeps_the_checkpoint_and_the_former_model(
 ):
     disk = small_disk(3700)  # one checkpoint of 2.9 MB and most of a model of 1 MB
 
-    code, words = start_train(str(disk / "out"), max_steps=6, checkpoint_steps=5).finish()
-    assert code == 0, words
+    code, output = start_train(str(disk / "out"), max_steps=6, checkpoint_steps=5).finish()
+    assert code == 0, output
     former = (disk / "out/model.safetensors").read_bytes()
     (disk / "filler").write_bytes(bytes(2_000_000))
-    code, words = start_train(str(disk / "out"), max_steps=7, checkpoint_steps=5).finish()
+    code, output = start_train(str(disk / "out"), max_steps=7, checkpoint_steps=5).finish()
 
     assert code == 1
-    (ending,) = [line for line in words.splitlines() if line.startswith("error: ")]
+    (ending,) = [line for line in output.splitlines() if line.startswith("error: ")]
     assert str(disk / "out") in ending
     assert "cannot be written" in ending
-    assert "Traceback" not in words
+    assert "Traceback" not in output
     assert (disk / "out/model.safetensors").read_bytes() == former
     load_model(disk / "out")
     assert list(tmp_path.glob(CHECKPOINTS))
 
 
-def test_tracker_without_a_place_for_its_files_does_not_hold_up_the_run(
-    start_train, small_disk, tmp_path
-):
+def test_tracker_on_a_full_disk_does_not_stop_the_run(start_train, small_disk, tmp_path):
     disk = small_disk(64)
     (disk / "filler").write_bytes(bytes(60_000))
     (tmp_path / ".runs").mkdir()
     (tmp_path / ".runs/wandb").symlink_to(disk)
 
-    code, words = start_train(max_steps=6).finish()
+    code, output = start_train(max_steps=6).finish()
 
-    assert code == 0, words
-    assert "Traceback" not in words
-    (warning,) = [line for line in words.splitlines() if line.startswith("WARNING")]
+    assert code == 0, output
+    assert "Traceback" not in output
+    (warning,) = [line for line in output.splitlines() if line.startswith("WARNING")]
     assert "is not complete: [Errno 28] No space left on device" in warning
     load_model(tmp_path / "out")
 
 
-def test_key_without_a_server_is_one_warning_and_an_offline_record(start_train, tmp_path):
+def test_api_key_without_a_server_gives_one_warning_and_an_offline_record(start_train, tmp_path):
     environment = {"WANDB_API_KEY": "0" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"}
     started = time.monotonic()
 
-    code, words = start_train(max_steps=2, environment=environment).finish()
+    code, output = start_train(max_steps=2, environment=environment).finish()
 
     assert code == 0
-    warnings = [line for line in words.splitlines() if line.startswith("WARNING")]
-    assert len(warnings) == 1, words
+    warnings = [line for line in output.splitlines() if line.startswith("WARNING")]
+    assert len(warnings) == 1, output
     assert "W&B cannot be used" in warnings[0]
     assert "recording offline in .runs/wandb" in warnings[0]
     assert time.monotonic() - started < 120
@@ -118,7 +118,7 @@ def test_key_without_a_server_is_one_warning_and_an_offline_record(start_train, 
     assert [row["_step"] for row in read_run(record).history] == [1, 2]
 
 
-def test_two_stages_at_once_do_not_disturb_each_other_and_one_twice_is_refused(
+def test_two_phases_run_in_parallel_and_the_same_run_twice_is_refused(
     start_train, training_data, tmp_path
 ):
     fields = {"max_steps": 40, "checkpoint_steps": 2}
@@ -127,15 +127,15 @@ def test_two_stages_at_once_do_not_disturb_each_other_and_one_twice_is_refused(
     endless = start_train("endless", max_steps=100_000)
     endless.wait_for(".runs/train/endless-*/step=*.ckpt")
 
-    code, words = start_train("endless", max_steps=100_000).finish()
+    code, output = start_train("endless", max_steps=100_000).finish()
 
     assert code == 1
-    (ending,) = words.splitlines()
+    (ending,) = output.splitlines()
     assert "another process runs the same training" in ending
     assert endless.watch()
     for name, process in (("joint", joint), ("grounding", grounding)):
-        code, words = process.finish()
-        assert code == 0, words
+        code, output = process.finish()
+        assert code == 0, output
         load_model(tmp_path / name)
 
 
@@ -152,7 +152,7 @@ def test_ctrl_c_while_scenes_are_drawn_is_one_line(tmp_path):
 
     os.killpg(process.pid, 2)
 
-    _, words = process.communicate(timeout=60)
+    _, output = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "Traceback" not in words
-    assert "interrupted: the finished scenes stay in scenes" in words
+    assert "Traceback" not in output
+    assert "interrupted: the finished scenes stay in scenes" in output

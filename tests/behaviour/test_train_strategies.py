@@ -1,8 +1,7 @@
-"""`glamm train` with adapters and on several processes: the same run, however it is carried out."""
+"""`glamm train` with adapters and on several processes gives the same model."""
 
 import os
 import signal
-import socket
 import subprocess
 
 import pytest
@@ -10,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from glamm.checkpoints.store import load_model
+from glamm.subprocesses import free_port
 from glamm.training.metrics import read_metrics
 from tests.builders.training import GLAMM
 
@@ -25,9 +25,11 @@ ADAPTERS = {
 
 
 @pytest.mark.parametrize(
-    "devices", [{}, {"devices": 2, "strategy": "fsdp2", "max_steps": 12}], ids=["alone", "fsdp2"]
+    "devices",
+    [{}, {"devices": 2, "strategy": "fsdp2", "max_steps": 12}],
+    ids=["one device", "fsdp2"],
 )
-def test_killed_run_with_dropout_goes_on_to_the_same_weights(
+def test_killed_run_with_dropout_resumes_to_the_same_weights(
     start_train, training_data, tmp_path, devices
 ):
     fields = ADAPTERS | devices
@@ -41,9 +43,9 @@ def test_killed_run_with_dropout_goes_on_to_the_same_weights(
     newest = max((tmp_path / "killed").glob(CHECKPOINTS))
     assert newest.stat().st_size < (training_data / "start/model.safetensors").stat().st_size
 
-    code, words = start_train(cwd=tmp_path / "killed", **fields).finish()
+    code, output = start_train(cwd=tmp_path / "killed", **fields).finish()
 
-    assert (code, "resuming from .runs/train/out-" in words) == (0, True), words
+    assert (code, "resuming from .runs/train/out-" in output) == (0, True), output
     assert whole.finish()[0] == 0
     weights = [tmp_path / name / "out/model.safetensors" for name in ("whole", "killed")]
     assert weights[0].read_bytes() == weights[1].read_bytes()
@@ -65,15 +67,17 @@ def test_killed_run_with_dropout_goes_on_to_the_same_weights(
 
 ONE = {"devices": 1, "accumulate_grad_batches": 2}
 TWO = {"devices": 2, "accumulate_grad_batches": 1}
-FEW = {"max_steps": 8, "validation__every_steps": 4, "checkpoint_steps": 4}
+FEW = {"max_steps": 8, "validation__interval": 4, "checkpoint_steps": 4}
 
 
 @pytest.mark.parametrize(
-    "adapters", [{}, ADAPTERS | {"lora": "{rank: 2, dropout: 0}"}], ids=["all", "adapters"]
+    "adapters",
+    [{}, ADAPTERS | {"lora": "{rank: 2, dropout: 0}"}],
+    ids=["all parameters", "adapters"],
 )
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp2"])
-def test_two_processes_learn_what_one_does_in_two_passes(start_train, tmp_path, strategy, adapters):
-    """Two devices share the images that one reads in two passes: the same steps but for rounding."""
+def test_two_processes_train_as_one_does_in_two_passes(start_train, tmp_path, strategy, adapters):
+    """Two devices share the images that one device reads in two passes: the steps differ only by rounding."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     one = start_train(cwd=tmp_path / "one", **FEW, **ONE, **adapters)
@@ -84,9 +88,9 @@ def test_two_processes_learn_what_one_does_in_two_passes(start_train, tmp_path, 
     assert [code for code, _ in ended] == [0, 0], ended
     tables = [read_metrics(tmp_path / name / "out/metrics.csv") for name in ("one", "two")]
     for name, count in (("loss", 8), ("ce_loss", 8), ("val_loss", 2)):
-        one_by_one, together = ([row[name] for row in table if name in row] for table in tables)
-        assert len(one_by_one) == count
-        assert together == pytest.approx(one_by_one, rel=1e-4), name
+        single, double = ([row[name] for row in table if name in row] for table in tables)
+        assert len(single) == count
+        assert double == pytest.approx(single, rel=1e-4), name
     weights = [load_file(tmp_path / name / "out/model.safetensors") for name in ("one", "two")]
     assert weights[0].keys() == weights[1].keys()
     for name, value in weights[0].items():
@@ -98,7 +102,7 @@ def test_torchrun_starts_the_processes(training_data, start_train, tmp_path):
         (tmp_path / name).mkdir()
     fields = FEW | TWO
     own = start_train(cwd=tmp_path / "own", **fields)
-    words = words_of(
+    arguments = options(
         fields
         | {"init_from": training_data / "start", "loader.batch_size": 2, "log_steps": 1}
         | {"validation.num_batches": 1}
@@ -116,7 +120,7 @@ def test_torchrun_starts_the_processes(training_data, start_train, tmp_path):
             "train",
             str(training_data / "shards"),
             "out",
-            *words,
+            *arguments,
         ],
         cwd=tmp_path / "torchrun",
         env=os.environ | {"OMP_NUM_THREADS": "1"},
@@ -131,15 +135,9 @@ def test_torchrun_starts_the_processes(training_data, start_train, tmp_path):
     assert weights[0].read_bytes() == weights[1].read_bytes()
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def words_of(fields):
+def options(fields):
     return [
-        word
+        option
         for name, value in fields.items()
-        for word in ("--set", f"train.{name.replace('__', '.')}={value}")
+        for option in ("--set", f"train.{name.replace('__', '.')}={value}")
     ]

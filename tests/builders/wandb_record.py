@@ -1,7 +1,7 @@
-"""Reads what Weights & Biases records offline: one file a run, without a server.
+"""Reads the offline record of a Weights & Biases run: one file, without a server.
 
-The file is a header of seven bytes and a log in LevelDB's format: blocks of 32 KiB, in which records lie whole or in
-pieces, each piece after a checksum (4 bytes), its length (2) and its kind (1), little-endian.
+The file has a header of seven bytes, then a log in LevelDB's format: blocks of 32 KiB with records, whole or in pieces.
+Before each piece are a checksum (4 bytes), its length (2) and its kind (1), little-endian.
 """
 
 import json
@@ -31,8 +31,8 @@ class RecordedArtifact:
     Args:
         name: Without alias.
         kind: Such as model or run_table.
-        metadata: What it is made of.
-        files: Its files by the name inside it; where they lie on this machine, None for references.
+        metadata: As it was logged.
+        files: Paths of its files by their names in the artifact; None for references.
     """
 
     name: str
@@ -47,13 +47,13 @@ class RecordedRun:
 
     Args:
         id: Eight letters and digits.
-        name: Shown in the list of runs.
+        name: Name in the list of runs.
         job: train or evaluate.
         config: Parameters.
-        history: One dict a step, oldest first, without Weights & Biases' own columns but `_step`.
-        summary: The final numbers.
+        history: One dict per step, oldest first; of the columns that Weights & Biases adds, only `_step`.
+        summary: The final metrics.
         artifacts: Oldest first.
-        exit_code: 0 when the run ended well, None when it did not come to an end.
+        exit_code: 0 for success; None if the run has not ended.
     """
 
     id: str
@@ -73,7 +73,7 @@ def read_run(folder: Path) -> RecordedRun:
         folder: `offline-run-<time>-<id>`, as `Run.folder` names it.
 
     Raises:
-        DataError: There is no record, or it is damaged. One that merely ends early is read as far as it goes.
+        DataError: There is no record, or it is damaged. A record that ends early is no error.
     """
     paths = sorted(folder.glob("run-*.wandb"))
     if not paths:
@@ -93,7 +93,7 @@ def read_run(folder: Path) -> RecordedRun:
         elif kind == "exit":
             exit_code = record.exit.exit_code
     if head is None:
-        raise DataError("is damaged: it does not say which run it is of", file=paths[0])
+        raise DataError("is damaged: it has no run", file=paths[0])
     return RecordedRun(
         id=head.run_id,
         name=head.display_name,
@@ -132,20 +132,20 @@ def _records(path: Path) -> Iterator[bytes]:
     if not data.startswith(_MAGIC):
         raise DataError("is no W&B record", file=path)
     parts: list[bytes] = []
-    place = _HEADER_BYTES
-    while place + _PIECE.size <= len(data):
-        left = _BLOCK_BYTES - place % _BLOCK_BYTES
+    position = _HEADER_BYTES
+    while position + _PIECE.size <= len(data):
+        left = _BLOCK_BYTES - position % _BLOCK_BYTES
         if left < _PIECE.size:  # too little for a piece: zeros up to the next block
-            place += left
+            position += left
             continue
-        _, length, kind = _PIECE.unpack_from(data, place)
-        place += _PIECE.size
+        _, length, kind = _PIECE.unpack_from(data, position)
+        position += _PIECE.size
         if kind not in {_WHOLE, _FIRST, _MIDDLE, _LAST} or length > left - _PIECE.size:
-            raise DataError(f"is damaged at byte {place - _PIECE.size}", file=path)
-        if place + length > len(data):
+            raise DataError(f"is damaged at byte {position - _PIECE.size}", file=path)
+        if position + length > len(data):
             return  # the run was killed while it wrote
-        parts.append(data[place : place + length])
-        place += length
+        parts.append(data[position : position + length])
+        position += length
         if kind in {_WHOLE, _LAST}:
             yield b"".join(parts)
             parts = []

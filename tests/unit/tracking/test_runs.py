@@ -1,4 +1,4 @@
-"""What is recorded offline can be read back, without a server."""
+"""An offline record can be read back without a server."""
 
 import shutil
 
@@ -40,7 +40,7 @@ def recorded(tmp_path_factory):
     return run.folder
 
 
-def test_record_holds_parameters_every_step_and_the_final_numbers(recorded):
+def test_record_has_parameters_every_step_and_final_metrics(recorded):
     run = read_run(recorded)
 
     assert (run.name, run.job, run.exit_code) == ("train-joint", "train", 0)
@@ -50,23 +50,23 @@ def test_record_holds_parameters_every_step_and_the_final_numbers(recorded):
     assert run.summary["val_giou"] == 0.5
 
 
-def test_record_names_the_model_and_its_data(recorded):
-    (model,) = [one for one in read_run(recorded).artifacts if one.kind == "model"]
+def test_record_has_the_artifact_of_the_model(recorded):
+    (model,) = [artifact for artifact in read_run(recorded).artifacts if artifact.kind == "model"]
 
     assert model.name == "glamm-tiny"
     assert model.metadata == {"data": {"chunk": "ab"}}
 
 
-def test_table_keeps_the_masks_of_answer_and_truth(recorded):
+def test_table_has_predicted_and_annotated_masks(recorded):
     run = read_run(recorded)
 
     assert run.history[-1]["validation/nrows"] == 1
-    (table,) = [one for one in run.artifacts if one.kind == "run_table"]
+    (table,) = [artifact for artifact in run.artifacts if artifact.kind == "run_table"]
     masks = [path for name, path in table.files.items() if name.endswith(".mask.png")]
     assert [path.is_file() for path in masks] == [True, True]
 
 
-def test_record_of_a_killed_run_is_read_as_far_as_it_goes(recorded, tmp_path):
+def test_record_of_a_killed_run_is_read_to_its_end(recorded, tmp_path):
     cut = tmp_path / recorded.name
     shutil.copytree(recorded, cut)
     (path,) = cut.glob("run-*.wandb")
@@ -78,7 +78,7 @@ def test_record_of_a_killed_run_is_read_as_far_as_it_goes(recorded, tmp_path):
     assert 0 < len(run.history) <= 400
 
 
-def test_damaged_record_is_named(recorded, tmp_path):
+def test_damaged_record_is_reported(recorded, tmp_path):
     bad = tmp_path / recorded.name
     shutil.copytree(recorded, bad)
     (path,) = bad.glob("run-*.wandb")
@@ -90,6 +90,6 @@ def test_damaged_record_is_named(recorded, tmp_path):
         read_run(bad)
 
 
-def test_folder_without_a_record_is_named(tmp_path):
+def test_folder_without_a_record_is_refused(tmp_path):
     with pytest.raises(DataError, match="holds no W&B record"):
         read_run(tmp_path)
