@@ -74,7 +74,9 @@ def test_image_without_known_objects_is_answered(folder, ground):
     ],
     ids=["missing", "json", "box", "suffix"],
 )
-def test_invalid_argument_is_refused_before_the_model_is_loaded(ground, monkeypatch, arguments, reason):
+def test_invalid_argument_is_refused_before_the_model_is_loaded(
+    ground, monkeypatch, arguments, reason
+):
     monkeypatch.setattr("glamm.inference.predictor.load_model", None)
 
     with pytest.raises(RequestError, match=reason):
