@@ -1,6 +1,7 @@
 """An offline record can be read back without a server."""
 
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -37,6 +38,10 @@ def recorded(tmp_path_factory):
         run.summarize({"val_giou": 0.5})
         run.log_manifest("glamm-tiny", "model", {"data": {"chunk": "ab"}})
         run.finish()
+    # on a busy machine, wandb's own process writes the end of the record a moment after `finish` has returned
+    deadline = time.monotonic() + 30
+    while read_run(run.folder).exit_code is None and time.monotonic() < deadline:
+        time.sleep(0.1)
     return run.folder
 
 
