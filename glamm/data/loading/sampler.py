@@ -10,6 +10,7 @@ asked for.
 """
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,6 +20,8 @@ import numpy as np
 from glamm.config.data import MixtureConfig
 from glamm.data.shards.reader import Stream
 from glamm.errors import ConfigError
+
+logger = logging.getLogger(__name__)
 
 _CYCLE = 1000  # turns; a share of less than one in a thousand gets one turn in a thousand
 _FEISTEL_ROUNDS = 4  # enough that the order shows no pattern
@@ -96,8 +99,7 @@ class Mixture:
             redistributed among these steps.
 
     Raises:
-        ConfigError: No stream belongs to a task group with a weight, or `dataset_weights` names a data set that is in no
-            stream.
+        ConfigError: No stream belongs to a task group with a weight.
     """
 
     def __init__(
@@ -175,13 +177,17 @@ class Mixture:
 def _stream_weights(streams: Sequence[Stream], config: MixtureConfig) -> list[float]:
     """Weight of each stream within its task group: that of its data set, or its number of samples.
 
-    Raises:
-        ConfigError: A weight is for a data set that is in no stream.
+    A weight of a data set that the shards do not hold is logged and has no effect: params.yaml has weights for the
+    demo's data sets, and own data must train with it.
     """
-    unknown = sorted(set(config.dataset_weights) - {stream.dataset for stream in streams})
+    datasets = {stream.dataset for stream in streams}
+    unknown = sorted(set(config.dataset_weights) - datasets)
     if unknown:
-        raise ConfigError(
-            f"dataset_weights names data sets that the shards do not hold: {', '.join(unknown)}"
+        logger.warning(
+            "train.loader.mixture.dataset_weights: the shards do not hold %s, so these weights have no effect; "
+            "the shards hold %s",
+            ", ".join(unknown),
+            ", ".join(sorted(datasets)),
         )
     return [config.dataset_weights.get(stream.dataset, float(len(stream))) for stream in streams]
 

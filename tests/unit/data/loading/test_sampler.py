@@ -160,6 +160,13 @@ def test_data_set_of_weight_zero_is_left_out():
     } == {"granddf_ha_gcg"}
 
 
+def test_weight_of_a_data_set_that_is_not_there_is_logged_and_changes_nothing(caplog):
+    plans = mixture(dataset_weights={"refcoco": 1.0})
+
+    assert [plans.at(step) for step in range(20)] == [mixture().at(step) for step in range(20)]
+    assert "the shards do not hold refcoco" in caplog.text
+
+
 def test_mixture_without_any_sample_is_refused():
     with pytest.raises(
         ConfigError, match=r"the shards hold grounded_conversation, .* none of it has a weight"
@@ -170,8 +177,6 @@ def test_mixture_without_any_sample_is_refused():
             region_captioning=1.0,
             image_captioning=0.0,
         )
-    with pytest.raises(ConfigError, match="shards do not hold: refcoco"):
-        mixture(dataset_weights={"refcoco": 1.0})
     with pytest.raises(ValueError, match="every task group has weight 0"):
         MixtureConfig(
             grounded_conversation=0,
