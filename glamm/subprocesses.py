@@ -22,7 +22,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from signal import SIG_IGN, SIGINT, signal
+from signal import SIG_BLOCK, SIG_IGN, SIG_SETMASK, SIG_UNBLOCK, SIGINT, pthread_sigmask, signal
 from typing import IO, Protocol, TypeVar, cast, runtime_checkable
 
 from glamm import supervisor
@@ -246,7 +246,8 @@ def worker_pool(
     ) -> Iterator[Result]:
         under_way: deque[Future[Result]] = deque()
         for item in items:
-            under_way.append(pool.submit(function, item))
+            with _interrupts_blocked():  # a submission may start a process, which inherits this
+                under_way.append(pool.submit(function, item))
             if len(under_way) > workers + 1:
                 yield under_way.popleft().result()
         while under_way:
@@ -258,8 +259,19 @@ def worker_pool(
         pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Hold back Ctrl-C until the end of the block, for this thread and for the processes that it starts."""
+    before = pthread_sigmask(SIG_BLOCK, {SIGINT})
+    try:
+        yield
+    finally:
+        pthread_sigmask(SIG_SETMASK, before)
+
+
 def _start_worker(parent: int, initializer: Callable[[], None] | None) -> None:
     signal(SIGINT, SIG_IGN)  # the parent ends the run; workers would only add their tracebacks
+    pthread_sigmask(SIG_UNBLOCK, {SIGINT})
     end_with_parent(parent)
     if initializer is not None:
         initializer()
