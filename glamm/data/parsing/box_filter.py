@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from glamm.data.parsing.json_fields import Json
 from glamm.data.parsing.layout import CocoBox, Integer, Layout, Number, field_path, parse
 from glamm.errors import DataError
-from glamm.structures.issue import Issue
 from glamm.typing import Box, Size
 
 MIN_SIDE = 32
@@ -51,10 +50,10 @@ class DroppedAnnotation:
     reason: str
     field: str | None = None
 
-    def issue(self, file: str, record: str) -> Issue:
-        """As a part of a record that is left out."""
-        field = field_path(f"annotation {self.id}", self.field)
-        return Issue.of_part(file, record, self.reason, field)
+    @property
+    def location_field(self) -> str:
+        """The field of the record to which the reason belongs."""
+        return field_path(f"annotation {self.id}", self.field)
 
 
 def filter_boxes(

@@ -1,7 +1,7 @@
 """COCO JSON files: images, annotations and categories in three lists, linked by ids."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +13,6 @@ from glamm.data.parsing.dataset_paths import ensure_inside, relative
 from glamm.data.parsing.image_refs import SizedImage, find_image
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.layout import CocoBox, Id, Integer, Layout, Text, parse
-from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.structures.issue import Issue
 from glamm.structures.sample import ImageRef
@@ -129,22 +128,6 @@ def read_coco(root: Path, path: Path) -> CocoFile:
         if isinstance(name := category.get("name"), str)
     }
     return CocoFile(file, images, dict(annotations), categories, tuple(issues))
-
-
-def read_images(
-    content: CocoFile, read: Callable[[Key], Iterator[Record | Issue]]
-) -> Iterator[Record | Issue]:
-    """Yield what is read of every image; an image that cannot be read is an issue.
-
-    Args:
-        content: The file that lists the images.
-        read: Reads one image by its id; may raise DataError.
-    """
-    for image_id in content.images:
-        try:
-            yield from read(image_id)
-        except DataError as error:
-            yield Issue.of_record(content.file, f"image {image_id}", error.reason, error.field)
 
 
 def _index(

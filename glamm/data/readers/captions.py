@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
+from glamm.data.parsing.coco_json import CocoFile, Key, read_coco
 from glamm.data.parsing.dataset_paths import find_file
 from glamm.data.parsing.layout import Layout, Text, parse
-from glamm.data.record import Record
+from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import ImageRef, Sample, Task, Turn
@@ -63,19 +63,19 @@ class CocoCaptionsReader:
             return
         content = read_coco(root, path)
         yield from content.issues
-        yield from read_images(content, partial(self._read_image, root, split, content))
+        for image_id in content.images:
+            read = partial(self._read_image, root, split, content, image_id)
+            yield from read_record(Location(content.file, f"image {image_id}"), read)
 
     def _path(self, root: Path, split: str) -> Path | None:
         return find_file(root, [f"coco_2017/annotations/captions_{split}2017.json"])
 
     def _read_image(
-        self, root: Path, split: str, content: CocoFile, image_id: Key
-    ) -> Iterator[Record | Issue]:
+        self, root: Path, split: str, content: CocoFile, image_id: Key, issues: IssueLog
+    ) -> Record:
         folders = (f"coco_2017/{split}2017", "coco_2017/train2017", "coco_2017/val2017")
         image_ref = content.find_image(root, folders, image_id)
-        issues = IssueLog(content.file, f"image {image_id}")
         captions = captions_of(content, image_id, issues)
-        yield from issues
         if not captions:
             raise DataError("has no caption")
         samples = caption_samples(
@@ -85,9 +85,8 @@ class CocoCaptionsReader:
             dataset=self.name,
             split=split,
         )
-        yield Record(
-            Location(content.file, f"image {image_id}"), samples, raw=CaptionsRecord(captions)
-        )
+        location = Location(content.file, issues.record)
+        return Record(location, samples, raw=CaptionsRecord(captions))
 
 
 def captions_of(content: CocoFile, image_id: Key, issues: IssueLog) -> tuple[Caption, ...]:

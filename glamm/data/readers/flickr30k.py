@@ -3,9 +3,8 @@
 Source: spec of GranD-f (c) and of region captioning (B.2.5).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from glamm.data.parsing import json_fields
@@ -15,14 +14,14 @@ from glamm.data.parsing.box_filter import (
     DroppedAnnotation,
     filter_boxes,
 )
-from glamm.data.parsing.coco_json import CocoFile, CocoImage, Key, read_coco, read_images
+from glamm.data.parsing.coco_json import CocoFile, CocoImage, Key
 from glamm.data.parsing.coco_segmentation import usable_box
-from glamm.data.parsing.dataset_paths import find_file
 from glamm.data.parsing.layout import Items, Layout, Text, parse
 from glamm.data.parsing.phrase_spans import Range, checked_range, disjoint_spans
-from glamm.data.record import Record, read_record
+from glamm.data.readers.coco_reader import CocoReader
+from glamm.data.record import Record
 from glamm.errors import DataError
-from glamm.structures.issue import Issue, IssueLog, Location
+from glamm.structures.issue import IssueLog, Location
 from glamm.structures.sample import Mask, Obj, Sample, Span, SpanKind, Task, Turn
 from glamm.typing import Size
 
@@ -79,72 +78,45 @@ class FlickrCaption:
 
 
 @dataclass(frozen=True, slots=True)
-class Flickr30kReader:
+class Flickr30kReader(CocoReader):
     """Reads captions with boxes; annotations of one phrase are one span.
 
     Args:
-        name: Of the data set.
         task: Of the samples.
-        files: Paths that the file of a split may have, by split.
-        images: Folders that may hold an image, in the order in which they are tried.
         has_masks: Whether every annotation has a `sam_mask`.
         make_turns: Makes a conversation from a caption and its spans.
     """
 
-    name: str
     task: Task
-    files: dict[str, tuple[str, ...]]
-    images: tuple[str, ...]
     has_masks: bool
     make_turns: Callable[[str, tuple[Span, ...]], tuple[Turn, ...]]
 
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Those that have a file."""
-        return tuple(self.files)
-
-    def exists_in(self, root: Path) -> bool:
-        """Whether the data set is below a folder."""
-        return any(find_file(root, names) for names in self.files.values())
-
-    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
-        """Yield a record per caption."""
-        path = find_file(root, self.files.get(split, ()))
-        if path is None:
-            return
-        content = read_coco(root, path)
-        yield from content.issues
-        yield from read_images(content, partial(self._read_caption, root, split, content))
-
-    def _read_caption(
-        self, root: Path, split: str, content: CocoFile, image_id: Key
-    ) -> Iterator[Record | Issue]:
-        location = Location(content.file, f"image {image_id}")
-
-        def read(issues: IssueLog) -> Record:
-            caption = parse(FlickrImage, content.images[image_id]).caption
-            image = content.find_image(root, self.images, image_id)
-            if min(image.size) < MIN_SIDE:
-                raise DataError(f"picture side below {MIN_SIDE} px")
-            if len(caption.split()) < _MIN_WORDS:
-                raise DataError(f"caption has fewer than {_MIN_WORDS} words")
-            annotations = content.annotations.get(image_id, [])
-            phrases, dropped = self._split_annotations(annotations, caption, image.size)
-            issues.extend(item.issue(content.file, f"image {image_id}") for item in dropped)
-            spans = (Span(*phrase.range, SpanKind.SEG, (phrase.trained.id,)) for phrase in phrases)
-            kept = disjoint_spans(caption, spans, issues, "tokens_positive")
-            sample = Sample(
-                sample_id=f"{self.name}/{split}/{image_id}",
-                task=self.task,
-                dataset=self.name,
-                split=split,
-                image=image,
-                objects=tuple(phrase.trained for phrase in phrases),
-                turns=self.make_turns(caption, kept) if kept else (),
-            )
-            return Record(location, (sample,), FlickrCaption(caption, phrases, dropped))
-
-        return read_record(location, read)
+    def _read_image(
+        self, root: Path, split: str, content: CocoFile, image_id: Key, issues: IssueLog
+    ) -> Record:
+        caption = parse(FlickrImage, content.images[image_id]).caption
+        image = content.find_image(root, self.images, image_id)
+        if min(image.size) < MIN_SIDE:
+            raise DataError(f"picture side below {MIN_SIDE} px")
+        if len(caption.split()) < _MIN_WORDS:
+            raise DataError(f"caption has fewer than {_MIN_WORDS} words")
+        annotations = content.annotations.get(image_id, [])
+        phrases, dropped = self._split_annotations(annotations, caption, image.size)
+        for item in dropped:
+            issues.add(item.reason, item.location_field)
+        spans = (Span(*phrase.range, SpanKind.SEG, (phrase.trained.id,)) for phrase in phrases)
+        kept = disjoint_spans(caption, spans, issues, "tokens_positive")
+        sample = Sample(
+            sample_id=f"{self.name}/{split}/{image_id}",
+            task=self.task,
+            dataset=self.name,
+            split=split,
+            image=image,
+            objects=tuple(phrase.trained for phrase in phrases),
+            turns=self.make_turns(caption, kept) if kept else (),
+        )
+        location = Location(content.file, issues.record)
+        return Record(location, (sample,), FlickrCaption(caption, phrases, dropped))
 
     def _split_annotations(
         self, annotations: list[json_fields.Json], caption: str, size: Size

@@ -3,19 +3,18 @@
 Source: spec of semantic segmentation (B.2.4). The release's readers of these data sets crash.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.coco_json import CocoFile, CocoInstance, Key, read_coco, read_images
+from glamm.data.parsing.coco_json import CocoFile, CocoInstance, Key
 from glamm.data.parsing.coco_segmentation import parse_segmentation, usable_box
-from glamm.data.parsing.dataset_paths import find_file
 from glamm.data.parsing.layout import parse
+from glamm.data.readers.coco_reader import CocoReader
 from glamm.data.record import Record
 from glamm.errors import DataError
-from glamm.structures.issue import Issue, IssueLog, Location
+from glamm.structures.issue import IssueLog, Location
 from glamm.structures.sample import ImageRef, Obj, Sample, Target, Task
 
 
@@ -27,53 +26,27 @@ class ObjectPartsRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectPartsReader:
-    """Reads a data set of objects and parts.
+class ObjectPartsReader(CocoReader):
+    """Reads objects and parts: an annotation is an object, and both ways to name a part are targets.
 
     Args:
-        name: Name of the data set.
-        files: By split, the relative paths that its annotation file may have.
-        images: Relative folders that may hold the images, in the order in which they are tried.
         clean_name: Turns the name of an object or a part into words.
     """
 
-    name: str
-    files: Mapping[str, tuple[str, ...]]
-    images: tuple[str, ...]
     clean_name: Callable[[str], str] = str
 
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Those that have a file."""
-        return tuple(self.files)
-
-    def exists_in(self, root: Path) -> bool:
-        """Whether the file of a split is below a folder."""
-        return any(find_file(root, names) for names in self.files.values())
-
-    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
-        """Yield one record per image. An annotation is an object; both ways to name a part are targets."""
-        path = find_file(root, self.files.get(split, ()))
-        if path is None:
-            return
-        content = read_coco(root, path)
-        yield from content.issues
-        yield from read_images(content, partial(self._read_image, root, split, content))
-
     def _read_image(
-        self, root: Path, split: str, content: CocoFile, image_id: Key
-    ) -> Iterator[Record | Issue]:
+        self, root: Path, split: str, content: CocoFile, image_id: Key, issues: IssueLog
+    ) -> Record:
         if image_id not in content.annotations:
             raise DataError("no annotation")
         image_ref = content.find_image(root, self.images, image_id)
-        issues = IssueLog(content.file)
         pairs: list[tuple[Obj, Obj]] = []
         for annotation in content.annotations[image_id]:
             try:
                 pairs.append(_read_object(annotation, content, image_ref, issues))
             except DataError as error:
                 issues.add(error.reason, error.field, record=f"annotation {annotation['id']}")
-        yield from issues
         if not pairs:
             raise DataError("none of its annotations can be used")
         in_file, objects = zip(*pairs, strict=True)
@@ -88,9 +61,8 @@ class ObjectPartsReader:
                 Target(text, (obj.id,)) for obj in objects for text in self._texts(obj.labels[0])
             ),
         )
-        yield Record(
-            Location(content.file, f"image {image_id}"), (sample,), raw=ObjectPartsRecord(in_file)
-        )
+        location = Location(content.file, issues.record)
+        return Record(location, (sample,), raw=ObjectPartsRecord(in_file))
 
     def _texts(self, category: str) -> list[str]:
         """Texts for a category: `mug:handle` is "mug handle" and "the handle of the mug"."""

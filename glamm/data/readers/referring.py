@@ -12,14 +12,14 @@ from typing import Annotated, Any, cast
 
 from pydantic import BeforeValidator
 
-from glamm.data.parsing.coco_json import CocoFile, CocoInstance, Key, read_coco, read_images
+from glamm.data.parsing.coco_json import CocoFile, CocoInstance, Key, read_coco
 from glamm.data.parsing.coco_segmentation import Segmentation, parse_segmentation, usable_box
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.json_fields import Json
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.layout import Integer, Items, Layout, Text, parse
 from glamm.data.parsing.safe_pickle import read_plain_pickle
-from glamm.data.record import Record
+from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.structures.issue import Issue, IssueLog, Location, Severity
 from glamm.structures.sample import Obj, Sample, Target, Task
@@ -157,8 +157,10 @@ class ReferringReader:
             # entries that are no references belong to no split: only the first split reports them
             if is_first or issue.severity is Severity.PART:
                 yield issue
-        read = partial(self._read_image, root, split, content, references)
-        yield from read_images(content, read)
+        for image_id in content.images:
+            if image_id in references.of_image:
+                read = partial(self._read_image, root, split, content, references, image_id)
+                yield from read_record(Location(content.file, f"image {image_id}"), read)
 
     def _paths(self, root: Path) -> tuple[Path | None, Path | None]:
         folder = f"Refer_Segm/{self.name}"
@@ -166,14 +168,16 @@ class ReferringReader:
         return find_file(root, [f"{folder}/instances.json"]), refs
 
     def _read_image(
-        self, root: Path, split: str, content: CocoFile, references: _References, image_id: Key
-    ) -> Iterator[Record | Issue]:
-        if image_id not in references.of_image:
-            return
+        self,
+        root: Path,
+        split: str,
+        content: CocoFile,
+        references: _References,
+        image_id: Key,
+        issues: IssueLog,
+    ) -> Record:
         image_ref = content.find_image(root, self.images, image_id)
-        issues = IssueLog(content.file)
         raw = _read_expressions(content, references, image_id, image_ref.size, issues)
-        yield from issues
         if not raw.expressions:
             raise DataError("none of its expressions can be read")
         objects = {obj.id: obj for item in raw.objects if (obj := item.to_train(image_ref.size))}
@@ -191,7 +195,7 @@ class ReferringReader:
                 and set(expression.object_ids) <= objects.keys()
             ),
         )
-        yield Record(Location(content.file, f"image {image_id}"), (sample,), raw=raw)
+        return Record(Location(content.file, issues.record), (sample,), raw=raw)
 
 
 def _read_references(root: Path, path: Path, content: CocoFile, split: str) -> _References:

@@ -3,20 +3,18 @@
 Source: spec of region captioning (B.2.5); the region readers of the release for RefCOCO, RefCOCOg and Visual Genome.
 """
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from glamm.data.parsing.box_filter import MIN_SIDE, BoxedAnnotation, DroppedAnnotation, filter_boxes
-from glamm.data.parsing.coco_json import CocoFile, Key, read_coco, read_images
-from glamm.data.parsing.dataset_paths import find_file
+from glamm.data.parsing.coco_json import CocoFile, Key
 from glamm.data.parsing.json_fields import Json
 from glamm.data.parsing.layout import Layout, Text, parse
+from glamm.data.readers.coco_reader import CocoReader
 from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import boxes
-from glamm.structures.issue import Issue, Location
+from glamm.structures.issue import IssueLog, Location
 from glamm.structures.sample import Obj, Sample, Target, Task
 
 
@@ -48,43 +46,15 @@ class RegionsRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class RegionCaptionsReader:
+class RegionCaptionsReader(CocoReader):
     """Reads a data set of regions with captions.
-
-    Args:
-        name: Name of the data set.
-        files: By split, the relative paths that its annotation file may have.
-        images: Relative folders that may hold the images, in the order in which they are tried.
 
     Upstream: the release trains on boxes that leave the image; here they are clipped.
     """
 
-    name: str
-    files: Mapping[str, tuple[str, ...]]
-    images: tuple[str, ...]
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """Those that have a file."""
-        return tuple(self.files)
-
-    def exists_in(self, root: Path) -> bool:
-        """Whether the file of a split is below a folder."""
-        return any(find_file(root, names) for names in self.files.values())
-
-    def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
-        """Yield one record per entry of `images`."""
-        path = find_file(root, self.files.get(split, ()))
-        if path is None:
-            return
-        content = read_coco(root, path)
-        yield from content.issues
-        yield from read_images(content, partial(self._read_image, root, split, content))
-
     def _read_image(
-        self, root: Path, split: str, content: CocoFile, image_id: Key
-    ) -> Iterator[Record | Issue]:
-        location = Location(content.file, f"image {image_id}")
+        self, root: Path, split: str, content: CocoFile, image_id: Key, issues: IssueLog
+    ) -> Record:
         image_ref = content.find_image(root, self.images, image_id)
         if min(image_ref.size) < MIN_SIDE:
             raise DataError(f"picture side below {MIN_SIDE} px")
@@ -97,7 +67,7 @@ class RegionCaptionsReader:
                 regions.append(region)
             else:
                 dropped.append(region)
-                yield region.issue(content.file, f"image {image_id}")
+                issues.add(region.reason, region.location_field)
         objects = (
             Obj(region.annotation.id, boxes.clip(region.annotation.box, size=image_ref.size))
             for region in regions
@@ -111,7 +81,8 @@ class RegionCaptionsReader:
             objects=tuple(objects),
             targets=tuple(Target(region.text, (region.annotation.id,)) for region in regions),
         )
-        yield Record(location, (sample,), raw=RegionsRecord(tuple(regions), tuple(dropped)))
+        location = Location(content.file, issues.record)
+        return Record(location, (sample,), raw=RegionsRecord(tuple(regions), tuple(dropped)))
 
 
 def _with_caption(

@@ -1,7 +1,6 @@
 import pytest
 
 from glamm.data.parsing.box_filter import BoxedAnnotation, DroppedAnnotation, filter_boxes
-from glamm.structures.issue import Location
 from tests.builders.data import SIZE
 
 VALID = {"id": 7, "bbox": [1, 2, 3, 4]}
@@ -50,7 +49,5 @@ def test_annotation_that_does_not_count_has_a_reason(change, reason, field):
     [("bbox", "annotation 7.bbox"), (None, "annotation 7")],
     ids=["invalid field", "rule"],
 )
-def test_dropped_annotation_is_an_issue_of_its_record(field, path):
-    issue = DroppedAnnotation(7, "is wrong", field).issue("file.json", "image 1")
-
-    assert issue.location == Location("file.json", "image 1", path)
+def test_dropped_annotation_names_its_field_of_the_record(field, path):
+    assert DroppedAnnotation(7, "is wrong", field).location_field == path

@@ -2,12 +2,11 @@ import json
 
 import pytest
 
-from glamm.data.parsing.coco_json import CocoInstance, read_coco, read_images
+from glamm.data.parsing.coco_json import CocoInstance, read_coco
 from glamm.data.parsing.layout import parse
-from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.structures.issue import Location, Severity
-from tests.builders.data import SIZE, grounded, jpeg
+from tests.builders.data import SIZE, jpeg
 
 CONTENT = {
     "images": [{"id": 1, "file_name": "1.jpg"}, {"id": "two", "file_name": "2.jpg"}],
@@ -87,21 +86,6 @@ def test_category_is_found_by_its_id(tmp_path):
     assert content.category(5) == "cup"
     with pytest.raises(DataError, match=r"^field category_id: \[5\] is not among the categories$"):
         content.category([5])
-
-
-def test_image_that_cannot_be_read_is_an_issue_and_the_others_are_read(tmp_path):
-    content = read(tmp_path)
-    record = Record(Location("file.json", "image two"), (grounded(),))
-
-    def read_image(image_id):
-        if image_id == 1:
-            raise DataError("is unusable", field="size")
-        yield record
-
-    issue, result = read_images(content, read_image)
-
-    assert result is record
-    assert issue.location == Location("file.json", "image 1", "size")
 
 
 @pytest.mark.parametrize(
