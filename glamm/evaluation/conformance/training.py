@@ -152,7 +152,9 @@ def _region_tensors(model: GLaMM, batch: Batch, recording: Recording) -> dict[st
         {f"mid.region_features.{index}": value for index, value in enumerate(features)}
         | {f"mid.region_fused_level.{depth}": level for depth, level in enumerate(levels)}
         | {
-            f"mid.region_roi_level{depth}": model.region_encoder.sample(level, first_box, on_first)
+            f"mid.region_roi_level{depth}": model.region_encoder.pool_boxes(
+                level, first_box, on_first
+            )
             for depth, level in enumerate(levels)
         }
         | {"mid.region_pos_embed": recording.outputs("position_embedding")[0]}

@@ -79,7 +79,7 @@ class RegionEncoder(nn.Module):
         fused = self.fusion(self._upsample(levels))
         pooled = torch.stack(
             [
-                conv(self.sample(level, boxes_xyxy_unit, image_index))
+                conv(self.pool_boxes(level, boxes_xyxy_unit, image_index))
                 for conv, level in zip(self.level_convs, fused, strict=True)
             ]
         )
@@ -87,7 +87,7 @@ class RegionEncoder(nn.Module):
         position = self.position_embedding(boxes_xyxy_unit.to(shape.dtype))
         return self.output_projection(self.flatten_projection(shape) + position)
 
-    def sample(
+    def pool_boxes(
         self,
         level: Float[Tensor, "images width side side"],
         boxes_xyxy_unit: Float[Tensor, "regions 4"],

@@ -35,7 +35,7 @@ def test_box_of_the_whole_image_samples_the_whole_level() -> None:
     encoder = build_model().region_encoder
     level = torch.arange(8.0).expand(1, 1, 8, 8).clone()
 
-    sampled = encoder.sample(level, torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([0]))
+    sampled = encoder.pool_boxes(level, torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([0]))
 
     assert sampled[0, 0, 0, 0] < 0.5
     assert sampled[0, 0, 0, -1] > 6.5
@@ -46,7 +46,7 @@ def test_base_of_the_release_samples_the_top_left_two_thirds() -> None:
     encoder = build_model(CONFIG.model_copy(update={"compat": compat})).region_encoder
     level = torch.arange(8.0).expand(1, 1, 8, 8).clone()
 
-    sampled = encoder.sample(level, torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([0]))
+    sampled = encoder.pool_boxes(level, torch.tensor([[0.0, 0.0, 1.0, 1.0]]), torch.tensor([0]))
 
     assert 4.0 < sampled[0, 0, 0, -1] < 5.0
 
