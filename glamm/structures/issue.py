@@ -137,7 +137,7 @@ class IssueLog:
         record: str | None = None,
         severity: Severity = Severity.PART,
         kind: IssueKind | None = None,
-    ) -> Issue:
+    ) -> None:
         """Add an issue.
 
         Args:
@@ -149,16 +149,14 @@ class IssueLog:
             kind: What is wrong, for counting; follows from the severity unless given.
         """
         location = Location(file or self.file, record or self.record, field)
-        issue = Issue(location, severity, kind or KIND_OF_SEVERITY[severity], reason)
-        self.issues.append(issue)
-        return issue
+        self.issues.append(Issue(location, severity, kind or _KIND_OF_SEVERITY[severity], reason))
 
     def extend(self, issues: Iterable[Issue]) -> None:
         """Add issues that another log collected."""
         self.issues.extend(issues)
 
 
-KIND_OF_SEVERITY = {
+_KIND_OF_SEVERITY = {
     Severity.FILE: IssueKind.UNREADABLE_FILE,
     Severity.RECORD: IssueKind.INVALID_RECORD,
     Severity.PART: IssueKind.INVALID_PART,

@@ -85,7 +85,6 @@ class PrepareManifest(VersionedFile):
         files: By path relative to the folder of the manifest; all files but the manifest itself.
     """
 
-    current_version: ClassVar[int] = 2
     remedy: ClassVar[str] = "run glamm data prepare again"
 
     schema_version: int = 2

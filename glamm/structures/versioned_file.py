@@ -43,10 +43,10 @@ class VersionedFile(FileSection):
     """A JSON file whose keys are the fields of a subclass.
 
     Args:
-        schema_version: Raised when a key changes its meaning. A file without one has version 1.
+        schema_version: Raised when a key changes its meaning: the default is the version that is written and read. A
+            file without one has version 1.
     """
 
-    current_version: ClassVar[int] = 1
     remedy: ClassVar[str] = "write it again"
     """What a person can do about a file that cannot be read."""
 
@@ -67,10 +67,13 @@ class VersionedFile(FileSection):
             content = read_json_object(path)
         except DataError as error:
             raise DataError(f"{error.reason}: {cls.remedy}", file=path) from error
-        version = content.get("schema_version", 1)
-        if version != cls.current_version:
+        version, current = (
+            content.get("schema_version", 1),
+            cls.model_fields["schema_version"].default,
+        )
+        if version != current:
             raise DataError(
-                f"is {version}, and this glamm reads {cls.current_version}: {cls.remedy}",
+                f"is {version}, and this glamm reads {current}: {cls.remedy}",
                 file=path,
                 field="schema_version",
             )

@@ -147,7 +147,6 @@ class Inventory(VersionedFile):
         checksums: SHA-256 of annotation files in hexadecimal digits, by path relative to the folder.
     """
 
-    current_version: ClassVar[int] = 2
     remedy: ClassVar[str] = "write it again with glamm data doctor --json"
 
     schema_version: int = 2

@@ -51,7 +51,6 @@ class Block(VersionedFile):
         is_kept: Whether a former run wrote the shards.
     """
 
-    current_version: ClassVar[int] = 2
     remedy: ClassVar[str] = "run glamm data prepare again"
     indent: ClassVar[int | None] = None
 
