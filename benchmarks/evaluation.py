@@ -43,7 +43,7 @@ def main() -> None:
         )
         _, seconds["average_precision_compat"] = _timed(lambda: coco_stats_compat(pairs))
         _, seconds["average_precision_fixed"] = _timed(lambda: coco_stats_fixed(pairs))
-        captions, seconds["tokenise"] = _timed(
+        captions, seconds["tokenize"] = _timed(
             lambda: tokenize(
                 java,
                 references=[p.truth.captions for p in pairs],

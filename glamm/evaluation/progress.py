@@ -20,14 +20,16 @@ class Progress(Protocol):
         ...
 
 
-class NoProgress:
-    """Shows nothing."""
-
+class _NoProgress:
     def describe(self, activity: str) -> None:
-        """Ignore the activity."""
+        pass
 
     def begin(self, total: int) -> None:
-        """Ignore the number of images."""
+        pass
 
     def advance(self) -> None:
-        """Ignore the image."""
+        pass
+
+
+NO_PROGRESS: Progress = _NoProgress()
+"""Shows nothing."""

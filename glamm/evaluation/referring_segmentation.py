@@ -21,7 +21,7 @@ from glamm.evaluation.metrics.referring import (
     score_compat,
     score_fixed,
 )
-from glamm.evaluation.progress import NoProgress, Progress
+from glamm.evaluation.progress import NO_PROGRESS, Progress
 from glamm.models.glamm import GLaMM
 from glamm.structures.report import ReferringReport
 from glamm.structures.sample import Sample, Task
@@ -29,7 +29,7 @@ from glamm.text.tokenizer import Tokenizer
 
 
 def evaluate_referring_segmentation(
-    model_folder: Path, shards: Path, split: str, *, progress: Progress | None = None
+    model_folder: Path, shards: Path, split: str, *, progress: Progress = NO_PROGRESS
 ) -> ReferringReport:
     """Evaluate a model on all expressions of a split.
 
@@ -52,7 +52,7 @@ def evaluate_referring_segmentation(
     )
     compat: list[ReferringImage] = []
     fixed: list[ReferringImage] = []
-    for sample in _referring_samples(ShardReader(shards / split), progress or NoProgress()):
+    for sample in _referring_samples(ShardReader(shards / split), progress):
         compat.append(_compare(model, preprocessor, [sample]))
         separate = [replace(sample, targets=(target,)) for target in sample.targets]
         fixed.append(_compare(model, preprocessor, separate))

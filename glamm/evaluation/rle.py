@@ -2,11 +2,9 @@
 
 from typing import Any, cast
 
-from pycocotools import mask as coco
-
 from glamm.data.parsing import json_fields
 from glamm.errors import DataError
-from glamm.geometry.masks import check_runs, run_lengths
+from glamm.geometry.masks import check_runs, from_runs, run_lengths
 from glamm.structures.sample import Mask
 
 
@@ -66,5 +64,4 @@ def _compressed(runs: list[Any], size: tuple[int, int]) -> tuple[Mask, str | Non
         )
         rest = num_pixels - total
         runs = [*runs, rest] if len(runs) % 2 == 0 else [*runs[:-1], runs[-1] + rest]
-    code = coco.frPyObjects(cast("Any", {"size": list(size), "counts": runs}), *size)
-    return Mask(size, cast("dict[str, bytes]", code)["counts"]), fault
+    return from_runs(runs, size=size), fault

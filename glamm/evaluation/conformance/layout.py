@@ -49,7 +49,6 @@ class CaseDescription(BaseModel):
         grad_norms: Norm of the gradient of every parameter that has one, by official name.
         max_tokens_new: Limit of the generated tokens.
         eos_token_id: Ends the generation, if it is not the model's token.
-        new_ids: Generated token ids.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -67,7 +66,6 @@ class CaseDescription(BaseModel):
     grad_norms: dict[str, float] = {}
     max_tokens_new: int = 0
     eos_token_id: int | None = None
-    new_ids: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

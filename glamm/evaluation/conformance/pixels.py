@@ -2,13 +2,12 @@
 
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from glamm.errors import DataError
 from glamm.evaluation.conformance.layout import ConformanceSet
+from glamm.geometry.image_files import Pixels, open_image, to_rgb
 from glamm.geometry.preprocess import global_pixels, grounding_pixels
 
 
@@ -41,11 +40,11 @@ def compute_pixels(conformance: ConformanceSet) -> dict[str, Tensor]:
     return tensors
 
 
-def _read_image(path: Path) -> np.ndarray:
+def _read_image(path: Path) -> Pixels:
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except FileNotFoundError as error:
-        raise DataError("cannot be read (No such file or directory)", file=path) from error
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise DataError(f"cannot be read as an image: {error}", file=path) from error
+        with path.open("rb") as file:
+            return to_rgb(open_image(file))
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror})", file=path) from error
+    except ValueError as error:
+        raise DataError(str(error), file=path) from error

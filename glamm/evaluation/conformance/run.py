@@ -18,6 +18,7 @@ from glamm.evaluation.conformance.layout import ConformanceSet, read_set
 from glamm.evaluation.conformance.lora import LORA_TRAINING, run_lora_training
 from glamm.evaluation.conformance.pixels import compute_pixels
 from glamm.evaluation.conformance.training import ComputedCase, compute_training
+from glamm.files import write_text
 from glamm.models.glamm import GLaMM
 
 PIXELS = "pixels"
@@ -116,7 +117,7 @@ def _dump(result: CaseResult, folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         numbers = json.dumps(result.computed.numbers, indent=1, sort_keys=True)
-        (folder / f"{result.name}.json").write_text(numbers, encoding="utf-8")
+        write_text(folder / f"{result.name}.json", numbers)
     except OSError as error:
         raise HostError(
             f"{folder}: cannot be written ({error.strerror}). Name another folder with --dump."

@@ -9,7 +9,7 @@ from glamm.evaluation.gcg.ground_truth import read_ground_truth
 from glamm.evaluation.gcg.predictions import pair_with_predictions
 from glamm.evaluation.gcg.report import build_report
 from glamm.evaluation.gcg.score import score_gcg
-from glamm.evaluation.progress import Progress
+from glamm.evaluation.progress import NO_PROGRESS, Progress
 from glamm.evaluation.similarity import open_similarity
 from glamm.structures.gcg import GroundTruth, ImagePair
 from glamm.structures.issue import IssueLog
@@ -22,7 +22,7 @@ def evaluate_folder(
     split: str,
     config: EvaluateConfig,
     *,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> GcgReport:
     """Evaluate predictions from a folder.
 
@@ -55,7 +55,7 @@ def evaluate_pairs(
     issues: IssueLog,
     *,
     model: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> GcgReport:
     """Score the images of a split with their predictions.
 

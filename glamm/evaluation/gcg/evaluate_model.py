@@ -10,7 +10,7 @@ from glamm.evaluation.gcg.generate import ModelUnderTest, generate_predictions
 from glamm.evaluation.gcg.ground_truth import read_ground_truth
 from glamm.evaluation.gcg.predictions import pair_with_predictions
 from glamm.evaluation.gcg.report import render_markdown
-from glamm.evaluation.progress import NoProgress, Progress
+from glamm.evaluation.progress import NO_PROGRESS, Progress
 from glamm.files import write_text
 from glamm.structures.issue import IssueLog
 from glamm.structures.report import REPORT_FILE, GcgReport
@@ -28,7 +28,7 @@ def evaluate_model(
     out: Path,
     config: EvaluateConfig,
     *,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> GcgReport:
     """Run a model on a split, score its answers, and write report.json, report.md and overlays.
 
@@ -48,7 +48,6 @@ def evaluate_model(
         CheckpointError: The model cannot be loaded.
         DataError: The ground truth is missing or damaged.
     """
-    progress = progress or NoProgress()
     captions = CaptionScorer.from_installed_java()
     issues = IssueLog()
     truth = read_ground_truth(root, split, issues, limit=config.limit)

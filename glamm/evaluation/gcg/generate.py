@@ -16,7 +16,7 @@ from glamm.data.parsing.dataset_paths import resolve_image
 from glamm.data.parsing.grandf_eval import IMAGE_FOLDERS
 from glamm.errors import CheckpointError, DataError, RequestError
 from glamm.evaluation.gcg.predictions import prediction_path, read_origin, write_prediction
-from glamm.evaluation.progress import NoProgress, Progress
+from glamm.evaluation.progress import NO_PROGRESS, Progress
 from glamm.files import sha256
 from glamm.geometry.image_files import decode
 from glamm.geometry.masks import encode
@@ -74,7 +74,7 @@ class ModelUnderTest:
 
 
 def fingerprint_model(
-    folder: Path, question: str, max_new_tokens: int, weights: WeightsKind = "full"
+    folder: Path, question: str, max_new_tokens: int, weights: WeightsKind
 ) -> str:
     """Hash of everything that determines an answer, except the image.
 
@@ -97,7 +97,7 @@ def generate_predictions(
     model: ModelUnderTest,
     issues: IssueLog,
     *,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> frozenset[ImageId]:
     """Answer every image that has no answer yet.
 
@@ -115,7 +115,6 @@ def generate_predictions(
     Returns:
         The images without an answer.
     """
-    progress = progress or NoProgress()
     folder.mkdir(parents=True, exist_ok=True)
     unanswered: set[ImageId] = set()
     pool = ThreadPoolExecutor(model.batch_size, thread_name_prefix="predict")

@@ -162,9 +162,8 @@ def _category(annotation: EvalMask) -> int:
 
 def _read_references(
     tree: json_fields.Json, path: Path, issues: IssueLog
-) -> dict[ImageId, list[tuple[str, tuple[str, ...]]]]:
-    """The (caption, labels) pairs of each image."""
-    references: dict[ImageId, list[tuple[str, tuple[str, ...]]]] = {}
+) -> dict[ImageId, list[EvalCaption]]:
+    references: dict[ImageId, list[EvalCaption]] = {}
     for record, entry in eval_entries(tree, "annotations", path):
         with _located(path, record):
             annotation = parse(EvalCaption, entry)
@@ -177,14 +176,15 @@ def _read_references(
                 record=str(image_id),
                 kind=IssueKind.LINE_SEPARATOR,
             )
-        references.setdefault(image_id, []).append((caption, annotation.labels))
+        reference = annotation.model_copy(update={"caption": caption})
+        references.setdefault(image_id, []).append(reference)
     return references
 
 
 def _make_image(
     image_id: ImageId,
     entry: json_fields.Json,
-    references: dict[ImageId, list[tuple[str, tuple[str, ...]]]],
+    references: dict[ImageId, list[EvalCaption]],
     masks: dict[ImageId, list[GroundTruthMask]],
     path: Path,
 ) -> GroundTruthImage:
@@ -196,8 +196,8 @@ def _make_image(
         id=image_id,
         file_name=image.file_name if isinstance(image.file_name, str) else None,
         size=size,
-        captions=tuple(caption for caption, _ in of_image),
-        labels=of_image[0][1] if of_image else (),
+        captions=tuple(reference.caption for reference in of_image),
+        labels=of_image[0].labels if of_image else (),
         masks=tuple(masks.get(image_id, ())),
     )
 

@@ -187,7 +187,6 @@ def _scores(record: json_fields.Json, num_masks: int) -> tuple[float, ...] | Non
     if record.get("scores") is None:
         return None
     values = json_fields.items(record.get("scores"), "scores")
-    numbers = [json_fields.optional_number(value, "scores") for value in values]
-    if len(numbers) != num_masks or None in numbers:
-        raise DataError(f"{len(numbers)} scores for {num_masks} masks", field="scores")
-    return tuple(number for number in numbers if number is not None)
+    if len(values) != num_masks:
+        raise DataError(f"{len(values)} scores for {num_masks} masks", field="scores")
+    return tuple(json_fields.number(value, "scores") for value in values)

@@ -7,7 +7,7 @@ import numpy as np
 
 from glamm.evaluation.caption_scorer import CaptionScorer
 from glamm.evaluation.metrics import average_precision, mask_iou, recall
-from glamm.evaluation.progress import NoProgress, Progress
+from glamm.evaluation.progress import NO_PROGRESS, Progress
 from glamm.evaluation.similarity import TextSimilarity
 from glamm.structures.gcg import EMPTY_PREDICTION, GroundTruth, ImagePair
 from glamm.structures.issue import IssueKind, IssueLog
@@ -51,7 +51,7 @@ def score_gcg(
     captions: CaptionScorer,
     issues: IssueLog,
     *,
-    progress: Progress | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> BothModes:
     """Compute both modes.
 
@@ -67,7 +67,6 @@ def score_gcg(
         HostError: Java fails.
         DataError: A phrase is not in the similarity table.
     """
-    progress = progress or NoProgress()
     progress.describe("comparing phrases")
     similarity.prepare(
         phrase for pair in pairs for phrase in (*pair.truth.labels, *pair.prediction.phrases)

@@ -91,7 +91,7 @@ def coco_stats_fixed(pairs: Sequence[ImagePair]) -> dict[str, float]:
     detections of the same confidence are ordered by their run-length codes. Areas are computed from the masks, and
     annotations get new ids.
     """
-    has_scores = all(pair.prediction.scores is not None for pair in pairs if pair.prediction.masks)
+    has_scores = has_confidences(pairs)
     annotations = [
         _annotation(pair, 0, truth.mask, area=float(area(truth.mask)))
         | {"category_id": truth.category, "iscrowd": int(truth.is_crowd)}
