@@ -21,14 +21,14 @@ _MODEL = Path("data") / "models" / "glamm-tiny"
 
 def report() -> None:
     """Show the metrics of the last evaluation, the paths of its images, and how to open the page."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False, markup=False)
     table = Table("grounded conversation", *PAPER_METRICS, title="x100, as in the paper")
     for split in ("val", "test"):
-        for mode, scores in GcgReport.load(_made(_REPORTS / split / REPORT_FILE)).modes.items():
+        for mode, scores in GcgReport.load(_existing(_REPORTS / split / REPORT_FILE)).modes.items():
             values = scores.paper_metrics.values()
             table.add_row(f"{split}, {mode}", *(f"{100 * value:.1f}" for value in values))
     console.print(table)
-    referring = ReferringReport.load(_made(_REPORTS / "val" / REFERRING_FILE))
+    referring = ReferringReport.load(_existing(_REPORTS / "val" / REFERRING_FILE))
     console.print(
         f"referring    val, x100: gIoU {100 * referring.fixed.giou:.1f}, "
         f"cIoU {100 * referring.fixed.ciou:.1f} of {referring.num_expressions} expressions"
@@ -48,7 +48,7 @@ def report() -> None:
     console.print(f"open the page with: glamm serve {_MODEL}   (or: make serve)")
 
 
-def _made(path: Path) -> Path:
+def _existing(path: Path) -> Path:
     if not path.exists():
         raise DataError("is missing: run make demo, or dvc repro, first", file=path)
     return path

@@ -1,5 +1,6 @@
 """`glamm synth`: a data set of scenes with exact masks in the official layouts."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -34,8 +35,8 @@ def synth(
         workers: Processes; the files do not depend on it. All cores unless given.
     """
     overrides = [*set_]
-    overrides += [f"synth.cutouts={cutouts}"] if cutouts else []
-    overrides += [f"synth.backgrounds={backgrounds}"] if backgrounds else []
+    overrides += [f"synth.cutouts={json.dumps(str(cutouts))}"] if cutouts else []
+    overrides += [f"synth.backgrounds={json.dumps(str(backgrounds))}"] if backgrounds else []
     config = load_section("synth", SynthConfig, params, overrides)
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
@@ -51,4 +52,4 @@ def synth(
         except KeyboardInterrupt as error:
             reason = f"the finished scenes stay in {out}; the same command continues from there"
             raise RunInterrupted(reason) from error
-    console.print(f"{count_scenes(config)} scenes in {out}")
+    console.print(f"{count_scenes(config)} scenes in {out}", markup=False)

@@ -15,4 +15,5 @@ def export_parquet(shards: Path, out: Path) -> None:
         out: Gets a folder a split, a file a shard and a row an image; files that are up to date are kept.
     """
     written, kept = export_annotations(shards, out)
-    Console(stderr=True, soft_wrap=True).print(f"{written} files written, {kept} kept: {out}")
+    console = Console(stderr=True, soft_wrap=True, markup=False)
+    console.print(f"{written} files written, {kept} kept: {out}")

@@ -20,4 +20,4 @@ def render(
         count: Most images.
     """
     num_images = render_html(shards, out, split=split, first=first, count=count)
-    Console(stderr=True, soft_wrap=True).print(f"{num_images} images: {out}")
+    Console(stderr=True, soft_wrap=True, markup=False).print(f"{num_images} images: {out}")
