@@ -32,7 +32,7 @@ def stage_files(command: str, root: Path = ROOT) -> set[str]:
     if program != PACKAGE:
         raise SystemExit(f"not a glamm command: {command}")
     entries = [MAIN, *_command_files(words, root)]
-    if words[0] == "package" and "smoke" not in words[1:2]:
+    if words[0] == "package" and words[1:2] != ["smoke"]:
         entries += packed_files(root)
     return import_closure(entries, root)
 
@@ -102,15 +102,14 @@ def _command_files(words: list[str], root: Path) -> Iterator[str]:
 
 
 def _imported_files(tree: ast.Module, file: str, root: Path) -> Iterator[str]:
+    if file == f"{PACKAGE}/__init__.py":
+        return  # it offers its public names lazily: what is used is imported by its own path
     for node in _runtime_nodes(tree):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-        # The root package offers its public names lazily: what is used is imported by its own path.
-        if file == f"{PACKAGE}/__init__.py":
-            continue
         for name in names:
             if name == PACKAGE or name.startswith(f"{PACKAGE}."):
                 yield from _module_files(name, root)

@@ -75,9 +75,7 @@ def _host_error(error: OSError) -> HostError:
 def _log_handler() -> logging.Handler:
     """Colors on a terminal; plain unwrapped lines in a file or a pipe."""
     reconfigure(stderr=True)
-    console = (
-        get_console()
-    )  # the one of Lightning's progress bar, which keeps log lines apart from itself
+    console = get_console()  # Lightning's progress bar uses it too: log lines do not break the bar
     if console.is_terminal:
         handler = RichHandler(console=console, show_path=False, show_time=False)
         handler.setFormatter(logging.Formatter("%(message)s"))

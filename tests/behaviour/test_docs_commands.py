@@ -35,7 +35,7 @@ def page_of(name: str) -> str:
 
 
 def write_params(folder: Path) -> None:
-    """The repository's params.yaml with small values, and no weights for data sets that a test has not."""
+    """The repository's params.yaml with small values."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     for section, values in SMALL.items():
         params[section] |= values

@@ -172,7 +172,7 @@ def test_commands_that_a_page_names_are_accepted(page):
 
 
 def command_error(words: list[str]) -> str | None:
-    """What the command line says against some arguments; None for a complete command, and for one without any."""
+    """The error of the command line for some arguments; None for a complete command, and for one without arguments."""
     if not [word for word in words if word.startswith("-")] and is_command(words):
         return None
     try:

@@ -12,7 +12,7 @@ root = importlib.import_module("glamm.cli.main")  # the package's `main` is the 
 
 @pytest.fixture
 def run_failing(monkeypatch, capsys):
-    """Run the command line with a command that raises; return its exit code and what the terminal shows."""
+    """Run the command line with a command that raises; return its exit code and the text on its error stream."""
 
     def run(error: BaseException) -> tuple[int, str]:
         def fail(**_):
@@ -27,38 +27,38 @@ def run_failing(monkeypatch, capsys):
 
 
 def test_expected_failure_is_one_line_without_traceback(run_failing):
-    code, shown = run_failing(DataError("is cut", file="a/b.json", record=3, field="caption"))
+    code, output = run_failing(DataError("is cut", file="a/b.json", record=3, field="caption"))
 
     assert code == 1
-    assert shown == "error: file a/b.json, record 3, field caption: is cut\n"
+    assert output == "error: file a/b.json, record 3, field caption: is cut\n"
 
 
-def test_message_with_brackets_is_shown_as_it_is(run_failing):
-    _, shown = run_failing(RequestError("the question holds [SEG], which is reserved"))
+def test_message_with_brackets_is_printed_as_it_is(run_failing):
+    _, output = run_failing(RequestError("the question holds [SEG], which is reserved"))
 
-    assert "[SEG]" in shown
+    assert "[SEG]" in output
 
 
 def test_ctrl_c_ends_with_130(run_failing):
-    code, shown = run_failing(KeyboardInterrupt())
+    code, output = run_failing(KeyboardInterrupt())
 
     assert code == RunInterrupted.exit_code == 130
-    assert shown.startswith("interrupted: ")
-    assert "Traceback" not in shown
+    assert output.startswith("interrupted: ")
+    assert "Traceback" not in output
 
 
 def test_full_disk_names_the_file(run_failing):
-    code, shown = run_failing(OSError(errno.ENOSPC, "No space left on device", "out/x.jpg"))
+    code, output = run_failing(OSError(errno.ENOSPC, "No space left on device", "out/x.jpg"))
 
     assert code == 1
-    assert "the disk is full while writing out/x.jpg" in shown
+    assert "the disk is full while writing out/x.jpg" in output
 
 
-def test_a_place_that_cannot_be_is_named(run_failing):
-    code, shown = run_failing(PermissionError(errno.EACCES, "Permission denied", "/root/out.json"))
+def test_path_that_cannot_be_written_is_named(run_failing):
+    code, output = run_failing(PermissionError(errno.EACCES, "Permission denied", "/root/out.json"))
 
     assert code == 1
-    assert shown.startswith("error: /root/out.json: Permission denied")
+    assert output.startswith("error: /root/out.json: Permission denied")
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):
