@@ -16,6 +16,10 @@ import threading
 import time
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 POLL_S = 0.1
 
@@ -44,16 +48,27 @@ def wait_for_end_of(parent: int) -> None:
 def end_process_groups(leaders: Iterable[int], *, grace_s: float) -> None:
     """End process groups: SIGTERM, at most `grace_s` seconds to finish, then SIGKILL.
 
+    Processes that their leaders started and that left the group, such as the workers of BentoML, get no SIGTERM: the
+    process that started them passes it on. They have the same time to finish, and are killed as well.
+
     Args:
         leaders: Process ids of the groups' leaders, which are the groups' ids.
         grace_s: Seconds between the two signals.
     """
+    import psutil  # noqa: PLC0415 - most commands end by themselves
+
     groups = set(leaders)
+    family = _descendants(
+        groups
+    )  # before the signal: nobody knows the children of a process that has ended
     _send(signal.SIGTERM, groups)
     deadline = time.monotonic() + grace_s
-    while (running := _running(groups)) and time.monotonic() < deadline:
+    while (running := _running(groups, family)) and time.monotonic() < deadline:
         time.sleep(POLL_S)
-    _send(signal.SIGKILL, running)
+    for process in running:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    _send(signal.SIGKILL, groups & set(running.values()))  # with what they started meanwhile
 
 
 def _send(number: signal.Signals, groups: set[int]) -> None:
@@ -62,22 +77,33 @@ def _send(number: signal.Signals, groups: set[int]) -> None:
             os.killpg(group, number)
 
 
-def _running(groups: set[int]) -> set[int]:
-    """The groups in which a process other than this one runs; a zombie does not run."""
-    import psutil  # noqa: PLC0415 - most commands end by themselves
+def _descendants(leaders: set[int]) -> "set[psutil.Process]":
+    import psutil  # noqa: PLC0415
 
-    running: set[int] = set()
+    descendants: set[psutil.Process] = set()
+    for leader in leaders:
+        with suppress(psutil.NoSuchProcess):
+            descendants.update(psutil.Process(leader).children(recursive=True))
+    return descendants
+
+
+def _running(groups: set[int], family: "set[psutil.Process]") -> "dict[psutil.Process, int]":
+    """The processes of the groups and of the family that run, with their groups; without this one and without zombies."""
+    import psutil  # noqa: PLC0415
+
+    running: dict[psutil.Process, int] = {}
     for process in psutil.process_iter(["status"]):
         with suppress(ProcessLookupError):
             group = os.getpgid(process.pid)
             is_running = process.info["status"] != psutil.STATUS_ZOMBIE
-            if group in groups and is_running and process.pid != os.getpid():
-                running.add(group)
+            is_member = group in groups or process in family
+            if is_member and is_running and process.pid != os.getpid():
+                running[process] = group
     return running
 
 
 def supervise(command: list[str], *, parent: int, grace_s: float) -> int:
-    """Run a command in this process's group and return its exit code.
+    """Run a command in the group that this process leads, and return its exit code.
 
     Signals go to the whole group: the command acts on them, this process waits for it. If this process is killed,
     so is the command.
@@ -90,8 +116,6 @@ def supervise(command: list[str], *, parent: int, grace_s: float) -> int:
     Returns:
         The command's exit code; 127 if it cannot be started. A signal that ended the command ends this process too.
     """
-    if os.getpgrp() != os.getpid():
-        os.setsid()
     try:
         process = subprocess.Popen(command, preexec_fn=_die_with_supervisor)  # noqa: PLW1509 - no threads yet
     except OSError as error:
@@ -102,7 +126,7 @@ def supervise(command: list[str], *, parent: int, grace_s: float) -> int:
 
     def end_group() -> None:
         wait_for_end_of(parent)
-        end_process_groups([os.getpgrp()], grace_s=grace_s)
+        end_process_groups([os.getpid()], grace_s=grace_s)
 
     watcher = threading.Thread(target=end_group, daemon=True)
     watcher.start()

@@ -32,12 +32,14 @@ import os, pathlib, subprocess, sys, signal
 {setup}
 child = subprocess.Popen([sys.executable, "-c", '''{setup}
 import signal, time
-time.sleep(600)'''])
+time.sleep(600)'''], start_new_session={is_detached})
 pathlib.Path(sys.argv[1]).write_text(f"{{os.getpid()}} {{child.pid}}.")
 child.wait()
 """
-POLITE = FAMILY.format(setup="")
-STUBBORN = FAMILY.format(setup="import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+IGNORE_SIGTERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+POLITE = FAMILY.format(setup="", is_detached=False)
+STUBBORN = FAMILY.format(setup=IGNORE_SIGTERM, is_detached=False)
+DETACHED = FAMILY.format(setup="", is_detached=True)
 RUN_SUPERVISED = """
 import sys
 from glamm.subprocesses import run_supervised
@@ -97,7 +99,11 @@ def start_parent():
         parent.wait()
 
 
-@pytest.mark.parametrize("program", [POLITE, STUBBORN], ids=["polite", "ignores-sigterm"])
+@pytest.mark.parametrize(
+    "program",
+    [POLITE, STUBBORN, DETACHED],
+    ids=["polite", "ignores-sigterm", "child-in-its-own-session"],
+)
 def test_program_and_its_child_end_when_the_parent_is_killed(start_parent, tmp_path, program):
     parent = start_parent("-c", RUN_SUPERVISED, program, tmp_path / "pids")
     family = {*read_family(tmp_path / "pids"), *children_of(parent)}
