@@ -41,6 +41,7 @@ WORKER = "glamm"
 START_S = 180.0  # the first start creates the database: 16 s on two idle cores
 STOP_S = 40.0  # a worker gives its flow runs 30 seconds
 POLL_S = 0.25
+LOG_LINES = 10  # of a log, in an error's message
 
 app = App(
     name="flows.local", help="Prefect on this machine: server, work pool, deployments, worker."
@@ -292,8 +293,8 @@ def _active_runs(client: SyncPrefectClient) -> list[FlowRun]:
     )
 
 
-def _tail(path: Path, lines: int = 10) -> str:
-    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+def _tail(path: Path) -> str:
+    return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-LOG_LINES:])
 
 
 def main() -> None:

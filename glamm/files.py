@@ -59,11 +59,6 @@ def write_text(path: Path, content: str) -> None:
     write_bytes(path, content.encode())
 
 
-def write_json(path: Path, value: object, *, indent: int | None = 2) -> None:
-    """Write JSON with its non-ASCII text readable, and a line end, whole or not at all."""
-    write_text(path, json.dumps(value, indent=indent, ensure_ascii=False) + "\n")
-
-
 def sha256(path: Path) -> str:
     """The checksum of a file, in hexadecimal digits."""
     with path.open("rb") as file:

@@ -11,6 +11,7 @@ from glamm.synthetic.text import Mention, with_article
 
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")
+_MAX_EXPRESSIONS = 2  # of one object
 _CLEAR_GAP = 0.06  # of the image's width; with a smaller gap it is not clear which is further left
 _HIDDEN = 0.1  # fraction of an object; if more is hidden, its size is not clear
 _CLEAR_RATIO = 1.35  # of areas; with a smaller ratio it is not clear which is larger
@@ -65,7 +66,6 @@ def referring_expressions(
     *,
     rng: np.random.Generator,
     side: int,
-    max_expressions: int = 2,
 ) -> list[str]:
     """Expressions that fit one object of a scene and no other.
 
@@ -74,10 +74,9 @@ def referring_expressions(
         index: The object to refer to.
         rng: Chooses among expressions of one kind.
         side: Side of the square image in pixels.
-        max_expressions: Largest number of expressions.
 
     Returns:
-        Different expressions, by attributes, location and neighbor in turn; none where no expression is unique.
+        At most two different expressions, by attributes, location and neighbor in turn; none if none is unique.
     """
     kinds = [
         _by_attributes(objects, index),
@@ -86,9 +85,9 @@ def referring_expressions(
     ]
     pools = [list(kind) for kind in kinds]
     chosen: list[str] = []
-    while len(chosen) < max_expressions and any(pools):
+    while len(chosen) < _MAX_EXPRESSIONS and any(pools):
         for pool in pools:
-            if pool and len(chosen) < max_expressions:
+            if pool and len(chosen) < _MAX_EXPRESSIONS:
                 chosen.append(pool.pop(int(rng.integers(min(2, len(pool))))))
     return list(dict.fromkeys(chosen))
 

@@ -26,7 +26,6 @@ class Sheet:
         height_px: Height of the shape in pixels.
         width: Of the shape, in heights.
         light: Direction to the light: x to the right, y up, z to the viewer; length 1.
-        shift: Of the shape against the pixel grid, x and y, in pixels below 1.
     """
 
     def __init__(
@@ -35,7 +34,6 @@ class Sheet:
         height_px: float,
         width: float,
         light: tuple[float, float, float],
-        shift: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         self._scale = height_px
         self.light_direction = light
@@ -43,8 +41,8 @@ class Sheet:
             int(np.ceil(height_px)) + 2 * _MARGIN_PX,
             int(np.ceil(height_px * width)) + 2 * _MARGIN_PX,
         )
-        self.axis_x = columns / 2 - 0.5 + shift[0]
-        self.base_y = rows - _MARGIN_PX - 0.5 + shift[1]
+        self.axis_x = columns / 2 - 0.5
+        self.base_y = rows - _MARGIN_PX - 0.5
         self.x = ((np.arange(columns, dtype=np.float32) - self.axis_x) / height_px)[None, :].repeat(
             rows, 0
         )
@@ -110,10 +108,9 @@ def ellipse(
     radius_y: float,
     *,
     start: float = 0.0,
-    end: float = 2 * np.pi,
 ) -> np.ndarray:
-    """Corners of an ellipse or of a part of it, counter-clockwise from the right."""
-    angles = np.linspace(start, end, 40)
+    """Corners of an ellipse, counter-clockwise from the angle `start` (0 is right) to the right."""
+    angles = np.linspace(start, 2 * np.pi, 40)
     return np.stack([x + radius_x * np.cos(angles), y + radius_y * np.sin(angles)], axis=1)
 
 
