@@ -15,7 +15,7 @@ class GlammError(Exception):
 
 
 class RequestError(GlammError):
-    """The asker must act: an unreadable image, a box outside it, a prompt that is too long."""
+    """The sender of the request must act: an unreadable image, a box outside it, a prompt that is too long."""
 
 
 class ConfigError(GlammError):
@@ -56,11 +56,11 @@ class CheckpointError(GlammError):
 
 
 class HostError(GlammError):
-    """The keeper of the machine must act: Java does not start, the disk is full, a port is taken."""
+    """The administrator of the machine must act: Java does not start, the disk is full, a port is taken."""
 
 
 class BusyError(GlammError):
-    """The asker may try again later: the queue is full."""
+    """The sender of the request may try again later: the queue is full."""
 
 
 class RunInterrupted(GlammError):  # noqa: N818 - an event, not a fault
