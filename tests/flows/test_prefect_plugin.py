@@ -68,5 +68,5 @@ def test_plugin_explains_how_to_start_the_missing_server():
     ],
     ids=["other-command", "other-machine", "no-address"],
 )
-def test_plugin_says_nothing_about_servers_that_are_not_its_business(command: str, url: str | None):
+def test_plugin_ignores_other_commands_and_other_machines(command: str, url: str | None):
     assert missing_server(command.split(), url) is None

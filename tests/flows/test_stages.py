@@ -10,12 +10,7 @@ import psutil
 import pytest
 
 from flows.stages import StageRunner, all_outcomes
-
-
-def is_alive(pid: int) -> bool:
-    # An ended child that its parent has not collected still has its id.
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
+from tests.builders.processes import is_running
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
 
@@ -61,7 +56,7 @@ def test_stopping_ends_the_stage_and_its_children(
     thread.join(timeout=10)
 
     assert runner.outcomes["train"].state == "Cancelled"
-    assert not any(is_alive(int(pid)) for pid in pids.read_text().split())
+    assert not any(is_running(int(pid)) for pid in pids.read_text().split())
     assert runner.run("evaluate@val", on_line=str).state == "Cancelled"
 
 
@@ -84,6 +79,6 @@ def test_stage_and_its_children_end_when_the_flow_is_killed(
         flow.kill()
 
     deadline = time.monotonic() + 20
-    while any(map(is_alive, family)):
+    while any(map(is_running, family)):
         assert time.monotonic() < deadline
         time.sleep(0.05)

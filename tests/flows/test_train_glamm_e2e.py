@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 import pytest
 
 from flows.local import find_local_prefect
 from flows.workspace import stage_environment
+from tests.builders.processes import is_running
 from tests.flows.conftest import make_toy_repository
 
 pytestmark = [
@@ -137,10 +137,5 @@ def test_cancelling_ends_the_stage_and_its_children(toy: Toy):
     toy.run("prefect", "flow-run", "cancel", run_id)
 
     assert toy.finish(run_id)["state_type"] == "CANCELLED"
-    assert not any(is_alive(pid) for pid in pids)
+    assert not any(is_running(pid) for pid in pids)
     assert not (toy.root / ".runs/worktrees" / toy.finish(run_id)["name"]).exists()
-
-
-def is_alive(pid: int) -> bool:
-    # An ended child that nobody has collected still has its id.
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE

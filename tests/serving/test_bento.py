@@ -123,7 +123,7 @@ def test_file_that_is_no_bento_is_refused(tmp_path):
         smoke(image, image=image, question=QUESTION, out=tmp_path)
 
 
-def test_environment_of_bentoml_is_ours(monkeypatch):
+def test_environment_of_bentoml_has_our_store_and_no_pythonpath(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
 
     environment = bentoml_environment(Path("/store"))

@@ -23,6 +23,7 @@ from glamm.subprocesses import (
     start_supervised,
     worker_pool,
 )
+from tests.builders.processes import is_running
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -64,14 +65,6 @@ def wait_until(is_true, *, seconds=30):
     while not is_true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def is_running(pid):
-    # An ended child that its parent has not collected still has its id.
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def read_family(path: Path) -> list[int]:

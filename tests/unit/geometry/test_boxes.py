@@ -27,7 +27,7 @@ def test_whole_image_is_the_unit_square(size):
 @given(
     left=st.floats(0, 99), top=st.floats(0, 99), width=st.floats(0.1, 99), height=st.floats(0.1, 99)
 )
-def test_corners_of_a_coco_box(left, top, width, height):
+def test_coco_box_becomes_its_corners(left, top, width, height):
     x1, y1, x2, y2 = boxes.from_xywh([left, top, width, height])
 
     assert (x1, y1) == (left, top)

@@ -38,20 +38,20 @@ def test_masks_are_exactly_the_visible_pixels() -> None:
     assert objects[2].box == (50.0, 50.0, 64.0, 64.0)
 
 
-def test_what_others_hide_is_neither_drawn_nor_annotated() -> None:
+def test_hidden_object_is_neither_drawn_nor_annotated() -> None:
     image, kept, objects = paint([sprite(100, 10, 10, 20), sprite(200, 12, 12, 20)])
     assert len(kept) == len(objects) == 1
     assert set(np.unique(image)) == {0, 200}
 
 
-def test_what_stood_on_a_hidden_thing_goes_with_it() -> None:
+def test_object_is_dropped_with_its_hidden_support() -> None:
     _, kept, _ = paint(
         [sprite(100, 10, 20, 20), sprite(90, 14, 4, 12, support=0), sprite(200, 8, 22, 24)]
     )
     assert [float(item.color[0, 0, 0]) for item in kept] == [200.0]
 
 
-def test_carriers_keep_their_number_when_others_go() -> None:
+def test_support_has_its_new_index_when_others_are_dropped() -> None:
     hidden, cover = sprite(100, 10, 10, 12), sprite(110, 8, 8, 16)
     _, kept, objects = paint(
         [hidden, cover, sprite(120, 40, 40, 20), sprite(130, 44, 26, 12, support=2)]

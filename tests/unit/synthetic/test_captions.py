@@ -77,5 +77,5 @@ def test_sentences_begin_with_capitals() -> None:
         ("ugly duck", "an ugly duck"),
     ],
 )
-def test_articles(name: str, phrase: str) -> None:
+def test_article_follows_the_pronunciation(name: str, phrase: str) -> None:
     assert with_article(name) == phrase

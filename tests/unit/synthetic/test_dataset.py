@@ -73,7 +73,7 @@ def test_referring_expressions_are_about_the_images_of_val(root: Path) -> None:
         assert len(texts) == len(set(texts)) > 0  # each fits one object only
 
 
-def test_the_readers_take_everything(root: Path) -> None:
+def test_readers_read_every_record_without_an_issue(root: Path) -> None:
     for name, split, count in (
         ("grand", "train", 40), ("granddf_ha_gcg", "train", 40),
         ("granddf_val_test", "val", 6), ("granddf_val_test", "test", 6),
@@ -108,7 +108,7 @@ def test_grand_record_has_every_field_of_the_release(images) -> None:
             ]
 
 
-def test_phrases_are_where_their_tokens_say(images, train) -> None:
+def test_positions_are_those_of_the_phrases(images, train) -> None:
     for image in images.values():
         for caption in (*image["short_captions"], image["dense_caption"]):
             for detail in caption["details"]:

@@ -26,7 +26,7 @@ from glamm.synthetic.descriptions import phrase_from_file_name, phrase_from_text
         ("blue water bottle, 500 ml", "blue water bottle"),
     ],
 )
-def test_noun_phrases(text: str, name: str) -> None:
+def test_phrase_is_the_noun_phrase_of_the_description(text: str, name: str) -> None:
     phrase = phrase_from_text(text)
     assert phrase is not None
     assert phrase.text == name
@@ -37,7 +37,7 @@ def test_noun_phrases(text: str, name: str) -> None:
     ["", " \n", "...", "Eat your bread!", "It's a cep, or not?", "A", "12 34", "Boom!!!"],
     ids=["empty", "blank", "dots", "order", "question", "article", "digits", "exclamation"],
 )
-def test_text_without_a_name(text: str) -> None:
+def test_text_without_a_name_has_no_phrase(text: str) -> None:
     assert phrase_from_text(text) is None
 
 
@@ -51,7 +51,7 @@ def test_text_without_a_name(text: str) -> None:
         ("Rose", ""),
     ],
 )
-def test_determiners(text: str, determiner: str) -> None:
+def test_determiner_is_kept_or_follows_from_the_noun(text: str, determiner: str) -> None:
     phrase = phrase_from_text(text)
     assert phrase is not None
     assert phrase.determiner == determiner
@@ -67,7 +67,7 @@ def test_determiners(text: str, determiner: str) -> None:
         ("001", None),
     ],
 )
-def test_file_names(stem: str, name: str | None) -> None:
+def test_phrase_of_a_file_name_has_no_numbers(stem: str, name: str | None) -> None:
     phrase = phrase_from_file_name(stem)
     assert (phrase and phrase.text) == name
 

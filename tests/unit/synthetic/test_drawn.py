@@ -12,7 +12,7 @@ LIGHT = (0.5, 0.6, 0.62)
 
 
 @pytest.mark.parametrize("side", [64, 101, 384], ids="side-{}".format)
-def test_scenes_of_any_size(side: int) -> None:
+def test_scene_of_any_size_has_one_to_eight_objects(side: int) -> None:
     for seed in range(12):
         scene = draw_scene(np.random.default_rng(seed), side=side, max_objects=8)
         assert scene.image.shape == (side, side, 3)

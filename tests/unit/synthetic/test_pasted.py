@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from glamm.config.synthetic import SynthConfig
 from glamm.errors import DataError
@@ -131,9 +132,7 @@ def test_unusable_files_are_left_out_with_a_reason(
     assert len(pools.train.cutouts) + len(pools.val.cutouts) + len(pools.test.cutouts) == 8
 
 
-def test_images_of_other_kinds_of_png_work(cutouts: Path, backgrounds: Path) -> None:
-    from PIL import Image  # noqa: PLC0415
-
+def test_palette_gray_and_webp_cutouts_are_read(cutouts: Path, backgrounds: Path) -> None:
     rgba = Image.open(next(cutouts.glob("*.png")))
     rgba.quantize(8).save(cutouts / "palette cup.png", transparency=0)
     rgba.convert("LA").save(cutouts / "gray cup.png")
@@ -144,7 +143,7 @@ def test_images_of_other_kinds_of_png_work(cutouts: Path, backgrounds: Path) -> 
     assert {"palette cup", "gray cup"} <= names
 
 
-def test_too_few_files_are_counted(cutouts: Path, backgrounds: Path) -> None:
+def test_too_few_files_are_an_error_with_both_numbers(cutouts: Path, backgrounds: Path) -> None:
     for path in sorted(cutouts.rglob("*.png"))[2:]:
         path.unlink()
     with pytest.raises(DataError, match=r"2 usable cut-outs of 2 images.*at least 3"):

@@ -111,7 +111,7 @@ def test_expressions_are_of_every_kind(scenes: list[list[Record]]) -> None:
         assert kind in text
 
 
-def test_vocabulary_is_modest(scenes: list[list[Record]]) -> None:
+def test_vocabulary_has_fewer_than_sixty_words(scenes: list[list[Record]]) -> None:
     text = " ".join(e for objects in scenes for t in objects for e in t["attributes"] or [])
     assert len(set(re.findall(r"\w+", text))) < 60
 
