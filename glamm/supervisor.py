@@ -106,7 +106,7 @@ def supervise(command: list[str], *, parent: int, grace_s: float) -> int:
     """Run a command in the group that this process leads, and return its exit code.
 
     Signals go to the whole group: the command acts on them, this process waits for it. If this process is killed,
-    so is the command.
+    so is the command (on Linux), but not what the command started.
 
     Args:
         command: The program and its arguments.
