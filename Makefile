@@ -72,7 +72,7 @@ up: $(READY) ## Prefect on this machine: server, work pool, deployments, worker
 down: ## stop what `make up` started
 	python -m flows.local down
 
-pretrain: $(READY) ## make the start that comes with the package anew: nine hours on four cores
+pretrain: $(READY) ## train the model that the package contains again: nine hours on four cores
 	scripts/pretrain
 
 serve: $(READY) ## the service of the model in data/models/glamm-tiny, with its page

@@ -20,8 +20,7 @@ from glamm.evaluation.java_runtime import (
     pycocoevalcap_folder,
 )
 from glamm.evaluation.metrics.captions import MeteorScores, TokenizedCaptions
-from glamm.subprocesses import start_supervised
-from glamm.supervisor import end_process_groups
+from glamm.subprocesses import end_process_groups, start_supervised
 
 _JAR = "meteor-1.5.jar"
 _MEMORY_LIMIT = "-Xmx2G"
