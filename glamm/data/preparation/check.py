@@ -1,11 +1,10 @@
 """Checks a record: its samples are normalized and validated, and its image is decoded once."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from glamm.data.preparation.normalize import normalize_sample
-from glamm.data.preparation.validate import find_issues
+from glamm.data.preparation.validate import find_object_issues, find_sample_issues
 from glamm.data.record import Record
 from glamm.geometry.image_files import decode
 from glamm.structures.issue import Issue, IssueKind, Location, Severity
@@ -46,7 +45,8 @@ def check(record: Record) -> CheckedRecord | tuple[Issue, ...]:
         return CheckedRecord(record, image_bytes)
     normalized = [normalize_sample(sample) for sample in record.samples]
     valid: list[Sample] = []
-    issues = list(dict.fromkeys(_object_issues(normalized[0], record.location)))
+    # all samples of a record have the same objects
+    issues = list(dict.fromkeys(find_object_issues(normalized[0], record.location)))
     invalid_objects = {issue.location.field for issue in issues}
     for sample in normalized:
         objects = tuple(obj for obj in sample.objects if f"object {obj.id}" not in invalid_objects)
@@ -65,7 +65,7 @@ def _drop_invalid_targets(
     sample: Sample, location: Location
 ) -> tuple[Sample, list[Issue], list[Issue]]:
     """The sample with its valid targets, the issues of the other targets, and those that invalidate the sample."""
-    issues = find_issues(sample, location)
+    issues = find_sample_issues(sample, location)
     invalid = {field for issue in issues if (field := _field(issue)).startswith("targets[")}
     targets = tuple(
         target for index, target in enumerate(sample.targets) if f"targets[{index}]" not in invalid
@@ -75,12 +75,6 @@ def _drop_invalid_targets(
     of_targets = [issue for issue in issues if _field(issue) in invalid]
     others = [issue for issue in issues if _field(issue) not in invalid]
     return replace(sample, targets=targets), of_targets, others
-
-
-def _object_issues(sample: Sample, location: Location) -> Iterator[Issue]:
-    """Issues of objects; all samples of a record have the same objects."""
-    issues = find_issues(sample, location)
-    return (issue for issue in issues if _field(issue).startswith("object "))
 
 
 def _field(issue: Issue) -> str:

@@ -5,7 +5,7 @@ import pytest
 from glamm.data.preparation.check import CheckedRecord, check
 from glamm.data.record import Record
 from glamm.structures.issue import Severity
-from glamm.structures.sample import Target
+from glamm.structures.sample import Target, Turn
 from tests.builders.data import LOCATION, grounded, jpeg, referring
 
 
@@ -43,6 +43,20 @@ def test_record_without_a_valid_target_is_left_out(on_disk):
     assert isinstance(issues, tuple)
     assert issues[-1].severity is Severity.RECORD
     assert issues[-1].location == LOCATION
+
+
+def test_invalid_object_is_one_issue_and_removed_from_all_samples(on_disk):
+    sample = on_disk(grounded())
+    thin = replace(sample.objects[2], box=(25.0, 0.0, 25.5, 4.0))
+    text = sample.turns[1].text
+    turns = (sample.turns[0], Turn("assistant", text, sample.turns[1].spans[:1]))
+    first = replace(sample, objects=(*sample.objects[:2], thin), turns=turns)
+
+    checked = check(Record(LOCATION, (first, replace(first, sample_id="second"))))
+
+    assert isinstance(checked, CheckedRecord)
+    assert [issue.location.field for issue in checked.issues] == [f"object {thin.id}"]
+    assert [kept.objects for kept in checked.record.samples] == [sample.objects[:2]] * 2
 
 
 def test_record_with_nothing_to_train_is_kept(on_disk):
