@@ -35,6 +35,8 @@ class Layout(BaseModel):
         if not isinstance(value, dict):
             return value
         fields = cast("dict[object, object]", value)
+        if None not in fields.values():  # most objects: nothing to copy
+            return fields
         return {name: content for name, content in fields.items() if content is not None}
 
 
