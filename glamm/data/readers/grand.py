@@ -20,13 +20,14 @@ from glamm.data.parsing.dataset_paths import (
     relative,
     resolve_image,
 )
+from glamm.data.parsing.image_refs import image_header
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.layout import CornerBox, Integer, Items, Layout, Number, Text, parse
 from glamm.data.readers.grand_lmdb import find_tables, read_tables
 from glamm.data.readers.grand_phrases import GroundedCaption, Phrase, expressions, ground_caption
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
-from glamm.geometry.image_files import ImageHeader, read_header
+from glamm.geometry.image_files import ImageHeader
 from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import ImageRef, Mask, Obj, Sample, Target, Task, Turn
 from glamm.typing import Size
@@ -194,7 +195,7 @@ def _read(
     def read(issues: IssueLog) -> Record:
         image = parse(GrandImage, json_fields.mapping(value, name))
         image_path = resolve_image(root, _IMAGES, name)
-        header = _header(image_path)
+        header = image_header(image_path)
         parsed = tuple(_parse_objects(image, issues))
         unique = _without_repeated_ids(parsed, issues)
         size = _size_of_most_masks(unique, header)
@@ -220,13 +221,6 @@ def _read(
         return Record(location, samples, raw)
 
     return read_record(location, read)
-
-
-def _header(image_path: Path) -> ImageHeader:
-    try:
-        return read_header(image_path)
-    except ValueError as error:
-        raise DataError(str(error), field="image") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Source: spec of GranD-f (a); `GranDfDataset` and `OpenPsgGCGDataset` of the rele
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -14,12 +15,12 @@ from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative,
 from glamm.data.parsing.image_refs import image_header
 from glamm.data.parsing.json_stream import stream_list
 from glamm.data.parsing.layout import Items, Layout, Rle, Text, parse
-from glamm.data.parsing.phrase_spans import checked_range, locate, merge_spans
-from glamm.data.record import Record
+from glamm.data.parsing.phrase_spans import checked_range, disjoint_spans, locate
+from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.geometry.image_files import ImageHeader
-from glamm.structures.issue import Issue, IssueLog, Location, Severity
+from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import ImageRef, Mask, Obj, Sample, Span, SpanKind, Task, Turn
 from glamm.typing import Size
 
@@ -96,19 +97,10 @@ class GrandfTrainReader:
             return
         file = relative(root, ensure_inside(root, path))
         for index, value in enumerate(stream_list(path)):
-            issues = IssueLog(file, str(index))
-            try:
-                record = self._read_entry(root, split, index, value, issues)
-            except DataError as error:
-                issues.add(error.reason, error.field, severity=Severity.RECORD)
-                yield from issues
-                continue
-            yield from issues
-            yield record
+            read = partial(self._read_entry, root, split, value)
+            yield from read_record(Location(file, str(index)), read)
 
-    def _read_entry(
-        self, root: Path, split: str, index: int, value: object, issues: IssueLog
-    ) -> Record:
+    def _read_entry(self, root: Path, split: str, value: object, issues: IssueLog) -> Record:
         entry = parse(GroundedCaptionEntry, value)
         if not entry.groundings:
             raise DataError("no grounding (the official reader draws another record instead)")
@@ -118,18 +110,16 @@ class GrandfTrainReader:
         raw = MaskedCaption(caption, _find_phrases(caption, entry.groundings, issues))
         size = _common_size(header, raw.phrases)
         objects = tuple(obj for phrase in raw.phrases for obj in _objects(phrase))
-        spans, dropped = merge_spans(phrase.span for phrase in raw.phrases)
-        for span in dropped:
-            reason = f"'{caption[span.start : span.end]}' overlaps a longer phrase"
-            issues.add(reason, "groundings")
+        spans = (phrase.span for phrase in raw.phrases)
+        kept = disjoint_spans(caption, spans, issues, "groundings")
         sample = Sample(
-            sample_id=f"{self.name}/{split}/{index}-{image_path.stem}",
+            sample_id=f"{self.name}/{split}/{issues.record}-{image_path.stem}",
             task=Task.GROUNDED_CONVERSATION,
             dataset=self.name,
             split=split,
             image=ImageRef(key=image_path.name, size=size, path=str(image_path)),
             objects=objects,
-            turns=(Turn("user", None), Turn("assistant", caption, spans)),
+            turns=(Turn("user", None), Turn("assistant", caption, kept)),
         )
         return Record(Location(issues.file, issues.record), (sample,), raw)
 
