@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 
-from glamm.data.inspection.as_read import describe
+from glamm.data.inspection.as_read.describe import describe
 from glamm.data.inspection.as_read.tables import tables_json
 from glamm.data.preparation.read_checked import read_splits
 from glamm.data.readers.registry import get_reader

@@ -1,1 +1,1 @@
-"""What people look at: as read, inventory, statistics, pages, tables."""
+"""Reports for people: records as they were read, inventory, statistics, HTML pages, Parquet files."""

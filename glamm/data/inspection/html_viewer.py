@@ -5,7 +5,6 @@ import io
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw
@@ -49,15 +48,14 @@ def render_html(shards: Path, out: Path, *, split: str, first: int = 0, count: i
         f"<!doctype html><meta charset=utf-8><title>{escape(split)}</title><style>{_STYLE}</style>"
     )
     indices = range(first, min(first + count, len(reader)))
-    with replacing(out) as unfinished, _open(unfinished) as page:
+    with (
+        replacing(out) as unfinished,
+        unfinished.open("w", encoding="utf-8", errors="backslashreplace") as page,
+    ):
         page.write(head)
         for index in indices:
             page.write(render_image(reader[index], index))
     return len(indices)
-
-
-def _open(path: Path) -> TextIO:
-    return path.open("w", encoding="utf-8", errors="backslashreplace")
 
 
 def render_image(samples: tuple[Sample, ...], index: int) -> str:

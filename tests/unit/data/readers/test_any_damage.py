@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from glamm.data.inspection.as_read import describe
+from glamm.data.inspection.as_read.describe import describe
 from glamm.data.inspection.as_read.tables import tables_json
 from glamm.data.preparation.check import CheckedRecord
 from glamm.data.preparation.read_checked import read_splits
@@ -111,7 +111,7 @@ def test_damage_is_a_data_error_or_an_issue(data_set, data):
             assert item.location.file
         elif item.record.is_trainable:
             assert not [
-                fault
+                issue
                 for sample in item.record.samples
-                for fault in find_issues(sample, item.record.location)
+                for issue in find_issues(sample, item.record.location)
             ]

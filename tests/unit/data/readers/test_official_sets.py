@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from glamm.data.inspection.as_read import describe
+from glamm.data.inspection.as_read.describe import describe
 from glamm.data.inspection.as_read.tables import tables_json
 from glamm.data.preparation.check import CheckedRecord
 from glamm.data.preparation.read_checked import read_checked
