@@ -119,9 +119,7 @@ def make_block(
         counts=counts,
         issues=tuple(issues),
     )
-    block.save(
-        _description(folder, name)
-    )  # after the shards: a block with a description is complete
+    block.save(_description(folder, name))  # last: a block with a description is complete
     return block
 
 

@@ -9,7 +9,7 @@ from glamm.structures.sample import Span, SpanKind
 
 
 @pytest.mark.parametrize(
-    ("phrase", "hint", "taken", "place"),
+    ("phrase", "hint", "taken", "range_"),
     [
         ("a cube", None, (), (0, 6)),
         ("A CUBE", [11, 17], (), (11, 17)),
@@ -31,8 +31,8 @@ from glamm.structures.sample import Span, SpanKind
         "empty",
     ],
 )
-def test_phrase_is_found(phrase, hint, taken, place):
-    assert locate("A cube and a cube, balls, ball", phrase, hint=hint, taken=taken) == place
+def test_phrase_is_found(phrase, hint, taken, range_):
+    assert locate("A cube and a cube, balls, ball", phrase, hint=hint, taken=taken) == range_
 
 
 def test_offsets_count_code_points_whatever_lower_case_does():
@@ -43,11 +43,11 @@ RANGES = st.tuples(st.integers(0, 20), st.integers(1, 6)).map(lambda pair: (pair
 
 
 @given(ranges=st.lists(RANGES, max_size=8))
-def test_settled_spans_are_sorted_disjoint_and_lose_nothing_unsaid(ranges):
+def test_merged_spans_are_sorted_and_disjoint_and_every_object_is_kept_or_dropped(ranges):
     spans = [Span(start, end, SpanKind.SEG, (index,)) for index, (start, end) in enumerate(ranges)]
 
-    kept, gone = merge_spans(spans)
+    kept, dropped = merge_spans(spans)
 
-    assert all(one.end <= two.start for one, two in pairwise(kept))
-    ids = sorted(number for span in (*kept, *gone) for number in span.object_ids)
+    assert all(first.end <= second.start for first, second in pairwise(kept))
+    ids = sorted(number for span in (*kept, *dropped) for number in span.object_ids)
     assert ids == list(range(len(ranges)))

@@ -41,6 +41,10 @@ def rle(mask):
         ({"groundings": {"A cube": {"token_positives": [0, 6], "rle_masks": [rle(rectangle(0, 0, 0, 0))]}}}, "empty mask"),
         ({"groundings": {"A dog": {"token_positives": [90, 96], "rle_masks": [rle(rectangle(0, 0, 3, 3))]}}}, "can be grounded"),
     ],
+    ids=[
+        "no caption", "number as caption", "reserved token", "empty groundings", "text as groundings", "absolute path",
+        "no image", "long name", "short runs", "uncompressed", "no size", "empty mask", "absent phrase",
+    ],
 )  # fmt: skip
 def test_bad_record_is_left_out_with_its_reason(tmp_path, values, reason):
     change(human_annotated_root(tmp_path), 2, **values)
@@ -59,7 +63,7 @@ def test_bad_record_is_left_out_with_its_reason(tmp_path, values, reason):
 
 
 @pytest.mark.parametrize("kept", [0.5, 0.9, 0.99], ids=["half", "most", "nearly all"])
-def test_image_cut_in_half_is_left_out(tmp_path, kept):
+def test_truncated_image_is_left_out(tmp_path, kept):
     human_annotated_root(tmp_path)
     path = tmp_path / "GranDf_HA_images/train/sa_1.jpg"
     path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
@@ -67,8 +71,8 @@ def test_image_cut_in_half_is_left_out(tmp_path, kept):
     found = read(tmp_path)
 
     assert sum(isinstance(item, CheckedRecord) for item in found) == 4
-    [gone] = [item for item in found if isinstance(item, Issue)]
-    assert gone.location.record == "1"
+    [issue] = [item for item in found if isinstance(item, Issue)]
+    assert issue.location.record == "1"
 
 
 def test_link_out_of_the_root_is_not_followed(tmp_path):
@@ -80,9 +84,9 @@ def test_link_out_of_the_root_is_not_followed(tmp_path):
     linked.unlink()
     linked.symlink_to(outside)
 
-    [gone] = [item for item in read(root) if isinstance(item, Issue)]
+    [issue] = [item for item in read(root) if isinstance(item, Issue)]
 
-    assert "link that leaves" in gone.reason
+    assert "link that leaves" in issue.reason
 
 
 def test_offsets_outside_the_caption_are_searched_for(tmp_path):
@@ -111,8 +115,8 @@ def test_masks_under_one_phrase_are_united_and_nested_phrases_lose_the_shorter(t
     }
     change(path, 0, groundings=groundings)
 
-    finding, checked = read(tmp_path)[:2]
+    issue, checked = read(tmp_path)[:2]
 
-    assert "'cube' overlaps a longer phrase" in str(finding)
+    assert "'cube' overlaps a longer phrase" in str(issue)
     [span] = checked.record.samples[0].turns[1].spans
     assert span.object_ids == (0, 1)
