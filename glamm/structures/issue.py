@@ -124,6 +124,11 @@ class IssueLog:
         self.file, self.record = file, record
         self.issues: list[Issue] = []
 
+    @property
+    def location(self) -> Location:
+        """The record whose issues are collected."""
+        return Location(self.file, self.record)
+
     def __iter__(self) -> Iterator[Issue]:
         """The issues in the order in which they were added."""
         return iter(self.issues)
@@ -169,6 +174,8 @@ def one_line(text: str) -> str:
     if len(text) > _MAX_SHOWN:
         half = _MAX_SHOWN // 2
         text = f"{text[:half]} ... {text[-half:]}"
+    if text.isprintable():
+        return text
     return "".join(
         part if part.isprintable() else part.encode("unicode_escape").decode() for part in text
     )

@@ -16,7 +16,7 @@ from glamm.structures.issue import Issue, Severity
 
 
 def read(
-    source: str,
+    dataset: str,
     root: Path,
     *,
     split: str | None = None,
@@ -25,18 +25,18 @@ def read(
     """Read a data set and write what was read as JSON; every issue is one line on the terminal.
 
     Args:
-        source: Name of the data set's layout, such as grand, refcoco+ or coco; a wrong one lists them all.
+        dataset: Name of the data set's layout, such as grand, refcoco+ or coco; a wrong one lists them all.
         root: Folder that holds it.
         split: One of its splits; all unless given.
         json_file: File to write.
     """
-    chosen = get_reader(source)
+    chosen = get_reader(dataset)
     if split is not None and split not in chosen.splits:
-        raise RequestError(f"{source} has no split '{split}'; it has: {', '.join(chosen.splits)}")
+        raise RequestError(f"{dataset} has no split '{split}'; it has: {', '.join(chosen.splits)}")
     if not root.is_dir():
         raise DataError("is no folder", file=root)
     if not chosen.exists_in(root):
-        raise DataError(f"holds no data set in the layout {source}", file=root)
+        raise DataError(f"holds no data set in the layout {dataset}", file=root)
     tables, faults = tables_json(chosen, root)
     found = [*read_splits(chosen, root, split), *faults]
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)

@@ -85,8 +85,7 @@ class CocoCaptionsReader:
             dataset=self.name,
             split=split,
         )
-        location = Location(content.file, issues.record)
-        return Record(location, samples, raw=CaptionsRecord(captions))
+        return Record(issues.location, samples, raw=CaptionsRecord(captions))
 
 
 def captions_of(content: CocoFile, image_id: Key, issues: IssueLog) -> tuple[Caption, ...]:

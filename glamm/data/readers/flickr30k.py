@@ -21,7 +21,7 @@ from glamm.data.parsing.phrase_spans import Range, checked_range, disjoint_spans
 from glamm.data.readers.coco_reader import CocoReader
 from glamm.data.record import Record
 from glamm.errors import DataError
-from glamm.structures.issue import IssueLog, Location
+from glamm.structures.issue import IssueLog
 from glamm.structures.sample import Mask, Obj, Sample, Span, SpanKind, Task, Turn
 from glamm.typing import Size
 
@@ -115,8 +115,7 @@ class Flickr30kReader(CocoReader):
             objects=tuple(phrase.trained for phrase in phrases),
             turns=self.make_turns(caption, kept) if kept else (),
         )
-        location = Location(content.file, issues.record)
-        return Record(location, (sample,), FlickrCaption(caption, phrases, dropped))
+        return Record(issues.location, (sample,), FlickrCaption(caption, phrases, dropped))
 
     def _split_annotations(
         self, annotations: list[json_fields.Json], caption: str, size: Size

@@ -121,7 +121,7 @@ class GrandfTrainReader:
             objects=objects,
             turns=(Turn("user", None), Turn("assistant", caption, kept)),
         )
-        return Record(Location(issues.file, issues.record), (sample,), raw)
+        return Record(issues.location, (sample,), raw)
 
 
 def _find_phrases(

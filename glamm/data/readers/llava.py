@@ -99,7 +99,7 @@ class LlavaReader:
             image=image_ref,
             turns=tuple(Turn(turn.role, turn.text) for turn in layout.turns),
         )
-        return Record(Location(issues.file, issues.record), (sample,), raw=layout)
+        return Record(issues.location, (sample,), raw=layout)
 
 
 def _check_order(turns: tuple[LlavaTurn, ...]) -> None:

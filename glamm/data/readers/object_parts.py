@@ -14,7 +14,7 @@ from glamm.data.parsing.layout import parse
 from glamm.data.readers.coco_reader import CocoReader
 from glamm.data.record import Record
 from glamm.errors import DataError
-from glamm.structures.issue import IssueLog, Location
+from glamm.structures.issue import IssueLog
 from glamm.structures.sample import ImageRef, Obj, Sample, Target, Task
 
 
@@ -61,8 +61,7 @@ class ObjectPartsReader(CocoReader):
                 Target(text, (obj.id,)) for obj in objects for text in self._texts(obj.labels[0])
             ),
         )
-        location = Location(content.file, issues.record)
-        return Record(location, (sample,), raw=ObjectPartsRecord(in_file))
+        return Record(issues.location, (sample,), raw=ObjectPartsRecord(in_file))
 
     def _texts(self, category: str) -> list[str]:
         """Texts for a category: `mug:handle` is "mug handle" and "the handle of the mug"."""

@@ -81,8 +81,7 @@ class OwnCocoReader:
             samples.insert(0, classes)
         if not samples:
             raise DataError("no annotation")
-        location = Location(issues.file, issues.record)
-        return Record(location, tuple(samples), raw=CaptionsRecord(texts))
+        return Record(issues.location, tuple(samples), raw=CaptionsRecord(texts))
 
 
 def _path(root: Path, kind: str, split: str) -> Path | None:

@@ -84,7 +84,7 @@ class CvatReader:
         return shapes_record(
             _shapes(image, size, issues),
             image_ref,
-            Location(issues.file, issues.record),
+            issues.location,
             sample_id=f"{self.name}/{split}/{issues.file}#{issues.record}",
             dataset=self.name,
             split=split,

@@ -119,7 +119,7 @@ class JsonlReader:
             turns=tuple(_turn(turn) for turn in layout.turns),
             targets=tuple(Target(target.text, target.object_ids) for target in layout.targets),
         )
-        return Record(Location(issues.file, issues.record), (sample,))
+        return Record(issues.location, (sample,))
 
 
 def _object(layout: JsonlObject, field: str, image_ref: ImageRef, issues: IssueLog) -> Obj:

@@ -195,7 +195,7 @@ class ReferringReader:
                 and set(expression.object_ids) <= objects.keys()
             ),
         )
-        return Record(Location(content.file, issues.record), (sample,), raw=raw)
+        return Record(issues.location, (sample,), raw=raw)
 
 
 def _read_references(root: Path, path: Path, content: CocoFile, split: str) -> _References:

@@ -14,7 +14,7 @@ from glamm.data.readers.coco_reader import CocoReader
 from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import boxes
-from glamm.structures.issue import IssueLog, Location
+from glamm.structures.issue import IssueLog
 from glamm.structures.sample import Obj, Sample, Target, Task
 
 
@@ -81,8 +81,7 @@ class RegionCaptionsReader(CocoReader):
             objects=tuple(objects),
             targets=tuple(Target(region.text, (region.annotation.id,)) for region in regions),
         )
-        location = Location(content.file, issues.record)
-        return Record(location, (sample,), raw=RegionsRecord(tuple(regions), tuple(dropped)))
+        return Record(issues.location, (sample,), raw=RegionsRecord(tuple(regions), tuple(dropped)))
 
 
 def _with_caption(
