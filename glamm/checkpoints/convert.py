@@ -78,10 +78,11 @@ def convert(
         loaded = merge_lora_weights(loaded)
     before = probe(loaded.model)
     paths = _write(loaded, out, to_release=to_release, shard_bytes=shard_bytes)
+    converted_dtype = next(loaded.model.parameters()).dtype
     conversion = Conversion(
         files=tuple(WrittenFile(path, path.stat().st_size, sha256(path)) for path in paths),
         num_parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
-        dtype=str(next(loaded.model.parameters()).dtype).removeprefix("torch."),
+        dtype=str(converted_dtype).removeprefix("torch."),
         initialized=loaded.initialized,
         probe={name: float(value.abs().max()) for name, value in before.items()},
     )
@@ -94,7 +95,6 @@ def convert(
         sources=loaded.files,
         initialized=loaded.initialized,
     )
-    converted_dtype = next(loaded.model.parameters()).dtype
     del loaded  # keep one model in memory at a time
     release_freed_memory()
     _compare(before, probe(_read_back(out, to_release=to_release).to(converted_dtype)), out)

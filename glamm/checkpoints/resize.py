@@ -22,7 +22,7 @@ def resized(
     """Create a model for images of another size.
 
     Args:
-        model: Not changed; the new model shares the tensors that do not depend on the size.
+        model: Not changed; the new model has its own copy of every tensor.
         global_size: Side of the global encoder's input in pixels; None keeps it.
         grounding_size: Side of the grounding encoder's input in pixels; None keeps it.
 

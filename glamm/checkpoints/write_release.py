@@ -55,7 +55,8 @@ def write_release(
     rest = {name: value for name, value in official.items() if not name.startswith(_TOWER)}
     written = list(_write_shards(rest, folder, shard_bytes))
     written.append(_write_clip(tower, model.config, folder / CLIP_FOLDER))
-    _write_json(folder / "config.json", release_config(model.config, _torch_dtype(model)))
+    dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
+    _write_json(folder / "config.json", release_config(model.config, dtype))
     write_bytes(folder / tokenizer_file_name(tokenizer.model), tokenizer.model)
     return written
 
@@ -107,11 +108,6 @@ def release_config(config: ModelConfig, dtype: str) -> dict[str, Any]:
         "torch_dtype": dtype,
         OUR_CONFIG: config.model_dump(mode="json"),
     }
-
-
-def _torch_dtype(model: GLaMM) -> str:
-    """Name of the weights' type in config.json."""
-    return str(next(model.parameters()).dtype).removeprefix("torch.")
 
 
 def _write_shards(weights: Mapping[str, Tensor], folder: Path, shard_bytes: int) -> Iterator[Path]:

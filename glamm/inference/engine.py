@@ -166,9 +166,11 @@ class Engine:
         for slot in reversed(range(len(self._running))):
             if self._running[slot].is_cancelled:
                 self._free_slot(slot)
-        for state in [state for state in self._waiting if state.is_cancelled]:
-            self._waiting.remove(state)
-            state.finish("cancelled")
+        with self._turn:  # other threads submit at the same time
+            cancelled = [state for state in self._waiting if state.is_cancelled]
+            for state in cancelled:
+                self._waiting.remove(state)
+                state.finish("cancelled")
 
     def _admit(self) -> None:
         free = self.options.max_batch_size - len(self._running)
@@ -211,8 +213,9 @@ class Engine:
         )[:, -1]
         sequence = PrefixKV.from_cache(cache)
         if key and prefix is None:
+            prefix = sequence.prefix(prefix_length(self.model, state.request))
             with suppress(ValueError):  # larger than the whole cache
-                self.cache[key] = sequence.prefix(prefix_length(self.model, state.request))
+                self.cache[key] = prefix
         state.counters += WorkCounters(prefill_tokens=embeddings.shape[1] - start)
         self._add_token(state, hidden[0], self.model.language_model.lm_head(hidden)[0])
         if state.finish_reason is None:

@@ -1,6 +1,8 @@
 """The engine over thousands of requests, and with compiled decode steps."""
 
 import gc
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import psutil
@@ -36,6 +38,32 @@ def test_two_thousand_requests_need_no_more_memory_than_two_hundred():
     assert max(resident[1:]) - resident[0] < 40_000_000
     assert engine.num_running == 0
     assert engine.num_waiting < 16
+
+
+@pytest.fixture
+def _frequent_thread_switches():
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
+
+
+@pytest.mark.usefixtures("_frequent_thread_switches")
+def test_requests_are_accepted_while_another_thread_takes_a_step():
+    engine = Engine(build_model(), EngineOptions(max_batch_size=1, max_waiting=5000))
+    request = build_request([7])
+    first = engine.submit(request, GenerationOptions(max_new_tokens=200, eos_token_id=-1))
+
+    def submit():
+        for _ in range(2000):
+            engine.submit(request, GenerationOptions(max_new_tokens=1))
+
+    with ThreadPoolExecutor(2) as pool:
+        others = [pool.submit(submit) for _ in range(2)]
+        answer = first.result()
+
+    assert [other.exception() for other in others] == [None, None]
+    assert len(answer.token_ids) == 200
 
 
 @pytest.mark.timeout(600)

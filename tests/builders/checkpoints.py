@@ -13,6 +13,15 @@ from glamm.config.model import GlobalEncoderConfig
 from glamm.models.glamm import GLaMM
 from glamm.text.tokenizer import embedded_tokenizer
 
+TEXT_CONFIG = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "vocab_size": 99,
+}
+"""The text encoder of a CLIP or SigLIP, in the terms of transformers; GLaMM does not use it."""
+
 
 def write_folder(model, folder, *, tensors, keeps_config=True):
     """Write config.json, tokenizer and weights in the layout of the release."""
@@ -51,15 +60,9 @@ def write_sam(model: GLaMM, path: Path) -> Path:
     return path
 
 
-def write_siglip(config: GlobalEncoderConfig, folder: Path) -> Path:
+def write_siglip(encoder: GlobalEncoderConfig, folder: Path) -> Path:
     """Write a whole SigLIP with random weights, text encoder included."""
-    vision = to_hugging_face(config, VISION_NAMES)
-    text = {
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "vocab_size": 99,
-    }
-    SiglipModel(SiglipConfig(vision_config=vision, text_config=text)).save_pretrained(folder)
+    vision = to_hugging_face(encoder, VISION_NAMES)
+    config = SiglipConfig(vision_config=vision, text_config=TEXT_CONFIG)
+    SiglipModel(config).save_pretrained(folder)
     return folder
