@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
+from glamm.structures.sample import Frame
 from glamm.typing import Size
 
 Pixels: TypeAlias = UInt8[np.ndarray, "height width 3"]
@@ -103,9 +104,13 @@ class ImageHeader:
         height, width = self.size
         return (width, height) if self.orientation in _QUARTER_TURNS else self.size
 
-    def has_frame(self, size: Size) -> bool:
-        """Whether the image has this (height, width), as stored or upright."""
-        return size in {self.size, self.upright_size}
+    def is_turned(self, size: Size, frame: Frame) -> bool:
+        """Whether annotations of this (height, width), drawn in this frame, are drawn on the upright image."""
+        return frame is Frame.TURNED or (frame is Frame.BY_SIZE and size != self.size)
+
+    def has_size(self, size: Size, frame: Frame) -> bool:
+        """Whether the image has this (height, width) in a frame."""
+        return size == (self.upright_size if self.is_turned(size, frame) else self.size)
 
 
 def read_header(path: Path) -> ImageHeader:
@@ -121,13 +126,13 @@ def read_header(path: Path) -> ImageHeader:
         raise ValueError("the image is missing") from error
 
 
-def decode(content: bytes, *, size: Size) -> Pixels:
+def decode(content: bytes, *, size: Size, frame: Frame) -> Pixels:
     """Decode an image in the frame of its annotations.
 
     Args:
         content: The encoded image.
-        size: (height, width) that the annotations state. Stored pixels of this size are taken as they are; where only
-            the upright image has this size, it is turned upright.
+        size: (height, width) that the annotations state.
+        frame: The pixels on which the annotations are drawn.
 
     Returns:
         RGB; see `to_rgb`.
@@ -139,11 +144,11 @@ def decode(content: bytes, *, size: Size) -> Pixels:
     """
     image = open_image(io.BytesIO(content))
     header = _header(image, suffix="")
-    if not header.has_frame(size):
+    if not header.has_size(size, frame):
         raise ValueError(
             f"the image is {_text(header.size)}, the annotations are for {_text(size)}"
         )
-    return to_rgb(image) if header.size == size else upright_rgb(image)
+    return upright_rgb(image) if header.is_turned(size, frame) else to_rgb(image)
 
 
 def open_image(file: io.BufferedReader | io.BytesIO, *, name: str = "the image") -> Image.Image:

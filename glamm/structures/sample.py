@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from glamm.typing import Box, Size
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Task(StrEnum):
@@ -22,6 +22,14 @@ class Task(StrEnum):
     IMAGE_CAPTIONING = "caption"
     VQA = "vqa"
     PHRASE_GROUNDING = "phrase_ground"
+
+
+class Frame(StrEnum):
+    """The pixels on which a tool draws annotations, of an image whose EXIF data asks for a turn."""
+
+    TURNED = "turned"  # as EXIF asks: what viewers show
+    STORED = "stored"  # as the file has them, whatever EXIF asks
+    BY_SIZE = "by_size"  # as stored if the annotations state the stored size, otherwise as turned
 
 
 class SpanKind(StrEnum):
@@ -124,6 +132,7 @@ class ImageRef:
     Args:
         key: File name, unique in its data set.
         size: (height, width) in pixels, in the orientation that the annotations use.
+        frame: That orientation.
         path: The file on disk; None when `data` holds the image.
         data: The encoded image (JPEG or PNG); filled in training shards only.
         license: License of the image, as its data set states it.
@@ -131,6 +140,7 @@ class ImageRef:
 
     key: str
     size: Size
+    frame: Frame = Frame.BY_SIZE
     path: str | None = None
     data: bytes | None = None
     license: str = "unknown"

@@ -15,7 +15,7 @@ from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.layout import CocoBox, Id, Integer, Layout, Text, parse
 from glamm.errors import DataError
 from glamm.structures.issue import Issue
-from glamm.structures.sample import ImageRef
+from glamm.structures.sample import Frame, ImageRef
 
 Key = int | str
 """An id of COCO: a number, or text in some files."""
@@ -66,19 +66,22 @@ class CocoFile:
     categories: dict[Key, str]
     issues: tuple[Issue, ...]
 
-    def find_image(self, root: Path, folders: Sequence[str], image_id: Key) -> ImageRef:
+    def find_image(
+        self, root: Path, folders: Sequence[str], image_id: Key, *, frame: Frame
+    ) -> ImageRef:
         """Find one of the images.
 
         Args:
             root: Folder of the data set.
             folders: Relative folders that may hold the image, in the order in which they are tried.
             image_id: A key of `images`.
+            frame: The pixels on which the annotations are drawn.
 
         Raises:
             DataError: The entry is invalid, or there is no such image below the root.
         """
         image = parse(CocoImage, self.images[image_id])
-        return find_image(root, folders, image.file_name, size=image.size)
+        return find_image(root, folders, image.file_name, size=image.size, frame=frame)
 
     def category(self, category_id: object) -> str:
         """Name of a category.

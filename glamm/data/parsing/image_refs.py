@@ -8,7 +8,7 @@ from glamm.data.parsing.dataset_paths import resolve_image
 from glamm.data.parsing.layout import Integer, Layout
 from glamm.errors import DataError
 from glamm.geometry.image_files import ImageHeader, read_header
-from glamm.structures.sample import ImageRef
+from glamm.structures.sample import Frame, ImageRef
 from glamm.typing import Size
 
 
@@ -31,7 +31,7 @@ class SizedImage(Layout):
 
 
 def find_image(
-    root: Path, folders: Sequence[str], name: str, *, size: Size | None = None
+    root: Path, folders: Sequence[str], name: str, *, size: Size | None = None, frame: Frame
 ) -> ImageRef:
     """Find an image and read its header; its pixels are not decoded.
 
@@ -39,20 +39,22 @@ def find_image(
         root: Folder of the data set.
         folders: Relative folders that may hold the image, in the order in which they are tried.
         name: Relative path from the annotation; not trusted.
-        size: (height, width) that the annotation states; the size of the stored pixels unless given.
+        size: (height, width) that the annotation states; that of the image in the frame unless given.
+        frame: The pixels on which the annotation is drawn; without a size, `BY_SIZE` means as stored.
 
     Raises:
-        DataError: There is no such image below the root, it cannot be read, or its size is not the stated one, neither
-            as stored nor as turned by EXIF.
+        DataError: There is no such image below the root, it cannot be read, or in its frame it has another size.
     """
     path = resolve_image(root, folders, name)
     header = image_header(path)
-    if size is not None and not header.has_frame(size):
+    if size is None:
+        size = header.upright_size if frame is Frame.TURNED else header.size
+    if not header.has_size(size, frame):
         raise DataError(
             f"are stated as {size[0]} x {size[1]} (height x width), the image is {header.size[0]} x {header.size[1]}",
             field="height, width",
         )
-    return ImageRef(key=path.name, size=size or header.size, path=str(path))
+    return ImageRef(key=path.name, size=size, frame=frame, path=str(path))
 
 
 def image_header(path: Path) -> ImageHeader:

@@ -37,7 +37,7 @@ def check(record: Record) -> CheckedRecord | tuple[Issue, ...]:
     image = record.samples[0].image
     try:
         image_bytes = Path(image.path or "").read_bytes()
-        decode(image_bytes, size=image.size)
+        decode(image_bytes, size=image.size, frame=image.frame)
     except (OSError, ValueError) as error:
         reason = f"{image.key}: {getattr(error, 'strerror', None) or error}"
         return (_left_out(record, reason, "image"),)

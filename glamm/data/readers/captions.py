@@ -14,7 +14,7 @@ from glamm.data.parsing.layout import Layout, Text, parse
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.structures.issue import Issue, IssueLog, Location
-from glamm.structures.sample import ImageRef, Sample, Task, Turn
+from glamm.structures.sample import Frame, ImageRef, Sample, Task, Turn
 
 
 class CocoCaption(Layout):
@@ -51,6 +51,7 @@ class CocoCaptionsReader:
 
     name = "coco_captions_2017"
     splits = ("train", "val")
+    frame = Frame.BY_SIZE
 
     def exists_in(self, root: Path) -> bool:
         """Whether the captions of a split are below a folder."""
@@ -74,7 +75,7 @@ class CocoCaptionsReader:
         self, root: Path, split: str, content: CocoFile, image_id: Key, issues: IssueLog
     ) -> Record:
         folders = (f"coco_2017/{split}2017", "coco_2017/train2017", "coco_2017/val2017")
-        image_ref = content.find_image(root, folders, image_id)
+        image_ref = content.find_image(root, folders, image_id, frame=self.frame)
         captions = captions_of(content, image_id, issues)
         if not captions:
             raise DataError("has no caption")

@@ -10,6 +10,7 @@ from glamm.data.parsing.coco_json import CocoFile, Key, read_coco
 from glamm.data.parsing.dataset_paths import find_file
 from glamm.data.record import Record, read_record
 from glamm.structures.issue import Issue, IssueLog, Location
+from glamm.structures.sample import Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class CocoReader(ABC):
     name: str
     files: Mapping[str, tuple[str, ...]]
     images: tuple[str, ...]
+
+    frame = Frame.BY_SIZE
 
     @property
     def splits(self) -> tuple[str, ...]:

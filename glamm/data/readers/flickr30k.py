@@ -95,7 +95,7 @@ class Flickr30kReader(CocoReader):
         self, root: Path, split: str, content: CocoFile, image_id: Key, issues: IssueLog
     ) -> Record:
         caption = parse(FlickrImage, content.images[image_id]).caption
-        image = content.find_image(root, self.images, image_id)
+        image = content.find_image(root, self.images, image_id, frame=self.frame)
         if min(image.size) < MIN_SIDE:
             raise DataError(f"picture side below {MIN_SIDE} px")
         if len(caption.split()) < _MIN_WORDS:

@@ -29,10 +29,11 @@ from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.geometry.image_files import ImageHeader
 from glamm.structures.issue import Issue, IssueLog, Location
-from glamm.structures.sample import ImageRef, Mask, Obj, Sample, Target, Task, Turn
+from glamm.structures.sample import Frame, ImageRef, Mask, Obj, Sample, Target, Task, Turn
 from glamm.typing import Size
 
 _NAME = "grand"
+_FRAME = Frame.BY_SIZE
 _ANNOTATIONS = ("GranD/annotations", "GranD_Data/annotations")
 _IMAGES = ("GranD_Data/images", "GranD/images")
 _ROLE_PREFIX = re.compile(r"^\s*(?:ass)?istant:\s*", re.IGNORECASE)
@@ -145,6 +146,7 @@ class GrandReader:
     """
 
     name = _NAME
+    frame = _FRAME
     splits = ("train", "val", "test")
 
     def exists_in(self, root: Path) -> bool:
@@ -212,7 +214,7 @@ def _read(
             task=Task.GROUNDED_CONVERSATION,
             dataset=_NAME,
             split=split,
-            image=ImageRef(key=image_path.name, size=size, path=str(image_path)),
+            image=ImageRef(image_path.name, size, _FRAME, path=str(image_path)),
             objects=objects,
         )
         samples = (*_conversations(base, raw), *_expressions(base, raw.floating_ids))
@@ -282,7 +284,7 @@ def _without_repeated_ids(parsed: tuple[_ParsedObject, ...], issues: IssueLog) -
 def _size_of_most_masks(objects: tuple[Obj, ...], header: ImageHeader) -> Size:
     """The (height, width) in which the masks are drawn: that of the image as stored, or as turned by EXIF."""
     sizes = Counter(
-        obj.mask.size for obj in objects if obj.mask and header.has_frame(obj.mask.size)
+        obj.mask.size for obj in objects if obj.mask and header.has_size(obj.mask.size, _FRAME)
     )
     return sizes.most_common(1)[0][0] if sizes else header.size
 

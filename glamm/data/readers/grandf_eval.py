@@ -25,9 +25,10 @@ from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.structures.issue import Issue, IssueLog, Location
-from glamm.structures.sample import ImageRef, Obj, Sample, Span, SpanKind, Task, Turn
+from glamm.structures.sample import Frame, ImageRef, Obj, Sample, Span, SpanKind, Task, Turn
 
 _NAME = "granddf_val_test"
+_FRAME = Frame.BY_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class GrandfEvalReader:
     """Reads GranD-f val and test: label i of a caption belongs to mask i of its image."""
 
     name = _NAME
+    frame = _FRAME
     splits = ("val", "test")
 
     def exists_in(self, root: Path) -> bool:
@@ -123,7 +125,7 @@ def _read_caption(
 def _find_image(root: Path, image: EvalImage) -> ImageRef:
     name = json_fields.text(image.file_name, "file_name")
     size = json_fields.size(image.height, image.width, "images.height, width")
-    return find_image(root, IMAGE_FOLDERS, name, size=size)
+    return find_image(root, IMAGE_FOLDERS, name, size=size, frame=_FRAME)
 
 
 def _objects(caption: EvalCaption, entries: list[object]) -> tuple[Obj, ...]:

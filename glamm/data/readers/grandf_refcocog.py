@@ -18,10 +18,11 @@ from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.structures.issue import Issue, IssueLog, Location
-from glamm.structures.sample import Obj, Sample, Span, SpanKind, Task, Turn
+from glamm.structures.sample import Frame, Obj, Sample, Span, SpanKind, Task, Turn
 from glamm.typing import Box, Size
 
 _NAME = "refcocog_gcg"
+_FRAME = Frame.BY_SIZE
 _IMAGES = ("coco_2014/train2014", "Refer_Segm/coco_2014/train2014")
 
 
@@ -82,6 +83,7 @@ class GrandfRefcocogReader:
     """
 
     name = _NAME
+    frame = _FRAME
     splits = ("train", "val")
 
     def exists_in(self, root: Path) -> bool:
@@ -113,7 +115,7 @@ def _read_caption(
 ) -> Iterator[Record | Issue]:
     def read(issues: IssueLog) -> Record:
         entry = parse(RefCaption, value, key)
-        image = find_image(root, _IMAGES, entry.img_file_name)
+        image = find_image(root, _IMAGES, entry.img_file_name, frame=_FRAME)
         caption = entry.caption.strip('"').strip()
         refs, absent = _locate_refs(entry, caption, image.size, issues)
         if not refs:

@@ -21,7 +21,7 @@ from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.geometry.image_files import ImageHeader
 from glamm.structures.issue import Issue, IssueLog, Location
-from glamm.structures.sample import ImageRef, Mask, Obj, Sample, Span, SpanKind, Task, Turn
+from glamm.structures.sample import Frame, ImageRef, Mask, Obj, Sample, Span, SpanKind, Task, Turn
 from glamm.typing import Size
 
 
@@ -81,6 +81,8 @@ class GrandfTrainReader:
     files: dict[str, str]
     images: tuple[str, ...]
 
+    frame = Frame.BY_SIZE
+
     @property
     def splits(self) -> tuple[str, ...]:
         """Those that have a file."""
@@ -108,7 +110,7 @@ class GrandfTrainReader:
         header = image_header(image_path)
         caption = entry.caption.strip('"').strip()
         raw = MaskedCaption(caption, _find_phrases(caption, entry.groundings, issues))
-        size = _common_size(header, raw.phrases)
+        size = _common_size(header, raw.phrases, self.frame)
         objects = tuple(obj for phrase in raw.phrases for obj in _objects(phrase))
         spans = (phrase.span for phrase in raw.phrases)
         kept = disjoint_spans(caption, spans, issues, "groundings")
@@ -117,7 +119,7 @@ class GrandfTrainReader:
             task=Task.GROUNDED_CONVERSATION,
             dataset=self.name,
             split=split,
-            image=ImageRef(key=image_path.name, size=size, path=str(image_path)),
+            image=ImageRef(image_path.name, size, self.frame, path=str(image_path)),
             objects=objects,
             turns=(Turn("user", None), Turn("assistant", caption, kept)),
         )
@@ -149,13 +151,13 @@ def _find_phrases(
     return tuple(phrases)
 
 
-def _common_size(header: ImageHeader, phrases: tuple[MaskedPhrase, ...]) -> Size:
-    """The (height, width) that all masks state; the image must have it, as stored or as turned."""
+def _common_size(header: ImageHeader, phrases: tuple[MaskedPhrase, ...], frame: Frame) -> Size:
+    """The (height, width) that all masks state; the image must have it in the frame of the masks."""
     sizes = {mask.size for phrase in phrases for mask in phrase.masks}
     if len(sizes) > 1:
         raise DataError(f"masks have different sizes: {sorted(sizes)}", field="rle_masks")
     size = sizes.pop()
-    if not header.has_frame(size):
+    if not header.has_size(size, frame):
         raise DataError(
             f"masks are {size[0]} x {size[1]} (height x width), the image is {header.size[0]} x {header.size[1]}",
             field="rle_masks",

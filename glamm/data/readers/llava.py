@@ -18,7 +18,7 @@ from glamm.data.parsing.layout import Choice, Items, Layout, Text, parse
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.structures.issue import Issue, IssueLog, Location
-from glamm.structures.sample import Sample, Task, Turn
+from glamm.structures.sample import Frame, Sample, Task, Turn
 
 IMAGE_TAG = "<image>"
 """Stands for the image in a question; it is removed from the text."""
@@ -72,6 +72,7 @@ class LlavaReader:
 
     name = "llava_instruct_150k"
     splits = ("train",)
+    frame = Frame.BY_SIZE
 
     def exists_in(self, root: Path) -> bool:
         """Whether the file of conversations is below a folder."""
@@ -89,7 +90,7 @@ class LlavaReader:
 
     def _read_conversation(self, root: Path, split: str, entry: object, issues: IssueLog) -> Record:
         layout = parse(LlavaRecord, entry)
-        image_ref = find_image(root, _IMAGE_FOLDERS, layout.image)
+        image_ref = find_image(root, _IMAGE_FOLDERS, layout.image, frame=self.frame)
         _check_order(layout.turns)
         sample = Sample(
             sample_id=f"{self.name}/{split}/{issues.record}",

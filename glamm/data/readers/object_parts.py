@@ -40,7 +40,7 @@ class ObjectPartsReader(CocoReader):
     ) -> Record:
         if image_id not in content.annotations:
             raise DataError("no annotation")
-        image_ref = content.find_image(root, self.images, image_id)
+        image_ref = content.find_image(root, self.images, image_id, frame=self.frame)
         pairs: list[tuple[Obj, Obj]] = []
         for annotation in content.annotations[image_id]:
             try:

@@ -19,7 +19,7 @@ from glamm.data.readers.labeled_shapes import class_targets
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.structures.issue import Issue, IssueLog, Location
-from glamm.structures.sample import ImageRef, Obj, Sample, Task
+from glamm.structures.sample import Frame, ImageRef, Obj, Sample, Task
 
 _KINDS = ("instances", "captions")
 
@@ -29,6 +29,7 @@ class OwnCocoReader:
 
     name = "coco"
     splits = ("train", "val", "test")
+    frame = Frame.BY_SIZE
 
     def exists_in(self, root: Path) -> bool:
         """Whether instances or captions of a split are below a folder."""
@@ -58,7 +59,7 @@ class OwnCocoReader:
         captions: CocoFile | None,
         issues: IssueLog,
     ) -> Record:
-        image_ref = content.find_image(root, _image_folders(split), image_id)
+        image_ref = content.find_image(root, _image_folders(split), image_id, frame=self.frame)
         objects = _objects(instances, image_id, image_ref, issues) if instances else ()
         texts = captions_of(captions, image_id, issues) if captions else ()
         sample_id = f"{self.name}/{split}/{image_id}"

@@ -21,7 +21,7 @@ from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.structures.issue import Issue, IssueLog, Location
-from glamm.structures.sample import Mask
+from glamm.structures.sample import Frame, Mask
 from glamm.typing import Size
 
 _NUM_SNIFFED_BYTES = 1 << 16
@@ -56,6 +56,7 @@ class CvatReader:
 
     name = "cvat"
     splits = ("train", "val", "test")
+    frame = Frame.TURNED
 
     def exists_in(self, root: Path) -> bool:
         """Whether one of the XML files looks like CVAT's."""
@@ -80,7 +81,9 @@ class CvatReader:
             _whole(image.attributes, "height"), _whole(image.attributes, "width"), "height, width"
         )
         name = json_fields.text(image.attributes.get("name"), "name").replace("\\", "/")
-        image_ref = find_image(root, ("images", ".", f"images/{split}", split), name, size=size)
+        image_ref = find_image(
+            root, ("images", ".", f"images/{split}", split), name, size=size, frame=self.frame
+        )
         return shapes_record(
             _shapes(image, size, issues),
             image_ref,

@@ -16,7 +16,7 @@ from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.structures.issue import Issue, IssueLog, Location
-from glamm.structures.sample import ImageRef, Obj, Sample, Span, SpanKind, Target, Task, Turn
+from glamm.structures.sample import Frame, ImageRef, Obj, Sample, Span, SpanKind, Target, Task, Turn
 
 _IMAGE_FOLDERS = (".", "images")
 
@@ -78,6 +78,7 @@ class JsonlReader:
 
     name = "jsonl"
     splits = ("train", "val", "test")
+    frame = Frame.BY_SIZE
 
     def exists_in(self, root: Path) -> bool:
         """Whether there is a file of a split in a folder."""
@@ -104,7 +105,9 @@ class JsonlReader:
         layout = parse(JsonlSample, parse_json(line, path))
         if not layout.turns and not layout.targets:
             raise DataError("has neither turns nor targets", field="turns, targets")
-        image_ref = find_image(root, _IMAGE_FOLDERS, layout.image.file, size=layout.image.size)
+        image_ref = find_image(
+            root, _IMAGE_FOLDERS, layout.image.file, size=layout.image.size, frame=self.frame
+        )
         sample_id = str(number) if layout.sample_id is None else layout.sample_id
         sample = Sample(
             sample_id=f"{self.name}/{split}/{sample_id}",

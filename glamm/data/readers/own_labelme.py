@@ -23,7 +23,7 @@ from glamm.data.readers.labeled_shapes import Shape, shapes_record
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.structures.issue import Issue, IssueLog, Location
-from glamm.structures.sample import ImageRef, Mask
+from glamm.structures.sample import Frame, ImageRef, Mask
 from glamm.typing import Size
 
 _FOLDERS = (".", "labelme", "annotations")
@@ -64,6 +64,7 @@ class LabelMeReader:
 
     name = "labelme"
     splits = ("train", "val", "test")
+    frame = Frame.TURNED
 
     def exists_in(self, root: Path) -> bool:
         """Whether one of the first JSON files of a split is LabelMe's."""
@@ -77,7 +78,7 @@ class LabelMeReader:
 
     def _read_file(self, root: Path, split: str, path: Path, issues: IssueLog) -> Record:
         content = parse(LabelMeFile, read_json(ensure_inside(root, path)))
-        image_ref = _find_image(root, path, content)
+        image_ref = _find_image(root, path, content, self.frame)
         shapes: list[Shape] = []
         for index, value in enumerate(content.shapes):
             try:
@@ -106,7 +107,7 @@ def _sniff(root: Path, split: str) -> bool:
     return False
 
 
-def _find_image(root: Path, path: Path, content: LabelMeFile) -> ImageRef:
+def _find_image(root: Path, path: Path, content: LabelMeFile, frame: Frame) -> ImageRef:
     """Find the image of a file; its path may contain `..` and, written on Windows, backslashes."""
     name = content.image_path
     parts: list[str] = list(path.parent.relative_to(root).parts)
@@ -117,7 +118,7 @@ def _find_image(root: Path, path: Path, content: LabelMeFile) -> ImageRef:
             parts.pop()
         else:
             raise DataError(f"'{name[:80]}' leaves the data set's folder", field="imagePath")
-    return find_image(root, (".",), "/".join(parts), size=content.size)
+    return find_image(root, (".",), "/".join(parts), size=content.size, frame=frame)
 
 
 def _shape(layout: LabelMeShape, size: Size) -> Shape:

@@ -22,7 +22,7 @@ from glamm.data.parsing.safe_pickle import read_plain_pickle
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.structures.issue import Issue, IssueLog, Location, Severity
-from glamm.structures.sample import Obj, Sample, Target, Task
+from glamm.structures.sample import Frame, Obj, Sample, Target, Task
 from glamm.typing import Box, Size
 
 _NO_TARGET = (-1,)  # `ann_id` of an expression for something that is not in the image
@@ -140,6 +140,8 @@ class ReferringReader:
     splits: tuple[str, ...]
     images: tuple[str, ...] = ("coco_2014/train2014", "Refer_Segm/coco_2014/train2014")
 
+    frame = Frame.BY_SIZE
+
     def exists_in(self, root: Path) -> bool:
         """Whether annotations and expressions are both below a folder."""
         return all(self._paths(root))
@@ -176,7 +178,7 @@ class ReferringReader:
         image_id: Key,
         issues: IssueLog,
     ) -> Record:
-        image_ref = content.find_image(root, self.images, image_id)
+        image_ref = content.find_image(root, self.images, image_id, frame=self.frame)
         raw = _read_expressions(content, references, image_id, image_ref.size, issues)
         if not raw.expressions:
             raise DataError("none of its expressions can be read")

@@ -55,7 +55,7 @@ class RegionCaptionsReader(CocoReader):
     def _read_image(
         self, root: Path, split: str, content: CocoFile, image_id: Key, issues: IssueLog
     ) -> Record:
-        image_ref = content.find_image(root, self.images, image_id)
+        image_ref = content.find_image(root, self.images, image_id, frame=self.frame)
         if min(image_ref.size) < MIN_SIDE:
             raise DataError(f"picture side below {MIN_SIDE} px")
         regions: list[Region] = []

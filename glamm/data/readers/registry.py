@@ -28,7 +28,7 @@ from glamm.data.readers.semantic_png import (
 from glamm.data.record import Record
 from glamm.errors import RequestError
 from glamm.structures.issue import Issue
-from glamm.structures.sample import Task
+from glamm.structures.sample import Frame, Task
 
 
 @runtime_checkable
@@ -43,6 +43,11 @@ class Reader(Protocol):
     @property
     def splits(self) -> tuple[str, ...]:
         """Names of the splits that the data set may have."""
+        ...
+
+    @property
+    def frame(self) -> Frame:
+        """The pixels on which the tool that made the data set draws, of an image whose EXIF data asks for a turn."""
         ...
 
     def exists_in(self, root: Path) -> bool:

@@ -30,7 +30,7 @@ from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.geometry.image_files import UNREADABLE
 from glamm.structures.issue import Issue, IssueLog, Location
-from glamm.structures.sample import ImageRef, Obj, Sample, Task
+from glamm.structures.sample import Frame, ImageRef, Obj, Sample, Task
 
 _LABEL_MODES = {"1", "L", "P", "I", "I;16", "I;16B", "I;16L"}
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -69,6 +69,8 @@ class SemanticPngReader:
     classes: Callable[[Path], dict[int, str]]
     ignored: frozenset[int]
 
+    frame = Frame.BY_SIZE
+
     @property
     def splits(self) -> tuple[str, ...]:
         """Those that have a folder."""
@@ -95,7 +97,7 @@ class SemanticPngReader:
         labels = _read_labels(ensure_inside(root, path))
         size = (labels.shape[0], labels.shape[1])
         header = image_header(image_path)
-        if not header.has_frame(size):
+        if not header.has_size(size, self.frame):
             raise DataError(
                 f"is {size[0]} x {size[1]} (height x width), "
                 f"the image is {header.size[0]} x {header.size[1]}"
@@ -106,7 +108,7 @@ class SemanticPngReader:
             task=Task.SEMANTIC_SEGMENTATION,
             dataset=self.name,
             split=split,
-            image=ImageRef(image_path.name, size, path=str(image_path)),
+            image=ImageRef(image_path.name, size, self.frame, path=str(image_path)),
             objects=objects,
             targets=class_targets(objects),  # classes with the same name are one target
         )

@@ -7,6 +7,7 @@ import msgpack
 from glamm.errors import DataError
 from glamm.structures.sample import (
     SCHEMA_VERSION,
+    Frame,
     ImageRef,
     Mask,
     Obj,
@@ -26,11 +27,12 @@ def pack(samples: tuple[Sample, ...]) -> bytes:
         samples: At least one; all have the same image and objects.
     """
     first = samples[0]
+    image = first.image
     record = {
         "schema": SCHEMA_VERSION,
         "dataset": first.dataset,
         "split": first.split,
-        "image": [first.image.key, list(first.image.size), first.image.license],
+        "image": [image.key, list(image.size), image.frame.value, image.license],
         "objects": [_pack_object(obj) for obj in first.objects],
         "samples": [_pack_sample(sample) for sample in samples],
     }
@@ -54,8 +56,14 @@ def unpack(data: bytes, *, image_bytes: bytes) -> tuple[Sample, ...]:
                 f"the shards have schema {record['schema']}, and this glamm reads {SCHEMA_VERSION}: "
                 "run glamm data prepare again"
             )
-        key, size, license_ = record["image"]
-        image = ImageRef(key=key, size=(size[0], size[1]), data=image_bytes, license=license_)
+        key, size, frame, license_ = record["image"]
+        image = ImageRef(
+            key=key,
+            size=(size[0], size[1]),
+            frame=Frame(frame),
+            data=image_bytes,
+            license=license_,
+        )
         objects = tuple(_unpack_object(value) for value in record["objects"])
         return tuple(
             _unpack_sample(value, image, objects, dataset=record["dataset"], split=record["split"])

@@ -117,7 +117,7 @@ def read_pixels(image: ImageRef) -> UInt8[np.ndarray, "height width 3"]:
         DataError: Its bytes are damaged, or it has another size than `image.size`.
     """
     try:
-        return decode(image.data or b"", size=image.size)
+        return decode(image.data or b"", size=image.size, frame=image.frame)
     except ValueError as error:
         raise DataError(f"{error}: run glamm data prepare again", record=image.key) from error
 

@@ -27,6 +27,7 @@ from glamm.structures.answer import GroundedAnswer
 from glamm.structures.gcg import GroundTruthImage, Prediction
 from glamm.structures.issue import IssueKind, IssueLog
 from glamm.structures.report import ImageId
+from glamm.structures.sample import Frame
 from glamm.text.templates import GROUNDED_CONVERSATION_QUESTIONS, RELEASE_GCG_QUESTION
 from glamm.text.tokenizer import tokenizer_path
 
@@ -177,7 +178,7 @@ def _pixels(content: bytes, image: GroundTruthImage) -> UInt8[np.ndarray, "heigh
     size = image.annotated_size
     if size is None:
         raise ValueError("the ground truth does not state its size")
-    return decode(content, size=size)
+    return decode(content, size=size, frame=Frame.BY_SIZE)
 
 
 def to_prediction(answer: GroundedAnswer) -> Prediction:

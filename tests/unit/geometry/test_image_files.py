@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from glamm.geometry.image_files import decode, read_header
+from glamm.structures.sample import Frame
 from tests.builders.data import jpeg
 
 QUADRANTS = np.kron(
@@ -29,21 +30,59 @@ def turned(orientation):
     )
 
 
-def test_pixels_stay_as_stored_when_the_annotations_have_the_stored_size():
-    assert abs(decode(turned(6), size=(16, 24)).astype(int) - QUADRANTS).max() < 8
+ORIENTED = {
+    1: QUADRANTS,
+    2: QUADRANTS[:, ::-1],
+    3: QUADRANTS[::-1, ::-1],
+    4: QUADRANTS[::-1],
+    5: QUADRANTS.transpose(1, 0, 2),
+    6: np.rot90(QUADRANTS, k=-1),
+    7: QUADRANTS[::-1, ::-1].transpose(1, 0, 2),
+    8: np.rot90(QUADRANTS),
+}
+"""What EXIF orientations mean."""
 
 
-def test_pixels_are_turned_when_only_the_upright_size_fits():
-    expected = np.rot90(QUADRANTS, k=-1)
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_turned_frame_has_the_pixels_as_exif_turns_them(orientation):
+    expected = ORIENTED[orientation]
 
-    assert abs(decode(turned(6), size=(24, 16)).astype(int) - expected).max() < 8
+    pixels = decode(turned(orientation), size=expected.shape[:2], frame=Frame.TURNED)
+
+    assert abs(pixels.astype(int) - expected).max() < 8
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_stored_frame_has_the_pixels_as_they_are(orientation):
+    pixels = decode(turned(orientation), size=(16, 24), frame=Frame.STORED)
+
+    assert abs(pixels.astype(int) - QUADRANTS).max() < 8
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_size_tells_the_frame_of_a_quarter_turn(orientation):
+    stored = decode(turned(orientation), size=(16, 24), frame=Frame.BY_SIZE)
+    upright = decode(turned(orientation), size=(24, 16), frame=Frame.BY_SIZE)
+
+    assert abs(stored.astype(int) - QUADRANTS).max() < 8
+    assert abs(upright.astype(int) - ORIENTED[orientation]).max() < 8
+
+
+@pytest.mark.parametrize(
+    ("size", "frame"),
+    [((16, 24), Frame.TURNED), ((24, 16), Frame.STORED), ((10, 10), Frame.BY_SIZE)],
+    ids=["turned", "stored", "by size"],
+)
+def test_size_of_another_frame_is_refused(size, frame):
+    with pytest.raises(ValueError, match="the image is 16 x 24 "):
+        decode(turned(6), size=size, frame=frame)
 
 
 def test_image_of_another_size_is_refused():
     with pytest.raises(
         ValueError, match=r"the image is 16 x 24 .*, the annotations are for 10 x 10"
     ):
-        decode(turned(1), size=(10, 10))
+        decode(turned(1), size=(10, 10), frame=Frame.BY_SIZE)
 
 
 def test_alpha_is_dropped_and_gray_repeated():
@@ -51,9 +90,18 @@ def test_alpha_is_dropped_and_gray_repeated():
     gray = np.arange(16 * 24, dtype=np.uint8).reshape(16, 24)
     deep = (gray.astype(np.uint16) << 8) + 7
 
-    assert (decode(encoded(Image.fromarray(alpha), "PNG"), size=(16, 24)) == QUADRANTS).all()
-    assert (decode(encoded(Image.fromarray(gray), "PNG"), size=(16, 24)) == gray[:, :, None]).all()
-    assert (decode(encoded(Image.fromarray(deep), "PNG"), size=(16, 24)) == gray[:, :, None]).all()
+    assert (
+        decode(encoded(Image.fromarray(alpha), "PNG"), size=(16, 24), frame=Frame.BY_SIZE)
+        == QUADRANTS
+    ).all()
+    assert (
+        decode(encoded(Image.fromarray(gray), "PNG"), size=(16, 24), frame=Frame.BY_SIZE)
+        == gray[:, :, None]
+    ).all()
+    assert (
+        decode(encoded(Image.fromarray(deep), "PNG"), size=(16, 24), frame=Frame.BY_SIZE)
+        == gray[:, :, None]
+    ).all()
 
 
 @pytest.mark.parametrize("part", [0, 0.1, 0.5, 0.95], ids="{:.0%}".format)
@@ -61,7 +109,7 @@ def test_cut_image_is_refused(part):
     data = jpeg((64, 64))
 
     with pytest.raises(ValueError, match=r"cannot be decoded|no image"):
-        decode(data[: int(part * len(data))], size=(64, 64))
+        decode(data[: int(part * len(data))], size=(64, 64), frame=Frame.BY_SIZE)
 
 
 def test_claim_of_too_many_pixels_is_refused_by_the_header(tmp_path):
@@ -87,17 +135,23 @@ def test_every_format_of_the_service_can_be_trained(tmp_path, kind):
     (tmp_path / "image").write_bytes(content)
 
     assert read_header(tmp_path / "image").size == (16, 24)
-    assert decode(content, size=(16, 24))[4, 4].tolist() == pytest.approx([255, 0, 0], abs=40)
+    assert decode(content, size=(16, 24), frame=Frame.BY_SIZE)[4, 4].tolist() == pytest.approx(
+        [255, 0, 0], abs=40
+    )
 
 
 def test_format_outside_the_policy_is_refused():
     with pytest.raises(ValueError, match="no image that can be read"):
-        decode(encoded(Image.fromarray(QUADRANTS), "ICO", sizes=[(24, 16)]), size=(16, 24))
+        decode(
+            encoded(Image.fromarray(QUADRANTS), "ICO", sizes=[(24, 16)]),
+            size=(16, 24),
+            frame=Frame.BY_SIZE,
+        )
 
 
 def test_very_long_image_is_refused():
     with pytest.raises(ValueError, match="at most 100 times the other"):
-        decode(encoded(Image.new("RGB", (404, 4)), "PNG"), size=(4, 404))
+        decode(encoded(Image.new("RGB", (404, 4)), "PNG"), size=(4, 404), frame=Frame.BY_SIZE)
 
 
 @pytest.mark.parametrize(

@@ -137,11 +137,12 @@ def _image(root: Path, checked: CheckedRecord) -> dict[str, Any]:
     }
     if header.orientation != 1:
         result["exif_orientation"] = header.orientation
-        result["annotation_frame"] = "stored" if image.size == header.size else "turned"
+        is_turned = header.is_turned(image.size, image.frame)
+        result["annotation_frame"] = "turned" if is_turned else "stored"
         result["stored_width_height"] = [header.size[1], header.size[0]]
     if header.pixel_format:
         result["pixel_format"] = header.pixel_format
-    pixels = decode(checked.image_bytes, size=image.size)
+    pixels = decode(checked.image_bytes, size=image.size, frame=image.frame)
     objects = checked.record.samples[0].objects
     result["probes_x_y_r_g_b"] = [_probe(pixels, obj.mask) for obj in objects if obj.mask]
     return result

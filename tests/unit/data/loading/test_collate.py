@@ -10,9 +10,9 @@ from PIL import Image
 
 from glamm.config.model import CompatConfig, ModelConfig
 from glamm.data.loading.collate import SamplePreprocessor, collate
+from glamm.data.shards.reader import read_pixels
 from glamm.errors import DataError
 from glamm.geometry import masks
-from glamm.geometry.image_files import decode
 from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
 from glamm.structures.sample import Turn, objects_by_id
 from glamm.text.render import render_rounds
@@ -259,4 +259,4 @@ def test_batch_on_another_order_of_images_is_the_same_in_that_order():
     assert (mixed.input_ids == straight.input_ids[order]).all()
     assert (mixed.global_pixels == straight.global_pixels[order]).all()
     assert all((mixed.masks[n] == straight.masks[i]).all() for n, i in enumerate(order))
-    assert decode(groups[0][0].image.data, size=SIZE).shape == (*SIZE, 3)
+    assert read_pixels(groups[0][0].image).shape == (*SIZE, 3)

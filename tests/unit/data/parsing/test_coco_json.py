@@ -6,6 +6,7 @@ from glamm.data.parsing.coco_json import CocoInstance, read_coco
 from glamm.data.parsing.layout import parse
 from glamm.errors import DataError
 from glamm.structures.issue import Location, Severity
+from glamm.structures.sample import Frame
 from tests.builders.data import SIZE, jpeg
 
 CONTENT = {
@@ -75,9 +76,9 @@ def test_file_of_another_form_is_an_error(tmp_path, text, message):
 def test_image_is_found_by_its_id(tmp_path):
     content = read(tmp_path)
 
-    assert content.find_image(tmp_path, ["."], 1).size == SIZE
+    assert content.find_image(tmp_path, ["."], 1, frame=Frame.STORED).size == SIZE
     with pytest.raises(DataError, match=r"there is no image '2\.jpg' in \."):
-        content.find_image(tmp_path, ["."], "two")
+        content.find_image(tmp_path, ["."], "two", frame=Frame.STORED)
 
 
 def test_category_is_found_by_its_id(tmp_path):

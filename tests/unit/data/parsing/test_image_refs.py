@@ -3,6 +3,7 @@ import pytest
 from glamm.data.parsing.image_refs import SizedImage, find_image
 from glamm.data.parsing.layout import parse
 from glamm.errors import DataError
+from glamm.structures.sample import Frame
 from tests.builders.data import SIZE, jpeg
 
 TURNED = (SIZE[1], SIZE[0])
@@ -18,20 +19,24 @@ def root(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "stated", "size"),
+    ("name", "frame", "stated", "size"),
     [
-        ("plain.jpg", None, SIZE),
-        ("plain.jpg", SIZE, SIZE),
-        ("turned.jpg", None, SIZE),
-        ("turned.jpg", SIZE, SIZE),
-        ("turned.jpg", TURNED, TURNED),
+        ("plain.jpg", Frame.BY_SIZE, None, SIZE),
+        ("plain.jpg", Frame.BY_SIZE, SIZE, SIZE),
+        ("turned.jpg", Frame.BY_SIZE, None, SIZE),
+        ("turned.jpg", Frame.BY_SIZE, SIZE, SIZE),
+        ("turned.jpg", Frame.BY_SIZE, TURNED, TURNED),
+        ("turned.jpg", Frame.TURNED, None, TURNED),
+        ("turned.jpg", Frame.TURNED, TURNED, TURNED),
+        ("turned.jpg", Frame.STORED, None, SIZE),
+        ("turned.jpg", Frame.STORED, SIZE, SIZE),
     ],
-    ids=["unstated", "stated", "unstated with EXIF", "as stored", "as turned by EXIF"],
+    ids=str,
 )
-def test_image_has_the_size_of_its_annotations(root, name, stated, size):
-    image_ref = find_image(root, ["."], name, size=stated)
+def test_image_has_the_size_of_its_annotations(root, name, frame, stated, size):
+    image_ref = find_image(root, ["."], name, size=stated, frame=frame)
 
-    assert (image_ref.key, image_ref.size) == (name, size)
+    assert (image_ref.key, image_ref.size, image_ref.frame) == (name, size, frame)
 
 
 def test_image_of_another_size_is_an_error(root):
@@ -39,12 +44,12 @@ def test_image_of_another_size_is_an_error(root):
         DataError,
         match=r"^field height, width: are stated as 32 x 24 \(height x width\), the image is 24 x 32$",
     ):
-        find_image(root, ["."], "plain.jpg", size=TURNED)
+        find_image(root, ["."], "plain.jpg", size=TURNED, frame=Frame.BY_SIZE)
 
 
 def test_file_that_is_no_image_is_an_error(root):
     with pytest.raises(DataError, match=r"^field file_name: .* no image that can be read"):
-        find_image(root, ["."], "text.jpg")
+        find_image(root, ["."], "text.jpg", frame=Frame.BY_SIZE)
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_images_are_delivered_in_the_frame_of_the_annotations(name):
 
     for sample, item in zip(expected["samples"], found, strict=True):
         image = item.record.samples[0].image
-        pixels = decode(item.image_bytes, size=image.size)
+        pixels = decode(item.image_bytes, size=image.size, frame=image.frame)
         for x, y, *color in sample["image"]["probes_x_y_r_g_b"]:
             assert abs(pixels[y, x].astype(int) - color).max() <= 6, image.key
 

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import msgpack
 import pytest
 
 from glamm.data.shards.codec import pack, unpack
 from glamm.errors import DataError
+from glamm.structures.sample import SCHEMA_VERSION, Frame
 from tests.builders.data import grounded, image_samples
 
 
@@ -10,6 +13,14 @@ def test_unpack_is_inverse_of_pack():
     samples = image_samples(3)
 
     assert unpack(pack(samples), image_bytes=samples[0].image.data) == samples
+
+
+@pytest.mark.parametrize("frame", Frame)
+def test_frame_of_the_annotations_is_kept(frame):
+    sample = grounded()
+    sample = replace(sample, image=replace(sample.image, frame=frame))
+
+    assert unpack(pack((sample,)), image_bytes=sample.image.data) == (sample,)
 
 
 @pytest.mark.parametrize(
@@ -25,7 +36,9 @@ def test_damaged_bytes_are_an_error_that_says_what_to_do(data):
 def test_another_schema_version_is_refused():
     data = msgpack.Packer().pack({"schema": 99})
 
-    with pytest.raises(DataError, match="the shards have schema 99, and this glamm reads 1"):
+    with pytest.raises(
+        DataError, match=f"the shards have schema 99, and this glamm reads {SCHEMA_VERSION}"
+    ):
         unpack(data, image_bytes=b"")
 
 
