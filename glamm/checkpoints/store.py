@@ -1,21 +1,19 @@
 """Our model folder: config.json, model.safetensors, tokenizer.model (or tokenizer.json) and lineage.json."""
 
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from glamm.checkpoints.tensor_file import read_header, read_tensors, write_weights
 from glamm.config.base import Config
 from glamm.config.model import ModelConfig
-from glamm.errors import CheckpointError, DataError, HostError
-from glamm.files import replacing, sha256, write_bytes, write_text
+from glamm.errors import CheckpointError, DataError
+from glamm.files import replacing, write_bytes, write_text
 from glamm.models.glamm import GLaMM
+from glamm.models.glamm.without_weights import build_without_weights
 from glamm.structures.lineage import LINEAGE_FILE, Lineage
 from glamm.text.tokenizer import FAST_FILE, SENTENCEPIECE_FILE, tokenizer_file_name
 
@@ -55,10 +53,10 @@ def save_model(model: GLaMM, folder: Path, *, tokenizer_model: bytes, lineage: L
     """
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / WEIGHTS_FILE) as weights_part:
-        write_weights(model.state_dict(), weights_part)
+        checksum = write_weights(model.state_dict(), weights_part)
         config = FolderConfig(
             model=model.config,
-            weights_sha256=sha256(weights_part),
+            weights_sha256=checksum,
             weights_bytes=weights_part.stat().st_size,
         )
         tokenizer_file = tokenizer_file_name(tokenizer_model)
@@ -69,12 +67,15 @@ def save_model(model: GLaMM, folder: Path, *, tokenizer_model: bytes, lineage: L
     write_text(folder / CONFIG_FILE, config.model_dump_json(indent=2))
 
 
-def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[GLaMM, ModelConfig]:
-    """Read a model folder.
+def load_model(
+    folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+) -> tuple[GLaMM, ModelConfig]:
+    """Read a model folder; the memory needed is that of the weights and one tensor.
 
     Args:
         folder: Written by `save_model`.
         device: Device of the model.
+        dtype: Type of its weights; None keeps that of the file. Buffers that are not in the file are in float32.
 
     Returns:
         The model in evaluation mode, and its configuration.
@@ -84,10 +85,15 @@ def load_model(folder: Path, device: torch.device | str = "cpu") -> tuple[GLaMM,
     """
     config = read_config(folder)
     path = folder / WEIGHTS_FILE
-    _check_file(path, config)
-    with torch.device(device):
-        model = GLaMM.from_config(config.model)
-    load_weights(model, _StoredWeights(path, device), source=path)
+    _check_size(path, config)
+    model = build_without_weights(config.model, device=device)
+    shapes = {name: stored.shape for name, stored in read_header(path).items()}
+    _check_shapes(model, shapes, source=path)
+    weights = {
+        name: tensor.to(device, dtype if tensor.is_floating_point() else None)
+        for name, tensor in read_tensors(path, expected_sha256=config.weights_sha256)
+    }
+    model.load_state_dict(weights, assign=True)
     return model.eval(), config.model
 
 
@@ -122,72 +128,6 @@ def read_lineage(folder: Path) -> Lineage:
         raise CheckpointError(str(error)) from error
 
 
-def read_weights(path: Path, device: torch.device | str = "cpu") -> dict[str, Tensor]:
-    """Read a safetensors file.
-
-    Raises:
-        CheckpointError: It is missing or damaged.
-    """
-    with _checkpoint_errors(path):
-        return load_file(path, device=str(device))
-
-
-class _StoredWeights(Mapping[str, Tensor]):
-    """The tensors of a safetensors file, each read on access, so that a model is in memory only once."""
-
-    def __init__(self, path: Path, device: torch.device | str) -> None:
-        self._path, self._device = path, str(device)
-        with _checkpoint_errors(path), safe_open(path, framework="pt") as file:
-            self._names = dict.fromkeys(file.keys())
-
-    def __getitem__(self, name: str) -> Tensor:
-        # opened for each tensor: a mapped file keeps everything in memory that was read from it
-        with (
-            _checkpoint_errors(self._path),
-            safe_open(self._path, framework="pt", device=self._device) as file,
-        ):
-            return file.get_tensor(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-
-@contextmanager
-def _checkpoint_errors(path: Path) -> Iterator[None]:
-    """Turn errors of reading into a CheckpointError that names the file."""
-    try:
-        yield
-    except SafetensorError as error:
-        raise CheckpointError(
-            f"{path}: is damaged ({error}). Copy it again from where it came from."
-        ) from error
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: cannot be read (there is no such file)") from error
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
-
-
-def write_weights(weights: Mapping[str, Tensor], path: Path) -> None:
-    """Write a safetensors file.
-
-    Raises:
-        HostError: It cannot be written, for example because the disk is full.
-    """
-    content = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    try:
-        save_file(content, path, metadata={"format": "pt"})
-    except (SafetensorError, OSError) as error:
-        raise HostError(
-            f"{path}: cannot be written ({error}). Free some space or name another folder."
-        ) from error
-    mask = os.umask(0)
-    os.umask(mask)
-    path.chmod(0o666 & ~mask)  # safetensors makes the file readable only for its owner
-
-
 def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], *, source: Path) -> None:
     """Copy tensors into a model, all of them or none.
 
@@ -199,13 +139,22 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], *, sourc
     Raises:
         CheckpointError: Names or shapes differ; the message lists them.
     """
-    expected = model.state_dict()
-    missing = sorted(expected.keys() - weights.keys())
-    unexpected = sorted(weights.keys() - expected.keys())
+    _check_shapes(model, {name: value.shape for name, value in weights.items()}, source=source)
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            tensor.copy_(weights[name])
+
+
+def _check_shapes(
+    model: torch.nn.Module, shapes: Mapping[str, tuple[int, ...]], *, source: Path
+) -> None:
+    expected = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    missing = sorted(expected.keys() - shapes.keys())
+    unexpected = sorted(shapes.keys() - expected.keys())
     reshaped = sorted(
-        f"{name} {tuple(weights[name].shape)} instead of {tuple(expected[name].shape)}"
-        for name in expected.keys() & weights.keys()
-        if weights[name].shape != expected[name].shape
+        f"{name} {tuple(shapes[name])} instead of {expected[name]}"
+        for name in expected.keys() & shapes.keys()
+        if tuple(shapes[name]) != expected[name]
     )
     faults = [
         f"{len(names)} {kind}: {', '.join(names[:_MAX_NAMES_IN_MESSAGE])}{', …' if len(names) > _MAX_NAMES_IN_MESSAGE else ''}"
@@ -220,12 +169,9 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], *, sourc
         raise CheckpointError(
             f"{source}: tensors do not fit the configuration: {'; '.join(faults)}"
         )
-    with torch.no_grad():
-        for name, tensor in expected.items():
-            tensor.copy_(weights[name])
 
 
-def _check_file(path: Path, config: FolderConfig) -> None:
+def _check_size(path: Path, config: FolderConfig) -> None:
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -234,9 +180,4 @@ def _check_file(path: Path, config: FolderConfig) -> None:
         raise CheckpointError(
             f"{path}: has {size} bytes, {CONFIG_FILE} records {config.weights_bytes}: "
             "it was truncated or replaced. Copy the whole folder again."
-        )
-    if sha256(path) != config.weights_sha256:
-        raise CheckpointError(
-            f"{path}: its checksum differs from the one in {CONFIG_FILE}: it was damaged or replaced. "
-            "Copy the whole folder again."
         )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from glamm.checkpoints.name_maps.lora import LoraWeights
 from glamm.checkpoints.name_maps.official import OUR_CONFIG, into_official, to_official
-from glamm.checkpoints.store import write_weights
+from glamm.checkpoints.tensor_file import write_weights
 from glamm.checkpoints.weight_files import SAFETENSORS_INDEX
 from glamm.config.hf_names import LANGUAGE_NAMES, VISION_NAMES, to_hugging_face
 from glamm.config.model import ModelConfig

@@ -56,7 +56,7 @@ class GroundedPredictor:
         Raises:
             CheckpointError: A file is missing or damaged; the message names it.
         """
-        model, _ = load_model(Path(folder), device)
+        model, _ = load_model(Path(folder), device=device)
         tokenizer = Tokenizer.from_folder(Path(folder))
         return cls(model, tokenizer, options=options)
 

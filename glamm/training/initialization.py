@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from glamm.checkpoints.resize import resized
 from glamm.checkpoints.store import load_model, load_weights, read_config
 from glamm.config.model import ModelConfig
@@ -49,7 +51,7 @@ def initialize_model(config: TrainConfig) -> Initialization:
     checksum = initial.checksum
     if config.init_grounding_from:
         folder = Path(config.init_grounding_from)
-        other = _resize_images(load_model(folder)[0].float(), config)
+        other = _resize_images(load_model(folder, dtype=torch.float32)[0], config)
         for name in GROUNDING_PARTS:
             weights = other.get_submodule(name).state_dict()
             load_weights(model.get_submodule(name), weights, source=folder / name)
@@ -84,6 +86,6 @@ def _load_or_build(config: TrainConfig) -> Initialization:
             "name a model folder, or null for random weights"
         )
     folder = EMBEDDED_FOLDER if is_embedded else Path(config.init_from)
-    model, _ = load_model(folder)
+    model, _ = load_model(folder, dtype=torch.float32)
     tokenizer = Tokenizer.from_folder(folder)
-    return Initialization(model.float().train(), tokenizer, read_config(folder).weights_sha256)
+    return Initialization(model.train(), tokenizer, read_config(folder).weights_sha256)

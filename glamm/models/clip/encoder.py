@@ -7,11 +7,12 @@ from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPVisionConfig, CLIPVisionModel, SiglipVisionConfig, SiglipVisionModel
 
 from glamm.config.hf_names import VISION_NAMES, to_hugging_face
 from glamm.config.model import GlobalEncoderArchitecture, GlobalEncoderConfig
+from glamm.models.computed_buffers import ComputedBuffers
 
 VisionTransformer: TypeAlias = CLIPVisionModel | SiglipVisionModel
 
@@ -52,7 +53,7 @@ class ImageFeatures:
     levels: tuple[Float[Tensor, "images width grid grid"], ...]
 
 
-class GlobalImageEncoder(nn.Module):
+class GlobalImageEncoder(ComputedBuffers):
     """A vision transformer, including the normalization of its pixels.
 
     Args:
@@ -79,14 +80,9 @@ class GlobalImageEncoder(nn.Module):
     ) -> None:
         super().__init__()
         spec = ENCODER_SPECS[architecture]
-        self.clip, self.num_class_tokens = clip, spec.num_class_tokens
+        self.spec, self.clip, self.num_class_tokens = spec, clip, spec.num_class_tokens
         self.select_layer, self.num_levels, self.level_step = select_layer, num_levels, level_step
-        self.register_buffer(
-            "pixel_mean", torch.tensor(spec.pixel_mean).view(1, 3, 1, 1), persistent=False
-        )
-        self.register_buffer(
-            "pixel_std", torch.tensor(spec.pixel_std).view(1, 3, 1, 1), persistent=False
-        )
+        self.compute_buffers()
 
     @classmethod
     def from_config(
@@ -100,6 +96,18 @@ class GlobalImageEncoder(nn.Module):
             num_levels=num_levels,
             level_step=level_step,
         )
+
+    def compute_buffers(self, device: torch.device | str | None = None) -> None:
+        """Compute the constants of the normalization, and the indices of the transformer's positions."""
+        for name, values in (
+            ("pixel_mean", self.spec.pixel_mean),
+            ("pixel_std", self.spec.pixel_std),
+        ):
+            constants = torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+            self.register_buffer(name, constants, persistent=False)
+        embeddings = self.clip.embeddings
+        positions = torch.arange(embeddings.num_positions, device=device)[None]
+        embeddings.register_buffer("position_ids", positions, persistent=False)
 
     def forward(self, global_pixels: UInt8[Tensor, "images 3 height width"]) -> ImageFeatures:
         """Compute tokens and levels in one pass; layers above the selected one do not run."""

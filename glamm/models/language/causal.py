@@ -2,6 +2,7 @@
 
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 from transformers import (
     AutoConfig,
@@ -11,6 +12,7 @@ from transformers import (
     Qwen2ForCausalLM,
     Qwen3ForCausalLM,
 )
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 from glamm.config.hf_names import (
     LANGUAGE_NAMES,
@@ -20,6 +22,7 @@ from glamm.config.hf_names import (
 )
 from glamm.config.model import LanguageModelConfig, RopeScalingConfig
 from glamm.errors import CheckpointError
+from glamm.models.computed_buffers import ComputedBuffers
 
 LanguageModel: TypeAlias = LlamaForCausalLM | Qwen2ForCausalLM | Qwen3ForCausalLM
 """A transformer `model` with a head `lm_head`."""
@@ -52,10 +55,27 @@ def build_language_model(config: LanguageModelConfig, *, eos_token_id: int) -> L
             **to_hugging_face(explicit, LANGUAGE_NAMES),
         )
     )
+    model.model.rotary_emb = RotaryEmbedding(model.config)
     if config.tie_embeddings:
         model.register_state_dict_post_hook(_remove_tied_head)
         model.register_load_state_dict_pre_hook(_add_tied_head)
+        model.register_load_state_dict_post_hook(_tie_head)
     return model
+
+
+class RotaryEmbedding(ComputedBuffers, LlamaRotaryEmbedding):
+    """The rotary position embedding of all families, which have the same; its frequencies stay in float32.
+
+    Args:
+        config: Configuration of the language model, of any family.
+    """
+
+    def compute_buffers(self, device: torch.device | str | None = None) -> None:
+        """Compute the frequencies, those of a model that has not seen a long text yet."""
+        with torch.device(device or torch.get_default_device()):
+            new = LlamaRotaryEmbedding(self.config)
+        self.inv_freq, self.original_inv_freq = new.inv_freq, new.original_inv_freq
+        self.max_seq_len_cached = new.max_seq_len_cached
 
 
 def to_language_config(theirs: PreTrainedConfig) -> LanguageModelConfig:
@@ -118,3 +138,8 @@ def _remove_tied_head(
 def _add_tied_head(_: LanguageModel, weights: dict[str, Tensor], prefix: str, *__: object) -> None:
     if prefix + _EMBEDDING in weights:
         weights.setdefault(prefix + _HEAD, weights[prefix + _EMBEDDING])
+
+
+def _tie_head(model: LanguageModel, _: object) -> None:
+    """Assigned tensors replace parameters: head and embedding would be two."""
+    model.lm_head.weight = model.model.embed_tokens.weight

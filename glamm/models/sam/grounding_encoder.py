@@ -8,13 +8,14 @@ from segment_anything.modeling import ImageEncoderViT
 from torch import Tensor, nn
 
 from glamm.config.model import GroundingEncoderConfig
+from glamm.models.computed_buffers import ComputedBuffers
 from glamm.typing import Size
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 
 
-class GroundingEncoder(nn.Module):
+class GroundingEncoder(ComputedBuffers):
     """SAM's vision transformer, including the normalization of its pixels.
 
     Args:
@@ -27,12 +28,7 @@ class GroundingEncoder(nn.Module):
     def __init__(self, *, vit: ImageEncoderViT) -> None:
         super().__init__()
         self.vit = vit
-        self.register_buffer(
-            "pixel_mean", torch.tensor(PIXEL_MEAN).view(1, 3, 1, 1), persistent=False
-        )
-        self.register_buffer(
-            "pixel_std", torch.tensor(PIXEL_STD).view(1, 3, 1, 1), persistent=False
-        )
+        self.compute_buffers()
 
     @classmethod
     def from_config(cls, config: GroundingEncoderConfig) -> "GroundingEncoder":
@@ -51,6 +47,12 @@ class GroundingEncoder(nn.Module):
                 global_attn_indexes=config.global_attention_layers,
             )
         )
+
+    def compute_buffers(self, device: torch.device | str | None = None) -> None:
+        """Compute the constants of the normalization."""
+        for name, values in (("pixel_mean", PIXEL_MEAN), ("pixel_std", PIXEL_STD)):
+            constants = torch.tensor(values, dtype=torch.float32, device=device).view(1, 3, 1, 1)
+            self.register_buffer(name, constants, persistent=False)
 
     def forward(
         self,

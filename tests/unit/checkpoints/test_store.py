@@ -12,6 +12,7 @@ from glamm.checkpoints import load_model, save_model
 from glamm.errors import CheckpointError, HostError
 from glamm.files import sha256
 from glamm.structures.lineage import Lineage
+from tests.builders.memory import allocations
 from tests.builders.models import build_batch, build_model
 
 
@@ -36,6 +37,38 @@ def test_loaded_model_is_the_saved_one(folder: Path) -> None:
         "schema_version": 1,
         "start": "x",
     }
+
+
+@pytest.mark.parametrize(
+    ("stored", "dtype", "expected"),
+    [
+        (torch.bfloat16, None, torch.bfloat16),
+        (torch.float16, None, torch.float16),
+        (torch.float32, None, torch.float32),
+        (torch.bfloat16, torch.float32, torch.float32),
+        (torch.float32, torch.bfloat16, torch.bfloat16),
+    ],
+    ids=["bfloat16", "float16", "float32", "bfloat16 as float32", "float32 as bfloat16"],
+)
+def test_weights_are_held_once_in_their_type_or_another(
+    tmp_path: Path,
+    stored: torch.dtype,
+    dtype: torch.dtype | None,
+    expected: torch.dtype,
+) -> None:
+    saved = build_model().to(stored)
+    save_model(saved, tmp_path, tokenizer_model=b"pieces", lineage=Lineage())
+    size = sum(value.numel() * expected.itemsize for value in saved.state_dict().values())
+    largest = max(value.numel() * (2 + 4) for value in saved.state_dict().values())
+
+    with allocations() as memory:
+        model, _ = load_model(tmp_path, dtype=dtype)
+
+    assert {value.dtype for value in model.state_dict().values()} == {expected}
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, saved.state_dict()[name].to(expected)), name
+    assert size <= memory.kept < size + 100_000  # buffers
+    assert memory.peak < size + largest + 100_000
 
 
 def test_saving_leaves_no_other_files(folder: Path) -> None:
