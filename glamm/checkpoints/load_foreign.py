@@ -1,9 +1,9 @@
 """Read weights in any supported layout into a model, tensor by tensor.
 
-The memory needed is that of the model and one shard; only the weights of a GGUF file are read all at once.
+The memory needed is that of the model and one tensor; only the weights of a GGUF file are read all at once.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from glamm.checkpoints.fill import Part, check_tensors, fill, listed, stored_dtype
 from glamm.checkpoints.infer_config import (
     Shapes,
     default_region_encoder,
@@ -34,18 +35,18 @@ from glamm.checkpoints.weight_files import (
 from glamm.config.model import LanguageModelConfig, ModelConfig, SpecialTokens
 from glamm.errors import CheckpointError
 from glamm.models.glamm import GLaMM
+from glamm.models.glamm.new_parts import NEW_PARTS
+from glamm.models.glamm.without_weights import build_without_weights
 from glamm.models.language.pretrained import (
     is_gguf,
     read_gguf_weights,
     read_language_config,
     read_language_tokenizer,
 )
+from glamm.progress import NO_PROGRESS, Progress
 from glamm.text.tokenizer import Tokenizer
 
-_NEW_PARTS = ("image_projector.", "region_encoder.", "text_to_mask_projector.")
-"""Parts that only a GLaMM has: CLIP, SAM and language models are published without them."""
-
-_MAX_NAMES_IN_MESSAGE = 20
+_NEW_PARTS = tuple(f"{part}." for part in NEW_PARTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,27 +89,84 @@ class LoadedModel:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """Weight files, and the translation of their names into ours; names that become None are skipped."""
+class OpenedSources:
+    """Weight files whose headers were read: what the model will be is known, its weights are not read.
 
-    files: WeightFiles | LoadedWeights
-    translate: Callable[[str], str | None]
+    Args:
+        sources: The files that the user named.
+        parts: The weight files.
+        model: Without weights.
+        tokenizer: With the model's vocabulary.
+        dtype: Type of the model's weights.
+        missing: Names of the model's tensors that no file contains.
+    """
 
-    def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        for theirs, tensor in self.files.tensors():
-            name = self._named(theirs)
-            if name is not None:
-                yield name, tensor
+    sources: Sources
+    parts: tuple[Part, ...]
+    model: GLaMM
+    tokenizer: Tokenizer
+    dtype: torch.dtype
+    missing: tuple[str, ...]
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        named = ((self._named(theirs), shape) for theirs, shape in self.files.shapes().items())
-        return {name: shape for name, shape in named if name is not None}
+    @property
+    def num_bytes(self) -> int:
+        """Size of the model's weights, and of LoRA weights."""
+        lora = sum(
+            stored.num_bytes
+            for part in self.parts
+            for name, stored in part.headers().items()
+            if split_lora(name)
+        )
+        tensors = self.model.state_dict().values()
+        return lora + sum(tensor.numel() * self.dtype.itemsize for tensor in tensors)
 
-    def _named(self, theirs: str) -> str | None:
-        try:
-            return self.translate(theirs)
-        except CheckpointError as error:
-            raise CheckpointError(f"{self.files.source}: {error}") from error
+
+def open_sources(
+    sources: Sources, *, dtype: torch.dtype | None = None, init_missing: bool = False
+) -> OpenedSources:
+    """Read the headers of weight files, and check that they make a model.
+
+    Args:
+        sources: The files.
+        dtype: Of the model; None keeps that of the files.
+        init_missing: As in `load_sources`.
+
+    Raises:
+        CheckpointError: As in `load_sources`.
+        HostError: As in `load_sources`.
+    """
+    parts = _parts(sources)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for part in parts:
+        shapes |= part.shapes()
+    config, tokenizer = _read_config(sources, shapes, init_missing=init_missing)
+    model = build_without_weights(config)
+    missing = check_tensors(model, parts)
+    if missing and not (init_missing and all(name.startswith(_NEW_PARTS) for name in missing)):
+        raise CheckpointError(f"{sources.main}: {listed(missing)} missing{_hint(missing)}")
+    return OpenedSources(
+        sources, tuple(parts), model, tokenizer, dtype or stored_dtype(parts[0]), tuple(missing)
+    )
+
+
+def read_weights(opened: OpenedSources, *, progress: Progress = NO_PROGRESS) -> LoadedModel:
+    """Read the weights of a model; the memory needed is that of the weights and one tensor.
+
+    Args:
+        opened: The result of `open_sources`; its model gets the weights.
+        progress: Advanced by the bytes that are read.
+
+    Raises:
+        CheckpointError: A file is damaged.
+    """
+    lora = fill(opened.model, opened.parts, opened.missing, dtype=opened.dtype, progress=progress)
+    return LoadedModel(
+        model=opened.model.eval(),
+        tokenizer=opened.tokenizer,
+        lora=_lora_settings(opened.sources.lora, lora),
+        initialized=opened.missing,
+        files=tuple(path for part in opened.parts for path in part.files.paths),
+    )
 
 
 def load_sources(
@@ -130,43 +188,31 @@ def load_sources(
             message lists them.
         HostError: Reading a GGUF file needs the package gguf.
     """
-    parts = _parts(sources)
-    shapes: dict[str, tuple[int, ...]] = {}
-    for part in parts:
-        shapes |= part.shapes()
-    config, tokenizer = _read_config(sources, shapes, init_missing=init_missing)
-    model = _build(config, dtype or _dtype_of(parts[0]))
-    lora, loaded = _fill(model, parts)
-    missing = sorted(model.state_dict().keys() - loaded)
-    if missing and not (init_missing and all(name.startswith(_NEW_PARTS) for name in missing)):
-        raise CheckpointError(f"{sources.main}: {_listed(missing)} missing{_hint(missing)}")
-    files = tuple(path for part in parts for path in part.files.paths)
-    settings = _lora_settings(sources.lora, lora)
-    return LoadedModel(model.eval(), tokenizer, settings, tuple(missing), files)
+    return read_weights(open_sources(sources, dtype=dtype, init_missing=init_missing))
 
 
-def _parts(sources: Sources) -> list[_Part]:
+def _parts(sources: Sources) -> list[Part]:
     if (sources.main / CONFIG_FILE).is_file() and "weights_sha256" in read_config_json(
         sources.main
     ):
         ours = WeightFiles(sources.main, (sources.main / WEIGHTS_FILE,))
-        parts = [_Part(ours, lambda name: name)]
+        parts = [Part(ours, lambda name: name)]
     elif is_gguf(sources.main):
         weights = LoadedWeights(sources.main, read_gguf_weights(sources.main))
-        parts = [_Part(weights, llama_to_ours)]
+        parts = [Part(weights, llama_to_ours)]
     else:
         main = open_weights(sources.main)
         is_release = any("grounding_encoder." in name for name in main.shapes())
-        parts = [_Part(main, _release_to_ours if is_release else _wrapped(llama_to_ours))]
+        parts = [Part(main, _release_to_ours if is_release else _wrapped(llama_to_ours))]
     if sources.clip:
-        parts.append(_Part(open_weights(sources.clip), clip_to_ours))
+        parts.append(Part(open_weights(sources.clip), clip_to_ours))
     if sources.sam:
-        parts.append(_Part(open_weights(sources.sam), sam_to_ours))
+        parts.append(Part(open_weights(sources.sam), sam_to_ours))
     if sources.lora:
-        parts.append(_Part(open_weights(sources.lora), _release_to_ours))
+        parts.append(Part(open_weights(sources.lora), _release_to_ours))
         others = sources.lora / "non_lora_trainables.bin"
         if others.is_file():
-            parts.append(_Part(open_weights(others), _release_to_ours))
+            parts.append(Part(open_weights(others), _release_to_ours))
     return parts
 
 
@@ -255,66 +301,7 @@ def _infer_config(
 
 
 def _stored_theta(source: Path) -> float:
-    frequencies = {
-        name: tensor for name, tensor in open_weights(source).tensors() if name.endswith("inv_freq")
-    }
-    return rope_theta_of(frequencies, default=10_000.0)
-
-
-def _dtype_of(part: _Part) -> torch.dtype:
-    """The type of the first floating-point tensor."""
-    for _, tensor in part.tensors():
-        if tensor.is_floating_point():
-            return tensor.dtype
-    raise CheckpointError(f"{part.files.source}: contains no floating-point tensors")
-
-
-def _build(config: ModelConfig, dtype: torch.dtype) -> GLaMM:
-    former = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
-        return GLaMM.from_config(config).to(dtype)
-    finally:
-        torch.set_default_dtype(former)
-
-
-@torch.no_grad()
-def _fill(model: GLaMM, parts: list[_Part]) -> tuple[dict[str, Tensor], set[str]]:
-    """Copy every tensor into the model; return LoRA weights and the names of the others."""
-    targets = model.state_dict()
-    loaded: set[str] = set()
-    lora: dict[str, Tensor] = {}
-    unexpected: list[str] = []
-    for part in parts:
-        for name, tensor in part.tensors():
-            if split_lora(name):
-                lora[name] = tensor.clone()
-            elif name not in targets:
-                unexpected.append(name)
-            else:
-                _copy(targets[name], tensor, name, part.files.source)
-                loaded.add(name)
-        if unexpected:
-            raise CheckpointError(
-                f"{part.files.source}: {_listed(unexpected)} unknown to the model"
-            )
-    return lora, loaded
-
-
-def _copy(target: Tensor, tensor: Tensor, name: str, source: Path) -> None:
-    is_vocabulary = name.endswith(("embed_tokens.weight", "lm_head.weight"))
-    if is_vocabulary and tensor.dim() == 2 and len(tensor) < len(target):
-        # embeddings of new tokens begin at the mean of the old ones
-        target[: len(tensor)] = tensor
-        target[len(tensor) :] = tensor.float().mean(0).to(target.dtype)
-        return
-    if target.shape != tensor.shape:
-        raise CheckpointError(
-            f"{source}: {name} has the shape {tuple(tensor.shape)}, the model needs {tuple(target.shape)}"
-        )
-    if target.is_floating_point() != tensor.is_floating_point():
-        raise CheckpointError(f"{source}: {name} is {tensor.dtype}, the model needs {target.dtype}")
-    target.copy_(tensor)
+    return rope_theta_of(open_weights(source).first_tensor(".inv_freq"))
 
 
 def _lora_settings(folder: Path | None, weights: Mapping[str, Tensor]) -> LoraWeights | None:
@@ -338,17 +325,7 @@ def merge_lora_weights(loaded: LoadedModel) -> LoadedModel:
     return replace(loaded, lora=None)
 
 
-def _listed(names: list[str]) -> str:
-    listed = ", ".join(names[:_MAX_NAMES_IN_MESSAGE])
-    more = (
-        f" and {len(names) - _MAX_NAMES_IN_MESSAGE} more"
-        if len(names) > _MAX_NAMES_IN_MESSAGE
-        else ""
-    )
-    return f"{len(names)} tensors ({listed}{more}) are"
-
-
-def _hint(missing: list[str]) -> str:
+def _hint(missing: Sequence[str]) -> str:
     if any(name.startswith("global_encoder.") for name in missing):
         return ": name the folder of CLIP with --clip"
     if any(name.startswith(("grounding_encoder.", "mask_decoder.")) for name in missing):

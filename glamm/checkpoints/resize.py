@@ -71,6 +71,8 @@ def _resized_config(
 
 def _resized_grounding(config: GroundingEncoderConfig, *, size: int) -> GroundingEncoderConfig:
     """Keep the number of windows along a side, so that no window is mostly padding."""
+    if size == config.image_size:
+        return config
     num_windows = -(-config.grid_size // config.window_size)
     window = -(-(size // config.patch_size) // num_windows)
     return config.model_copy(update={"image_size": size, "window_size": window})

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -49,11 +50,18 @@ class StoredTensor:
         dtype: Type of its elements.
         shape: Its axes; empty for a scalar.
         num_bytes: Its size in the file.
+        start: Its first byte in the file; 0 for a tensor that is in no such file.
     """
 
     dtype: torch.dtype
     shape: tuple[int, ...]
     num_bytes: int
+    start: int = 0
+
+
+def header_of(tensor: Tensor) -> StoredTensor:
+    """What a header would say of a tensor in memory."""
+    return StoredTensor(tensor.dtype, tuple(tensor.shape), tensor.nbytes)
 
 
 def read_header(path: Path) -> dict[str, StoredTensor]:
@@ -76,7 +84,12 @@ def read_header(path: Path) -> dict[str, StoredTensor]:
                 f"{path}: {name} has the type {entry['dtype']}, which is not supported"
             )
         start, end = entry["data_offsets"]
-        stored[name] = StoredTensor(_DTYPES[entry["dtype"]], tuple(entry["shape"]), end - start)
+        stored[name] = StoredTensor(
+            dtype=_DTYPES[entry["dtype"]],
+            shape=tuple(entry["shape"]),
+            num_bytes=end - start,
+            start=_LENGTH_BYTES + length + start,
+        )
     return stored
 
 
@@ -99,17 +112,35 @@ def read_tensors(path: Path, *, expected_sha256: str | None = None) -> Iterator[
         if digest:
             digest.update(start)
         for name, stored in header.items():
-            content = torch.empty(stored.num_bytes, dtype=torch.uint8)
-            if file.readinto(content.numpy().data) != stored.num_bytes:
-                raise SafetensorError("it became shorter while it was read")
+            tensor = _read_next(file, stored)
             if digest:
-                digest.update(content.numpy().data)
-            yield name, content.view(stored.dtype).reshape(stored.shape)
+                digest.update(_bytes_of(tensor))
+            yield name, tensor
     if digest and digest.hexdigest() != expected_sha256:
         raise CheckpointError(
             f"{path}: its checksum differs from the one in config.json: it was damaged or replaced. "
             "Copy the whole folder again."
         )
+
+
+def read_tensor(path: Path, name: str) -> Tensor:
+    """Read one tensor.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+        KeyError: It has no such tensor.
+    """
+    stored = read_header(path)[name]
+    with _checkpoint_errors(path), path.open("rb") as file:
+        file.seek(stored.start)
+        return _read_next(file, stored)
+
+
+def _read_next(file: BufferedReader, stored: StoredTensor) -> Tensor:
+    content = torch.empty(stored.num_bytes, dtype=torch.uint8)
+    if file.readinto(content.numpy().data) != stored.num_bytes:
+        raise SafetensorError("it became shorter while it was read")
+    return content.view(stored.dtype).reshape(stored.shape)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -10,9 +10,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from glamm.checkpoints.tensor_file import (
+    StoredTensor,
+    header_of,
+    read_header,
+    read_tensor,
+    read_tensors,
+)
 from glamm.errors import CheckpointError, DataError
 from glamm.files import read_json_object
 
@@ -45,32 +51,46 @@ class WeightFiles:
     expected: frozenset[str] | None = None
 
     def tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """Yield every tensor; at most one file is in memory at a time.
+        """Yield every tensor, in memory of its own.
+
+        Raises:
+            CheckpointError: As in `headers`.
+        """
+        self.headers()  # reading takes long: complain before
+        for path in self.paths:
+            yield from _read(path)
+
+    def first_tensor(self, suffix: str) -> Tensor | None:
+        """Read only the first tensor whose name ends with a suffix; None if there is none."""
+        for path in self.paths:
+            for name in _read_headers(path):
+                if name.endswith(suffix):
+                    return _read_one(path, name)
+        return None
+
+    def headers(self) -> dict[str, StoredTensor]:
+        """Type and shape of every tensor; its content is not read.
 
         Raises:
             CheckpointError: A file is missing or damaged, might run code, or repeats a name, or a tensor of the index is
                 missing.
         """
-        names: set[str] = set()
+        headers: dict[str, StoredTensor] = {}
         for path in self.paths:
-            for name, tensor in _read(path):
-                if name in names:
+            for name, stored in _read_headers(path).items():
+                if name in headers:
                     raise CheckpointError(f"{path}: {name} is in two files of {self.source}")
-                names.add(name)
-                yield name, tensor
-        missing = sorted((self.expected or frozenset()) - names)
+                headers[name] = stored
+        missing = sorted((self.expected or frozenset()) - headers.keys())
         if missing:
             raise CheckpointError(
                 f"{self.source}: the index lists {len(missing)} tensors that are in no file: {', '.join(missing[:5])}"
             )
+        return headers
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of every tensor; for safetensors, only the headers are read.
-
-        Raises:
-            CheckpointError: A file is missing or damaged, or might run code.
-        """
-        return {name: shape for path in self.paths for name, shape in _read_shapes(path)}
+        """The shape of every tensor, from its header."""
+        return {name: stored.shape for name, stored in self.headers().items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +114,9 @@ class LoadedWeights:
         """Yield every tensor."""
         yield from self.weights.items()
 
-    def shapes(self) -> dict[str, tuple[int, ...]]:
-        """The shape of every tensor."""
-        return {name: tuple(tensor.shape) for name, tensor in self.weights.items()}
+    def headers(self) -> dict[str, StoredTensor]:
+        """Type and shape of every tensor."""
+        return {name: header_of(tensor) for name, tensor in self.weights.items()}
 
 
 def open_weights(source: Path) -> WeightFiles:
@@ -159,36 +179,25 @@ def _from_index(folder: Path, path: Path) -> WeightFiles:
 
 
 def _read(path: Path) -> Iterator[tuple[str, Tensor]]:
+    if path.suffix == ".safetensors":
+        yield from read_tensors(path)
+        return
+    for name, tensor in _tensors_of(_unpickle(path), path):
+        yield name, tensor.clone(memory_format=torch.contiguous_format)
+
+
+def _read_headers(path: Path) -> dict[str, StoredTensor]:
     if path.stat().st_size == 0:
         raise CheckpointError(f"{path}: is empty (0 bytes). Copy it again from where it came from.")
     if path.suffix == ".safetensors":
-        yield from _read_safetensors(path)
-        return
-    yield from _tensors_of(_unpickle(path), path)
+        return read_header(path)
+    return {name: header_of(tensor) for name, tensor in _tensors_of(_unpickle(path), path)}
 
 
-def _read_shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
-    if path.suffix != ".safetensors" or path.stat().st_size == 0:
-        yield from ((name, tuple(tensor.shape)) for name, tensor in _read(path))
-        return
-    try:
-        with safe_open(path, framework="pt") as file:
-            for name in file.keys():  # noqa: SIM118 - safe_open is not a dict
-                yield name, tuple(file.get_slice(name).get_shape())
-    except SafetensorError as error:
-        raise _damaged(path, error) from error
-
-
-def _read_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = list(file.keys())
-        for name in names:
-            # opened for each tensor: a mapped file keeps everything in memory that was read from it
-            with safe_open(path, framework="pt") as file:
-                yield name, file.get_tensor(name)
-    except SafetensorError as error:
-        raise _damaged(path, error) from error
+def _read_one(path: Path, wanted: str) -> Tensor:
+    if path.suffix == ".safetensors":
+        return read_tensor(path, wanted)
+    return dict(_tensors_of(_unpickle(path), path))[wanted].clone()
 
 
 def _unpickle(path: Path) -> object:

@@ -21,8 +21,8 @@ from glamm.evaluation.metrics.referring import (
     score_compat,
     score_fixed,
 )
-from glamm.evaluation.progress import NO_PROGRESS, Progress
 from glamm.models.glamm import GLaMM
+from glamm.progress import NO_PROGRESS, Progress
 from glamm.structures.report import ReferringReport
 from glamm.structures.sample import Sample, Task
 from glamm.text.tokenizer import Tokenizer
@@ -67,6 +67,7 @@ def evaluate_referring_segmentation(
 
 
 def _referring_samples(reader: ShardReader, progress: Progress) -> Iterator[Sample]:
+    progress.describe("images")
     progress.begin(len(reader))
     for samples in reader:
         for sample in samples:

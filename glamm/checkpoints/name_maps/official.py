@@ -1,9 +1,11 @@
 """Tensor names of the release and ours: a bijection."""
 
+import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from glamm.config.model import ModelConfig
@@ -34,6 +36,16 @@ OUR_CONFIG = "glamm_config"
 _FUSION_ROUNDS = "region_encoder.fusion.rounds."
 _DERIVED = re.compile(r"(\.rotary_emb\.inv_freq|\.embeddings\.position_ids)$")
 """Tensors that the release stores although they can be computed from the configuration."""
+
+_LLAMA_ROPE_THETA = 10_000.0
+
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+"""Types by size in bytes: neighboring numbers of a floating-point type are neighboring integers."""
+
+_FLOAT32_ERROR = 1e-6
+"""Largest relative error of a frequency that was computed in float32."""
+
+_MOST_DIGITS = 10
 
 
 def is_derived(name: str) -> bool:
@@ -80,13 +92,15 @@ def from_official(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[st
     Raises:
         CheckpointError: A name is unknown, or the stored rotary embedding differs from the configuration's.
     """
-    expected = _inverse_frequencies(config)
+    theta = config.language_model.rope_theta
     for name, value in weights.items():
-        if name.endswith("inv_freq") and not torch.allclose(value.float(), expected, rtol=1e-4):
-            raise CheckpointError(
-                f"{name} does not match rope_theta {config.language_model.rope_theta}: "
-                "set language_model.rope_theta to the base that the weights were trained with"
-            )
+        if name.endswith("inv_freq"):
+            low, high = _bases_of(value)
+            if not low <= theta <= high:
+                raise CheckpointError(
+                    f"{name} does not match rope_theta {theta}: "
+                    "set language_model.rope_theta to the base that the weights were trained with"
+                )
     return {
         to_ours(name): value.float() if value.is_floating_point() else value
         for name, value in weights.items()
@@ -95,9 +109,16 @@ def from_official(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[st
 
 
 def into_official(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
-    """Rename our tensors for the release, and add those that it stores although they can be computed."""
+    """Rename our tensors for the release, and add those that it stores although they can be computed.
+
+    The rotary frequencies have the type of the weights, as in the release; except in bfloat16, whose rounding would turn
+    the last of a few hundred positions by more than a radian: the release's code uses what it reads.
+    """
     renamed = {to_official(name): value for name, value in weights.items()}
-    frequencies = _inverse_frequencies(config)
+    dtype = next((value.dtype for value in weights.values()), torch.float32)
+    frequencies = _inverse_frequencies(config).to(
+        torch.float32 if dtype is torch.bfloat16 else dtype
+    )
     for layer in range(config.language_model.num_layers):
         renamed[f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"] = frequencies.clone()
     positions = torch.arange(config.global_encoder.num_tokens + 1)[None]
@@ -106,21 +127,46 @@ def into_official(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[st
     return renamed
 
 
-def rope_theta_of(weights: Mapping[str, Tensor], *, default: float) -> float:
-    """Compute the rotary base from stored inverse frequencies: entry i of d/2 is base^(-2i/d)."""
-    stored = _first(weights, (name for name in weights if name.endswith("inv_freq")))
-    if stored is None or len(stored) < 2:
-        return default
-    return float(f"{stored[-1].double().item() ** (-len(stored) / (len(stored) - 1)):.5g}")
+def rope_theta_of(frequencies: Float[Tensor, " pairs"] | None) -> float:
+    """Compute the rotary base from stored inverse frequencies: entry i of d/2 is base^(-2i/d), rounded to their type.
+
+    Returns:
+        The shortest decimal number whose frequencies round to the stored ones; LLaMA's without two frequencies.
+
+    Raises:
+        CheckpointError: There is no such base: the frequencies were scaled.
+    """
+    if frequencies is None or len(frequencies) < 2:
+        return _LLAMA_ROPE_THETA
+    low, high = _bases_of(frequencies)
+    for digits in range(1, _MOST_DIGITS):
+        base = float(f"{math.sqrt(low * high):.{digits}g}")
+        if low <= base <= high:
+            return base
+    raise CheckpointError(
+        "the stored inverse frequencies are not powers of one base: state rope_theta and the scaling in config.json"
+    )
 
 
-def _first(weights: Mapping[str, Tensor], names: Iterable[str]) -> Tensor | None:
-    name = next(iter(names), None)
-    return None if name is None else weights[name]
+def _bases_of(frequencies: Float[Tensor, " pairs"]) -> tuple[float, float]:
+    """The interval of bases whose frequencies round to the stored ones; empty (low > high) if there are none."""
+    count = len(frequencies)
+    bits = frequencies.contiguous().view(_INTEGERS[frequencies.element_size()])
+    below, at, above = (
+        (bits + step).view(frequencies.dtype).double().clamp(min=0).tolist() for step in (-1, 0, 1)
+    )
+    low, high = 0.0, math.inf
+    for index in range(1, count):
+        smallest = (below[index] + at[index]) / 2 * (1 - _FLOAT32_ERROR)
+        largest = (at[index] + above[index]) / 2 * (1 + _FLOAT32_ERROR)
+        exponent = -count / index
+        low = max(low, largest**exponent)
+        high = min(high, smallest**exponent) if smallest > 0 else high
+    return (low, high) if at[0] == 1 else (math.inf, 0.0)
 
 
 def _inverse_frequencies(config: ModelConfig) -> Tensor:
     language = config.language_model
-    width = language.hidden_size // language.num_heads
+    width = language.head_dim or language.hidden_size // language.num_heads
     exponent = torch.arange(0, width, 2).float() / width
     return 1.0 / (language.rope_theta**exponent)

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glamm.allocator import tune_allocator
-from glamm.cli.evaluate.progress import progress_bar
+from glamm.cli.progress import progress_bar
 from glamm.config.evaluation import EvaluateConfig
 from glamm.config.section import load_section
 from glamm.errors import ConfigError

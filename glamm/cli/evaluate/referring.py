@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glamm.allocator import tune_allocator
-from glamm.cli.evaluate.progress import progress_bar
+from glamm.cli.progress import progress_bar
 
 
 def referring(

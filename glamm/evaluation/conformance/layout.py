@@ -26,8 +26,6 @@ from glamm.structures.versioned_file import violation
 from glamm.text.tokenizer import Tokenizer
 from glamm.typing import Size
 
-DEFAULT_ROPE_THETA = 10_000.0
-
 _LOG = logging.getLogger(__name__)
 _OTHER_FILES = {"config", "provenance", "weights", "lora_weights", "lora_final_params"}
 
@@ -157,6 +155,12 @@ def _find_tokenizer(folder: Path) -> Tokenizer | None:
     return Tokenizer.from_file(path)
 
 
+def _stored_theta(weights: dict[str, Tensor]) -> float:
+    return rope_theta_of(
+        next((w for name, w in weights.items() if name.endswith("inv_freq")), None)
+    )
+
+
 def _model_config(description: dict[str, Any], weights: dict[str, Tensor]) -> ModelConfig:
     """Convert the sizes of a set."""
     clip, region, llm, sam = (description[part] for part in ("clip", "region", "llm", "sam"))
@@ -193,7 +197,7 @@ def _model_config(description: dict[str, Any], weights: dict[str, Tensor]) -> Mo
             num_key_value_heads=llm.get("num_key_value_heads"),
             hidden_act=llm.get("hidden_act", "silu"),
             rms_norm_eps=llm["rms_norm_eps"],
-            rope_theta=llm.get("rope_theta") or rope_theta_of(weights, default=DEFAULT_ROPE_THETA),
+            rope_theta=llm.get("rope_theta") or _stored_theta(weights),
         ),
         grounding_encoder=GroundingEncoderConfig(
             image_size=sam["image_size"],

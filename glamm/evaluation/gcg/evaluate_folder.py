@@ -9,8 +9,8 @@ from glamm.evaluation.gcg.ground_truth import read_ground_truth
 from glamm.evaluation.gcg.predictions import pair_with_predictions
 from glamm.evaluation.gcg.report import build_report
 from glamm.evaluation.gcg.score import score_gcg
-from glamm.evaluation.progress import NO_PROGRESS, Progress
 from glamm.evaluation.similarity import open_similarity
+from glamm.progress import NO_PROGRESS, Progress
 from glamm.structures.gcg import GroundTruth, ImagePair
 from glamm.structures.issue import IssueLog
 from glamm.structures.report import GcgReport

@@ -10,8 +10,8 @@ from glamm.evaluation.gcg.generate import ModelUnderTest, generate_predictions
 from glamm.evaluation.gcg.ground_truth import read_ground_truth
 from glamm.evaluation.gcg.predictions import pair_with_predictions
 from glamm.evaluation.gcg.report import render_markdown
-from glamm.evaluation.progress import NO_PROGRESS, Progress
 from glamm.files import write_text
+from glamm.progress import NO_PROGRESS, Progress
 from glamm.structures.issue import IssueLog
 from glamm.structures.report import REPORT_FILE, GcgReport
 from glamm.tracking.runs import ImageWithMasks, start_run
@@ -53,6 +53,7 @@ def evaluate_model(
     truth = read_ground_truth(root, split, issues, limit=config.limit)
     progress.describe("loading the model")
     loaded = ModelUnderTest.load(model, config)
+    progress.describe("images")
     progress.begin(len(truth.images))
     answers = out / PREDICTIONS
     unanswered = generate_predictions(

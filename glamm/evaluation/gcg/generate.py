@@ -16,13 +16,13 @@ from glamm.data.parsing.dataset_paths import resolve_image
 from glamm.data.parsing.grandf_eval import IMAGE_FOLDERS
 from glamm.errors import CheckpointError, DataError, RequestError
 from glamm.evaluation.gcg.predictions import prediction_path, read_origin, write_prediction
-from glamm.evaluation.progress import NO_PROGRESS, Progress
 from glamm.files import sha256
 from glamm.geometry.image_files import decode
 from glamm.geometry.masks import encode
 from glamm.inference.engine_options import EngineOptions
 from glamm.inference.predictor import GroundedPredictor
 from glamm.inference.quantization import quantize_language_model
+from glamm.progress import NO_PROGRESS, Progress
 from glamm.structures.answer import GroundedAnswer
 from glamm.structures.gcg import GroundTruthImage, Prediction
 from glamm.structures.issue import IssueKind, IssueLog

@@ -7,8 +7,8 @@ import numpy as np
 
 from glamm.evaluation.caption_scorer import CaptionScorer
 from glamm.evaluation.metrics import average_precision, mask_iou, recall
-from glamm.evaluation.progress import NO_PROGRESS, Progress
 from glamm.evaluation.similarity import TextSimilarity
+from glamm.progress import NO_PROGRESS, Progress
 from glamm.structures.gcg import EMPTY_PREDICTION, GroundTruth, ImagePair
 from glamm.structures.issue import IssueKind, IssueLog
 from glamm.structures.report import GcgDetail, GcgScores, SkippedImage

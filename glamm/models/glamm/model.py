@@ -17,6 +17,11 @@ from glamm.models.clip.encoder import GlobalImageEncoder, ImageFeatures
 from glamm.models.clip.projector import ImageProjector
 from glamm.models.glamm.inputs import MultimodalInputs
 from glamm.models.glamm.losses import mask_losses, predicting_positions, token_losses
+from glamm.models.glamm.new_parts import (
+    build_image_projector,
+    build_region_encoder,
+    build_text_to_mask_projector,
+)
 from glamm.models.glamm.output import GLaMMOutput
 from glamm.models.glamm.prefix_packing import find_shared_prefixes
 from glamm.models.glamm.splice import (
@@ -86,31 +91,24 @@ class GLaMM(nn.Module):
     @classmethod
     def from_config(cls, config: ModelConfig) -> "GLaMM":
         """Build with random weights, drawn from torch's global generator."""
-        encoder, hidden = config.global_encoder, config.language_model.hidden_size
-        channels = config.grounding_encoder.out_channels
         return cls(
             config=config,
             global_encoder=GlobalImageEncoder.from_config(
-                encoder,
+                config.global_encoder,
                 num_levels=config.region_encoder.num_levels,
                 level_step=config.region_encoder.level_step,
             ),
-            image_projector=ImageProjector(in_features=encoder.hidden_size, out_features=hidden),
-            region_encoder=RegionEncoder(
-                config.region_encoder,
-                in_channels=encoder.hidden_size,
-                out_features=hidden,
-                image_size=encoder.grid_size * encoder.patch_size,
-                roi_base_size=config.compat.roi_base_size or encoder.image_size,
-                is_rounded_to_bf16=config.compat.rounds_regions_to_bf16,
-            ),
+            image_projector=build_image_projector(config),
+            region_encoder=build_region_encoder(config),
             language_model=build_language_model(
                 config.language_model, eos_token_id=config.special_tokens.eos
             ),
-            text_to_mask_projector=TextToMaskProjector(in_features=hidden, out_features=channels),
+            text_to_mask_projector=build_text_to_mask_projector(config),
             grounding_encoder=GroundingEncoder.from_config(config.grounding_encoder),
             prompt_encoder=build_prompt_encoder(config.grounding_encoder),
-            mask_decoder=build_mask_decoder(config.mask_decoder, channels=channels),
+            mask_decoder=build_mask_decoder(
+                config.mask_decoder, channels=config.grounding_encoder.out_channels
+            ),
         )
 
     def forward(self, batch: Batch) -> GLaMMOutput:

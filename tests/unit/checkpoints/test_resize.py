@@ -18,6 +18,71 @@ def test_same_size_returns_the_same_model(model):
     assert resized(model, global_size=encoder.image_size) is model
 
 
+@pytest.fixture
+def uneven():
+    """A model whose windows do not fill the grid evenly, as in `small` (32 by 14) and `7b` (64 by 14)."""
+    torch.manual_seed(0)
+    config = micro_config()
+    grounding = config.grounding_encoder.model_copy(
+        update={
+            "image_size": 64,
+            "patch_size": 8,
+            "window_size": 3,
+            "global_attention_layers": (1,),
+        }
+    )
+    model = GLaMM.from_config(config.model_copy(update={"grounding_encoder": grounding})).eval()
+    for name, parameter in model.named_parameters():
+        if "pos" in name:  # zero at first
+            torch.nn.init.normal_(parameter)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("global_size", "grounding_size"),
+    [(None, None), (None, 64), (48, None), (48, 64)],
+    ids=["nothing asked", "same grounding size", "other global size", "both"],
+)
+def test_grounding_encoder_of_its_own_size_is_unchanged(uneven, global_size, grounding_size):
+    pixels = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+
+    other = resized(uneven, global_size=global_size, grounding_size=grounding_size)
+
+    assert other.config.grounding_encoder == uneven.config.grounding_encoder
+    with torch.no_grad():
+        assert torch.equal(
+            other.encode_grounding(pixels, ((64, 64),)),
+            uneven.encode_grounding(pixels, ((64, 64),)),
+        )
+
+
+@pytest.mark.parametrize("size", ["small", "7b"])
+def test_presets_keep_their_windows(size):
+    from glamm.checkpoints.resize import _resized_config  # noqa: PLC0415
+    from glamm.config.model import ModelConfig  # noqa: PLC0415
+
+    config = ModelConfig.of_size(size, vocab_size=32007)
+
+    assert _resized_config(config, global_size=None, grounding_size=None) == config
+    assert (
+        _resized_config(
+            config,
+            global_size=config.global_encoder.image_size,
+            grounding_size=config.grounding_encoder.image_size,
+        )
+        == config
+    )
+
+
+def test_other_global_size_leaves_every_tensor_of_the_grounding_parts(uneven):
+    before = uneven.state_dict()
+
+    other = resized(uneven, global_size=48).state_dict()
+
+    changed = {name for name, value in other.items() if not torch.equal(value, before[name])}
+    assert changed == {"global_encoder.clip.embeddings.position_embedding.weight"}
+
+
 def test_another_size_changes_only_position_embeddings(model):
     before = model.state_dict()
 

@@ -71,10 +71,58 @@ def test_unknown_name_is_refused(translate: object) -> None:
         translate("some.weight")  # type: ignore[operator]
 
 
-def test_another_rotary_base_is_refused_and_can_be_computed() -> None:
+def stored_frequencies(base: float, width: int, dtype: torch.dtype) -> torch.Tensor:
+    """As transformers 4.28 computes them, in float32, before they are saved in the type of the weights."""
+    return (1.0 / (base ** (torch.arange(0, width, 2).float() / width))).to(dtype)
+
+
+@pytest.mark.parametrize(
+    "base", [10_000.0, 100_000.0, 500_000.0, 1_000_000.0, 8_000_000.0], ids=str
+)
+@pytest.mark.parametrize("width", [64, 128], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+def test_rotary_base_follows_from_rounded_frequencies(
+    base: float, width: int, dtype: torch.dtype
+) -> None:
+    assert rope_theta_of(stored_frequencies(base, width, dtype)) == base
+
+
+def test_rotary_base_without_frequencies_is_that_of_llama() -> None:
+    assert rope_theta_of(None) == 10_000.0
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.25], ids=str)
+def test_scaled_frequencies_have_no_base(factor: float) -> None:
+    with pytest.raises(CheckpointError, match="not powers of one base"):
+        rope_theta_of(stored_frequencies(10_000.0, 128, torch.float16) * factor)
+
+
+@pytest.mark.parametrize(
+    ("weights", "frequencies"),
+    [
+        (torch.float16, torch.float16),
+        (torch.float32, torch.float32),
+        (torch.bfloat16, torch.float32),
+    ],
+    ids=["float16", "float32", "bfloat16"],
+)
+def test_exported_frequencies_are_exact_or_have_the_type_of_the_weights(
+    weights: torch.dtype, frequencies: torch.dtype
+) -> None:
+    model = build_model().to(weights)
+
+    exported = into_official(model.state_dict(), CONFIG)
+
+    language = CONFIG.language_model
+    width = language.hidden_size // language.num_heads
+    name = f"model.layers.{language.num_layers - 1}.self_attn.rotary_emb.inv_freq"
+    assert exported[name].dtype == frequencies
+    assert torch.equal(exported[name], stored_frequencies(10_000.0, width, frequencies))
+
+
+def test_another_rotary_base_is_refused() -> None:
     other = CONFIG.language_model.model_copy(update={"rope_theta": 500_000.0})
     exported = into_official({}, CONFIG.model_copy(update={"language_model": other}))
 
-    assert rope_theta_of(exported, default=1.0) == 500_000.0
     with pytest.raises(CheckpointError, match="does not match rope_theta 10000"):
         from_official(exported, CONFIG)

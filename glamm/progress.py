@@ -1,22 +1,22 @@
-"""How an evaluation reports its progress."""
+"""How long work reports its progress."""
 
 from typing import Protocol, runtime_checkable
 
 
 @runtime_checkable
 class Progress(Protocol):
-    """Shows the progress of an evaluation, for example as a bar."""
+    """Shows the progress of a work, for example as a bar."""
 
     def describe(self, activity: str) -> None:
         """Show what is being done now."""
         ...
 
     def begin(self, total: int) -> None:
-        """Start to count images, of which there are `total`."""
+        """Start to count items, of which there are `total`: images of an evaluation, bytes of weights."""
         ...
 
-    def advance(self) -> None:
-        """Count one image. Calls come from one thread."""
+    def advance(self, amount: int = 1) -> None:
+        """Count items. Calls come from one thread."""
         ...
 
 
@@ -27,7 +27,7 @@ class _NoProgress:
     def begin(self, total: int) -> None:
         pass
 
-    def advance(self) -> None:
+    def advance(self, amount: int = 1) -> None:
         pass
 
 
