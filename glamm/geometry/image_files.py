@@ -9,8 +9,9 @@ from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
+from glamm.geometry import deep_images
 from glamm.structures.sample import Frame
 from glamm.typing import Size
 
@@ -30,8 +31,8 @@ UNREADABLE = (
 """What Pillow's decoders raise for damaged files: TypeError comes from TIFF, RuntimeError from AVIF."""
 
 _ORIENTATION_TAG = 0x0112
+_DEPTH = "depth"  # in `info` of an opened image: decoding, which reading EXIF data may start, forgets it
 _QUARTER_TURNS = {5, 6, 7, 8}  # EXIF orientations that swap height and width
-_DEEP_MODES = {"I", "I;16", "I;16L", "I;16B", "I;16N"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,8 @@ def open_image(file: io.BufferedReader | io.BytesIO, *, name: str = "the image")
         name: The beginning of an error's message.
 
     Raises:
-        ValueError: It is no image of a format that is read, or its header claims a size outside the limits.
+        ValueError: It is no image of a format that is read, its header claims a size outside the limits, or it has
+            signed values.
     """
     Image.init()  # only the first call does anything
     try:
@@ -173,51 +175,73 @@ def open_image(file: io.BufferedReader | io.BytesIO, *, name: str = "the image")
     except UNREADABLE as error:
         raise ValueError(f"{name} is no image that can be read ({FORMAT_NAMES})") from error
     POLICY.check_size((image.height, image.width), name=name)
+    try:
+        image.info[_DEPTH] = deep_images.read_depth(image)
+    except deep_images.DepthError as error:
+        raise ValueError(f"{name} {error}") from error
     return image
 
 
 def to_rgb(image: Image.Image, *, name: str = "the image") -> Pixels:
     """Decode pixels as they are stored.
 
-    Drops alpha without blending, repeats gray, keeps the high byte of 16 bits, and takes the first frame.
+    Drops alpha without blending, repeats gray, reduces deeper values to 8 bits (see `deep_images`), and takes the first
+    frame.
 
     Args:
         image: From `open_image`, or one in memory.
         name: The beginning of an error's message.
 
     Raises:
-        ValueError: The file is damaged.
+        ValueError: The file is damaged, or its values do not tell how bright they are.
     """
     try:
-        if image.mode in _DEEP_MODES:
-            deep = np.asarray(image)
-            image = Image.fromarray((deep.clip(0, 65535) >> 8).astype(np.uint8))
-        return np.array(image.convert("RGB"))
+        depth = image.info.get(_DEPTH) or deep_images.read_depth(image)
+        if deep_images.is_deep(image):
+            return np.repeat(deep_images.to_8_bits(image, depth)[..., None], 3, axis=2)
+        pixels = np.array(image.convert("RGB"))
+        deep_images.check_reduced(pixels, depth)
+    except deep_images.DepthError as error:
+        raise ValueError(f"{name} {error}") from error
     except UNREADABLE as error:
         raise ValueError(
             f"{name} is damaged or cannot be converted to RGB, so it cannot be decoded: {error}"
         ) from error
+    return pixels
 
 
 def upright_rgb(image: Image.Image, *, name: str = "the image") -> Pixels:
     """Decode pixels as `to_rgb` does, turned as EXIF asks.
 
     Raises:
-        ValueError: The file is damaged.
+        ValueError: As `to_rgb` does.
     """
-    try:
-        image = ImageOps.exif_transpose(image)
-    except UNREADABLE as error:
-        raise ValueError(f"{name} is damaged and cannot be decoded: {error}") from error
-    return to_rgb(image, name=name)
+    pixels = to_rgb(image, name=name)
+    return _turn(
+        pixels, _orientation(image)
+    )  # after decoding: Pillow has turned TIFF by now and states 1
+
+
+def _turn(stored: UInt8[np.ndarray, "rows columns 3"], orientation: int) -> Pixels:
+    """Turn pixels as an EXIF orientation asks."""
+    rows = slice(None, None, -1 if orientation in {3, 4, 6, 7} else 1)
+    columns = slice(None, None, -1 if orientation in {2, 3, 7, 8} else 1)
+    turned = stored[rows, columns]
+    return np.ascontiguousarray(
+        turned.transpose(1, 0, 2) if orientation in _QUARTER_TURNS else turned
+    )
 
 
 def _header(image: Image.Image, *, suffix: str) -> ImageHeader:
-    try:
-        orientation = int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except UNREADABLE:
-        orientation = 1
+    orientation = _orientation(image)
     return ImageHeader((image.height, image.width), orientation, _pixel_format(image, suffix))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except UNREADABLE:
+        return 1
 
 
 def _pixel_format(image: Image.Image, suffix: str) -> str | None:

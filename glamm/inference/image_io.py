@@ -17,7 +17,7 @@ ImageSource: TypeAlias = Path | str | bytes | Image.Image | np.ndarray
 def read_image(source: ImageSource) -> Pixels:
     """Read an image upright, as a viewer displays it.
 
-    Turns it as EXIF asks, drops alpha, repeats gray, keeps the high byte of 16 bits, takes the first frame.
+    Turns it as EXIF asks, drops alpha, repeats gray, reduces deeper values to 8 bits, takes the first frame.
 
     Args:
         source: A path, the bytes of a file, a PIL image, or RGB as uint8 (height, width, 3).
@@ -26,7 +26,8 @@ def read_image(source: ImageSource) -> Pixels:
         RGB.
 
     Raises:
-        RequestError: It cannot be read, is no image, is damaged, or is outside `geometry.image_files.POLICY`.
+        RequestError: It cannot be read, is no image, is damaged, is outside `geometry.image_files.POLICY`, or has values
+            that do not tell how bright they are.
     """
     try:
         if isinstance(source, np.ndarray):

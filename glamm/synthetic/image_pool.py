@@ -10,10 +10,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import UInt8
-from PIL import ImageOps
 
 from glamm.errors import DataError
-from glamm.geometry.image_files import UNREADABLE, open_image
+from glamm.geometry.image_files import UNREADABLE, open_image, to_rgb, upright_rgb
 from glamm.structures.issue import Issue
 from glamm.subprocesses import OrderedMap
 from glamm.synthetic.descriptions import phrase_from_file_name, phrase_from_text
@@ -164,7 +163,7 @@ def read_cutout(path: Path) -> Bgra:
         ValueError: It cannot be decoded, is too large, has no alpha channel or no solid pixel.
         OSError: The file cannot be read.
     """
-    rgba = _read(path, mode="RGBA")
+    rgba = _read_rgba(path)
     solid = rgba[..., 3] >= 128
     rows, columns = np.flatnonzero(solid.any(axis=1)), np.flatnonzero(solid.any(axis=0))
     if not rows.size:
@@ -180,19 +179,19 @@ def read_background(path: Path) -> BgrImage:
         ValueError: It cannot be decoded or is too large.
         OSError: The file cannot be read.
     """
-    return cv2.cvtColor(_read(path, mode="RGB"), cv2.COLOR_RGB2BGR)
+    with path.open("rb") as file:
+        return cv2.cvtColor(upright_rgb(open_image(file)), cv2.COLOR_RGB2BGR)
 
 
-def _read(path: Path, *, mode: str) -> UInt8[np.ndarray, "height width channels"]:
-    """Pixels as RGBA, as they are stored, or as RGB, upright."""
+def _read_rgba(path: Path) -> UInt8[np.ndarray, "height width 4"]:
+    """Pixels as they are stored."""
     with path.open("rb") as file:
         image = open_image(file)
-        has_alpha = {"A", "a"} & set(image.getbands()) or "transparency" in image.info
-        if mode == "RGBA" and not has_alpha:
+        if not ({"A", "a"} & set(image.getbands()) or "transparency" in image.info):
             raise ValueError("has no alpha channel")
+        rgb = to_rgb(image)
         try:
-            upright = image if mode == "RGBA" else ImageOps.exif_transpose(image)
-            return np.asarray(upright.convert(mode))
+            return np.dstack([rgb, np.asarray(image.convert("RGBA"))[..., 3]])
         except UNREADABLE as error:
             raise ValueError(f"cannot be decoded: {error}") from error
 

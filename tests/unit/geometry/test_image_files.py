@@ -88,7 +88,7 @@ def test_image_of_another_size_is_refused():
 def test_alpha_is_dropped_and_gray_repeated():
     alpha = np.dstack([QUADRANTS, np.zeros(QUADRANTS.shape[:2], np.uint8)])
     gray = np.arange(16 * 24, dtype=np.uint8).reshape(16, 24)
-    deep = (gray.astype(np.uint16) << 8) + 7
+    deep = gray.astype(np.uint16) * 257
 
     assert (
         decode(encoded(Image.fromarray(alpha), "PNG"), size=(16, 24), frame=Frame.BY_SIZE)

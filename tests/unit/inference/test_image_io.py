@@ -44,12 +44,6 @@ def test_gray_image_has_equal_channels(kind, mode):
     assert (pixels == pixels[..., :1]).all()
 
 
-def test_image_of_16_bits_keeps_the_high_byte():
-    deep = Image.fromarray(np.full((4, 6), 0x8034, dtype=np.uint16))
-
-    assert (read_image(encode(deep, "PNG")) == 0x80).all()
-
-
 def test_alpha_is_dropped_and_not_blended():
     clear = np.concatenate([RED_LEFT, np.zeros((40, 60, 1), np.uint8)], axis=2)
 
