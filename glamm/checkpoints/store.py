@@ -116,6 +116,16 @@ def read_config(folder: Path) -> FolderConfig:
         raise CheckpointError(f"{path}: {field}: {first['msg']}") from error
 
 
+def stored_dtype(folder: Path) -> torch.dtype:
+    """The type of the weights in a model folder; only the header of the file is read.
+
+    Raises:
+        CheckpointError: The file is missing or damaged.
+    """
+    header = read_header(folder / WEIGHTS_FILE)
+    return next(stored.dtype for stored in header.values() if stored.dtype.is_floating_point)
+
+
 def read_lineage(folder: Path) -> Lineage:
     """Read lineage.json.
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from glamm.checkpoints.convert import convert as convert_weights
 from glamm.checkpoints.load_foreign import Sources
+from glamm.config.dtype import DTypeName
 
 
 def convert(  # noqa: PLR0913 - a model may be spread over five files
@@ -21,7 +22,7 @@ def convert(  # noqa: PLR0913 - a model may be spread over five files
     lora: Path | None = None,
     config: Path | None = None,
     keep_lora_apart: Annotated[bool, Parameter(negative=())] = False,
-    dtype: Literal["float32", "bfloat16", "float16"] | None = None,
+    dtype: DTypeName | None = None,
     init_missing: Annotated[bool, Parameter(negative=())] = False,
     shard_mebibytes: int = 5120,
 ) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from glamm.config.dtype import DTypeName
 from glamm.errors import RequestError
 from glamm.geometry.palette import color_of
 from glamm.inference.answer import Answer
@@ -16,12 +17,15 @@ from glamm.inference.answer_json import answer_to_json
 from glamm.inference.image_io import read_image
 
 
-def ground(
+def ground(  # noqa: PLR0913 - what to ask, which model, where it runs, and what to write
     image: Path,
     question: str,
     *,
     model: Path = Path("data/models/glamm-tiny"),
+    device: str = "auto",
+    dtype: DTypeName | None = None,
     box: Annotated[tuple[str, ...], Parameter(negative=())] = (),
+    max_new_tokens: int = 256,
     out: Path | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
@@ -31,7 +35,10 @@ def ground(
         image: An image file.
         question: Plain text; `<bbox>` may stand where each box is meant.
         model: A model folder.
+        device: auto (the first CUDA GPU if there is one, else the CPU), cpu, cuda or cuda:1.
+        dtype: Type in which the weights are held and used; that of the model folder by default.
         box: x1,y1,x2,y2 in pixels of the upright image, any number of times.
+        max_new_tokens: Limit of the answer's length.
         out: Image to write, with the masks drawn on it; PNG or JPEG by its name.
         json: Print the answer as JSON, masks as COCO run-length codes.
     """
@@ -42,7 +49,8 @@ def ground(
 
     from glamm.inference.predictor import GroundedPredictor  # noqa: PLC0415 - loads torch, seconds after a bad request was refused
 
-    answer = GroundedPredictor.from_checkpoint(model).ground(pixels, question, boxes=boxes)
+    predictor = GroundedPredictor.from_checkpoint(model, device=device, dtype=dtype)
+    answer = predictor.ground(pixels, question, boxes=boxes, max_new_tokens=max_new_tokens)
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
         answer.overlay().save(out)

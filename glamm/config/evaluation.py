@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, TypeAlias
 from pydantic import NonNegativeInt, PositiveInt
 
 from glamm.config.base import Config
+from glamm.config.dtype import DTypeName
 
 WeightsKind: TypeAlias = Literal["full", "int8", "int4"]
 """Precision of the language model's weights; int8 and int4 are quantized and need torchao."""
@@ -18,6 +19,7 @@ class EvaluateConfig(Config):
         question: Question about every image; None uses the one that belongs to the model's prompt style.
         max_new_tokens: Maximum length of an answer in tokens.
         batch_size: Images that are answered together.
+        dtype: Type in which the weights are held and used; None is the type that they have in the model folder.
         weights: "int8" and "int4" quantize the language model, to measure the effect on the metrics.
         similarity: Encoder that compares phrases: the path of a JSON table, the path or name of a BERT, or None for the
             sentence encoder that is installed with this package.
@@ -32,6 +34,7 @@ class EvaluateConfig(Config):
     question: str | None = None
     max_new_tokens: PositiveInt = 256
     batch_size: PositiveInt = 16
+    dtype: DTypeName | None = None
     weights: WeightsKind = "full"
     similarity: str | None = None
     limit: PositiveInt | None = None

@@ -15,6 +15,9 @@ Phase: TypeAlias = Literal["joint", "global_encoder", "grounding"]
 StrategyName: TypeAlias = Literal["auto", "ddp", "fsdp2", "deepspeed_2", "deepspeed_3"]
 """`ddp` keeps the whole model on each device, `fsdp2` shards weights and optimizer, `deepspeed_*` are ZeRO 2 and 3."""
 
+PrecisionName: TypeAlias = Literal["32-true", "bf16-mixed"]
+"""Lightning's names: compute in float32, or in bfloat16 where it is precise enough."""
+
 
 class OptimizerConfig(Config):
     """AdamW with a linear warm-up and a linear decay to zero.
@@ -100,7 +103,8 @@ class TrainConfig(Config):
         nodes: Number of machines; for more than one, a launcher such as torchrun starts the processes.
         strategy: How devices share the work; auto is ddp for more than one. fsdp2 and deepspeed are for the phase joint;
             deepspeed needs GPUs and the package deepspeed.
-        precision: "32-true" or "bf16-mixed".
+        precision: "32-true" or "bf16-mixed". With the latter, frozen weights that are stored in 16 bits stay so; weights
+            that are trained are held in float32 in any case.
         lora: Adapters of the language model, whose other weights are then frozen unless `trainable` names them; None
             for no adapters. For the phase joint.
         trainable: Shell patterns for the names of the parameters that are trained besides adapters, such as
@@ -136,7 +140,7 @@ class TrainConfig(Config):
     devices: PositiveInt = 2
     nodes: PositiveInt = 1
     strategy: StrategyName = "auto"
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    precision: PrecisionName = "32-true"
     lora: LoraConfig | None = None
     trainable: tuple[str, ...] | None = None
     activation_checkpointing: bool = False

@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from glamm.checkpoints.store import load_model
+from glamm.config.dtype import DTypeName
 from glamm.data.loading.collate import SamplePreprocessor, collate
 from glamm.data.shards.reader import ShardReader
 from glamm.errors import DataError
@@ -21,15 +22,23 @@ from glamm.evaluation.metrics.referring import (
     score_compat,
     score_fixed,
 )
+from glamm.inference.device import AUTO, choose_device, torch_dtype
 from glamm.models.glamm import GLaMM
 from glamm.progress import NO_PROGRESS, Progress
+from glamm.structures.batch import to_device
 from glamm.structures.report import ReferringReport
 from glamm.structures.sample import Sample, Task
 from glamm.text.tokenizer import Tokenizer
 
 
 def evaluate_referring_segmentation(
-    model_folder: Path, shards: Path, split: str, *, progress: Progress = NO_PROGRESS
+    model_folder: Path,
+    shards: Path,
+    split: str,
+    *,
+    device: str = AUTO,
+    dtype: DTypeName | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> ReferringReport:
     """Evaluate a model on all expressions of a split.
 
@@ -37,13 +46,16 @@ def evaluate_referring_segmentation(
         model_folder: Holds config.json and the weights.
         shards: Written by `glamm data prepare`.
         split: A split with referring expressions.
+        device: Where the model runs; see `choose_device`.
+        dtype: Type in which the weights are held and used; None is the type that they have in the model folder.
         progress: Advanced after each image.
 
     Raises:
         CheckpointError: The model cannot be loaded.
+        HostError: This machine does not have the device.
         DataError: The split has no expressions, or its shards are damaged.
     """
-    model, config = load_model(model_folder)
+    model, config = load_model(model_folder, device=choose_device(device), dtype=torch_dtype(dtype))
     preprocessor = SamplePreprocessor(
         model_config=config,
         tokenizer=Tokenizer.from_folder(model_folder),
@@ -84,8 +96,9 @@ def _compare(
     example = preprocessor.preprocess(samples, epoch=0)
     if example is None:
         raise DataError("its expressions do not fit into the model", record=samples[0].sample_id)
-    batch = collate([example], pad_id=model.config.special_tokens.pad)
+    device = next(model.parameters()).device
+    batch = to_device(collate([example], pad_id=model.config.special_tokens.pad), device)
     mask_logits = model(batch).mask_logits[0]
-    masks = [(logits > 0).numpy() for logits in mask_logits]
-    targets = [target.numpy().astype("uint8") for target in batch.masks[0]]
+    masks = [(logits > 0).cpu().numpy() for logits in mask_logits]
+    targets = [target.cpu().numpy().astype("uint8") for target in batch.masks[0]]
     return compare_image(masks, targets)

@@ -6,9 +6,11 @@ from pathlib import Path
 import torch
 
 from glamm.checkpoints import load_model
+from glamm.config.dtype import DTypeName
 from glamm.config.model import ModelConfig
 from glamm.errors import CheckpointError
 from glamm.inference.answer import Answer
+from glamm.inference.device import AUTO, choose_device, torch_dtype
 from glamm.inference.engine import Engine
 from glamm.inference.engine_options import EngineOptions
 from glamm.inference.image_io import ImageSource
@@ -48,15 +50,23 @@ class GroundedPredictor:
         cls,
         folder: Path | str,
         *,
-        device: torch.device | str = "cpu",
+        device: torch.device | str = AUTO,
+        dtype: torch.dtype | DTypeName | None = None,
         options: EngineOptions | None = None,
     ) -> "GroundedPredictor":
         """Load a model folder written by `glamm train` or `glamm convert`.
 
+        Args:
+            folder: A model folder.
+            device: `auto` is the first CUDA GPU if there is one, else the CPU; or a device of torch.
+            dtype: The type in which weights are held and used; None is the type that they have in the file.
+            options: Batch size, queue and memory limits of the engine.
+
         Raises:
             CheckpointError: A file is missing or damaged; the message names it.
+            HostError: This machine does not have the device.
         """
-        model, _ = load_model(Path(folder), device=device)
+        model, _ = load_model(Path(folder), device=choose_device(device), dtype=torch_dtype(dtype))
         tokenizer = Tokenizer.from_folder(Path(folder))
         return cls(model, tokenizer, options=options)
 

@@ -20,6 +20,7 @@ from glamm.errors import ConfigError, HostError
 from glamm.files import replacing
 from glamm.serving.manifest import MANIFEST_FILE, Manifest, compose_manifest, content_version
 from glamm.serving.model_location import DEFAULT_MODEL, DEFAULT_REPORTS, PACKED_MODEL
+from glamm.serving.settings import SETTINGS_FILE, ServiceSettings
 from glamm.subprocesses import run_supervised
 
 BENTOFILE = "bentofile.yaml"
@@ -169,11 +170,13 @@ def _read_bentofile(source: Path) -> dict[str, Any]:
 
 
 def _copy_context(source: Path, model: Path, context: Path, config: PackageConfig) -> None:
-    """Copy code and model to the build folder, and write a bentofile that packs all of it."""
+    """Copy code and model to the build folder; write the settings, and a bentofile that packs all of it."""
     for relative in packed_code(source):
         (context / relative).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / relative, context / relative)
     shutil.copytree(model, context / PACKED_MODEL, copy_function=_link_or_copy)
+    settings = ServiceSettings(device=config.device, dtype=config.dtype)
+    (context / SETTINGS_FILE).write_text(settings.model_dump_json(indent=2), encoding="utf-8")
     bentofile = _read_bentofile(source)
     bentofile["name"] = config.name
     bentofile["labels"] = {**bentofile.get("labels", {}), **config.labels}

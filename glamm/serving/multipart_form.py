@@ -1,4 +1,4 @@
-"""Reads an image, a question and boxes from a multipart form; every error is one sentence."""
+"""Reads an image, a question and its options from a multipart form; every error is one sentence."""
 
 import json
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from glamm.errors import RequestError
-from glamm.serving.schemas import MAX_QUESTION_CHARACTERS
+from glamm.serving.schemas import DEFAULT_MAX_NEW_TOKENS, MAX_QUESTION_CHARACTERS
 
-_FIELDS = ("image", "question", "boxes")
+_FIELDS = ("image", "question", "boxes", "max_new_tokens")
 _Box = Annotated[list[Annotated[float, Strict()]], Field(min_length=4, max_length=4)]
 _BOXES = TypeAdapter(list[_Box])
-_HOW = "send multipart/form-data with the fields image (a file), question and, if wanted, boxes"
+_HOW = "send multipart/form-data with the fields image (a file), question and, if wanted, boxes and max_new_tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,13 @@ class FormContent:
         image: Content of the image file, not decoded.
         question: Plain text.
         boxes: Regions in pixels, each a list of four numbers.
+        max_new_tokens: Limit of the answer's length.
     """
 
     image: bytes
     question: str
     boxes: list[list[float]]
+    max_new_tokens: int
 
 
 async def read_form(request: Request) -> FormContent:
@@ -49,6 +51,9 @@ async def read_form(request: Request) -> FormContent:
             image=await _read_image(form),
             question=_read_question(_read_text(form, "question")),
             boxes=_read_boxes(_read_text(form, "boxes", default="[]")),
+            max_new_tokens=_read_count(
+                _read_text(form, "max_new_tokens", default=str(DEFAULT_MAX_NEW_TOKENS))
+            ),
         )
     finally:
         await form.close()
@@ -108,6 +113,13 @@ def _read_boxes(text: str) -> list[list[float]]:
         return _BOXES.validate_json(text)
     except ValidationError as error:
         raise RequestError(_explain(error)) from error
+
+
+def _read_count(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise RequestError("max_new_tokens must be a whole number") from error
 
 
 def _explain(error: ValidationError) -> str:

@@ -11,6 +11,8 @@ from glamm.config.base import Config
 from glamm.inference.answer_json import AnswerJson
 
 MAX_QUESTION_CHARACTERS = 4000
+DEFAULT_MAX_NEW_TOKENS = 256
+"""The same as `glamm.inference.session` has; importing that loads torch, which `bentoml build` does not need."""
 
 
 class GroundForm(IODescriptor):
@@ -24,11 +26,13 @@ class GroundForm(IODescriptor):
         image: An image file: JPEG, PNG, WebP, AVIF, GIF, BMP, TIFF or PPM.
         question: Plain text; `<bbox>` may mark where each box is mentioned.
         boxes: JSON, a list of [x1, y1, x2, y2] in pixels of the upright image.
+        max_new_tokens: Limit of the answer's length; the answer says if it was reached.
     """
 
     image: Annotated[Path, ContentType("image/*")]
     question: str = Field(min_length=1, max_length=MAX_QUESTION_CHARACTERS)
     boxes: list[list[float]] = Field(default_factory=list)
+    max_new_tokens: int = Field(default=DEFAULT_MAX_NEW_TOKENS, ge=1)
 
     @classmethod
     async def from_http_request(cls, request: object, serde: object) -> "GroundForm":

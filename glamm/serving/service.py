@@ -22,12 +22,13 @@ from glamm.serving.schemas import (
     GroundResponse,
     TimingsModel,
 )
+from glamm.serving.settings import ServiceSettings
 from glamm.serving.worker_pool import WorkerPool
 
 ENGINE_OPTIONS = EngineOptions(max_batch_size=16, max_waiting=16)
 """Requests that run together, and the length of the queue: at a second each, later ones would wait too long."""
 
-TIMEOUT_S = 120
+SETTINGS = ServiceSettings.read(find_model().root)
 
 
 @functools.cache
@@ -50,15 +51,15 @@ class GroundingService:
     """Answers questions about images with text and a segmentation mask for every grounded phrase."""
 
     def __init__(self) -> None:
-        import torch  # noqa: PLC0415 - `bentoml build` does not need torch and transformers
-
+        # `bentoml build` does not need torch and transformers
         from glamm.allocator import tune_allocator  # noqa: PLC0415
         from glamm.inference.predictor import GroundedPredictor  # noqa: PLC0415
 
         tune_allocator()
         self._predictor = GroundedPredictor.from_checkpoint(
             find_model().model,
-            device="cuda" if torch.cuda.is_available() else "cpu",
+            device=SETTINGS.device,
+            dtype=SETTINGS.dtype,
             options=ENGINE_OPTIONS,
         )
         self._version = _manifest().version
@@ -85,7 +86,14 @@ class GroundingService:
 
     def _answer(self, form: FormContent, received_at: float) -> GroundResponse:
         started_at = time.perf_counter()
-        answer = answer_to_json(self._predictor.ground(form.image, form.question, boxes=form.boxes))
+        answer = answer_to_json(
+            self._predictor.ground(
+                form.image,
+                form.question,
+                boxes=form.boxes,
+                max_new_tokens=form.max_new_tokens,
+            )
+        )
         timings = TimingsModel(
             waiting=started_at - received_at, answering=time.perf_counter() - started_at
         )
@@ -103,8 +111,8 @@ def _refuse(ctx: bentoml.Context, error: GlammError, *, status: int) -> Response
 
 
 # A call instead of a decorator: the tests' shape checks decorate classes, and a Service is no class.
-GLaMMService = bentoml.service(name="glamm-service", workers=1, traffic={"timeout": TIMEOUT_S})(
-    GroundingService
-)
+GLaMMService = bentoml.service(
+    name="glamm-service", workers=1, traffic={"timeout": SETTINGS.timeout}
+)(GroundingService)
 GLaMMService.mount_asgi_app(_pages, path="/")
 GLaMMService.add_asgi_middleware(BodyLimit)  # pyright: ignore[reportArgumentType] - their protocol describes an instance

@@ -27,19 +27,22 @@ class Target:
     environment: Mapping[str, str]
 
 
-def choose_target(model: Path, *, scratch: Path) -> Target:
+def choose_target(
+    model: Path, *, scratch: Path, settings: Mapping[str, str] | None = None
+) -> Target:
     """Prepare a model folder or an exported Bento for serving.
 
     Args:
         model: A model folder or an exported Bento.
         scratch: An empty folder; an imported Bento is stored in it.
+        settings: Environment variables of the service; see `glamm.serving.settings`.
 
     Raises:
         CheckpointError: It is a folder without a model.
         RequestError: There is no such file.
     """
     home = scratch / "home"
-    environment = bentoml_environment(home)
+    environment = {**bentoml_environment(home), **(settings or {})}
     if model.is_dir():
         if not (model / "config.json").is_file():  # the service itself checks the rest
             raise CheckpointError(

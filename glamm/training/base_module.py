@@ -21,6 +21,7 @@ from glamm.config.training import TrainConfig
 from glamm.errors import CheckpointError, ConfigError
 from glamm.structures.batch import to_device
 from glamm.training.optimizer import build_optimizer
+from glamm.training.precision import hold_trained_weights_in_float32
 
 
 @runtime_checkable
@@ -131,6 +132,10 @@ class PhaseModule(lightning.LightningModule, ABC):
             metric.update(ratio)  # pyright: ignore[reportCallIssue] - an item of a ModuleDict is any module
             self.log(name, metric, batch_size=batch.num_samples)  # pyright: ignore[reportArgumentType] - likewise
         return {"mask_logits": evaluation.mask_logits}
+
+    def configure_model(self) -> None:
+        """Hold trained weights in float32, whatever type the initial weights have."""
+        hold_trained_weights_in_float32(self)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 - Lightning's own type is a union of ten
         """AdamW and its schedule, from the configuration."""

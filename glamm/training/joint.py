@@ -53,7 +53,8 @@ class GLaMMModule(PhaseModule):
             model.language_model.activation_checkpointing_enable({"use_reentrant": False})
 
     def configure_model(self) -> None:
-        """Shard the weights if the strategy shards."""
+        """Hold trained weights in float32; shard all weights if the strategy shards."""
+        super().configure_model()
         mesh = self.device_mesh
         if mesh is not None and not is_sharded(self.model):
             shard(self.model, mesh["data_parallel"])

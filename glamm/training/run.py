@@ -200,6 +200,8 @@ def _export(
         metrics=metrics,
     )
     merge_lora(model.language_model)
+    for parameter in model.parameters():  # trained weights are float32, also beside 16-bit ones
+        parameter.data = parameter.data.to(initialization.dtype)
     save_model(model, out, tokenizer_model=initialization.tokenizer.model, lineage=lineage)
     run.summarize(metrics)
     run.log_manifest(out.name, "model", lineage.as_json())

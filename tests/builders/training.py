@@ -69,10 +69,16 @@ def micro_config(*, grounding_hidden_size: int = 32) -> ModelConfig:
     )
 
 
-def save_micro(folder: Path, *, seed: int = 0, grounding_hidden_size: int = 32) -> Path:
+def save_micro(
+    folder: Path,
+    *,
+    seed: int = 0,
+    grounding_hidden_size: int = 32,
+    dtype: torch.dtype = torch.float32,
+) -> Path:
     """Write a model folder with random weights."""
     torch.manual_seed(seed)
-    model = GLaMM.from_config(micro_config(grounding_hidden_size=grounding_hidden_size))
+    model = GLaMM.from_config(micro_config(grounding_hidden_size=grounding_hidden_size)).to(dtype)
     save_model(model, folder, tokenizer_model=embedded_tokenizer().model, lineage=Lineage())
     return folder
 

@@ -28,7 +28,7 @@ def packed(memorized_model: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     folder = tmp_path_factory.mktemp("package")
     REPORT.save(folder / "reports" / "val" / "report.json")
     out = folder / "build" / "glamm.bento"
-    config = PackageConfig(labels={"team": "tests"})
+    config = PackageConfig(labels={"team": "tests"}, device="cpu", dtype="bfloat16")
     return package(memorized_model, out, config, reports=folder / "reports", home=folder / "home")
 
 
@@ -36,6 +36,7 @@ def test_bento_contains_model_and_lineage_and_nothing_of_training(packed):
     with tarfile.open(packed.path) as bento:
         names = {name.removeprefix("./") for name in bento.getnames()}
         manifest = json.load(bento.extractfile("./src/manifest.json"))
+        settings = json.load(bento.extractfile("./src/settings.json"))
 
     assert {
         "src/model/model.safetensors",
@@ -50,6 +51,7 @@ def test_bento_contains_model_and_lineage_and_nothing_of_training(packed):
     ]
     assert manifest["lineage"] == LINEAGE.as_json()
     assert manifest["reports"] == {"val": REPORT.as_json()}
+    assert settings == {"device": "cpu", "dtype": "bfloat16", "timeout": 120}
     assert packed.tag == f"glamm-service:{manifest['version']}"
 
 

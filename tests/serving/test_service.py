@@ -59,6 +59,14 @@ def test_boxes_reach_the_model(ask):
     assert answer["text"]
 
 
+def test_the_length_of_the_answer_can_be_limited(ask):
+    status, answer = ask(max_new_tokens="3")
+
+    assert status == 200
+    assert answer["finish_reason"] == "length"
+    assert len(answer["text"]) < len(WORDS)
+
+
 @pytest.mark.parametrize("question", ["42", "null", '{"a": 1}', "«Где?» 🐙", '"quoted"'], ids=repr)
 def test_question_that_looks_like_json_is_text(ask, question):
     assert ask(question=question)[0] == 200
@@ -92,6 +100,9 @@ def test_question_that_looks_like_json_is_text(ask, question):
         ({"boxes": "{"}, "not JSON"),
         ({"boxes": "[" * 100_000}, "not JSON"),
         ({"box": "[]"}, "unknown field 'box'"),
+        ({"max_new_tokens": "0"}, "max_new_tokens is 0"),
+        ({"max_new_tokens": "1.5"}, "max_new_tokens must be a whole number"),
+        ({"max_new_tokens": "9" * 5000}, "max_new_tokens must be a whole number"),
     ],
     ids=lambda value: str(value)[:40],
 )
@@ -237,7 +248,7 @@ def test_openapi_describes_question_and_answer(client):
 
     operation = document["paths"]["/ground"]["post"]
     fields = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert set(json.dumps(fields).split('"')) >= {"image", "question", "boxes"}
+    assert set(json.dumps(fields).split('"')) >= {"image", "question", "boxes", "max_new_tokens"}
     assert set(document["components"]["schemas"]) >= {"PhraseJson", "MaskJson", "TimingsModel"}
 
 

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from glamm.allocator import tune_allocator
 from glamm.cli.progress import progress_bar
+from glamm.config.dtype import DTypeName
 from glamm.config.evaluation import EvaluateConfig
 from glamm.config.section import load_section
 from glamm.errors import ConfigError
@@ -27,6 +28,8 @@ def gcg(  # noqa: PLR0913 - two ways in: a folder of predictions, or a model and
     model: Path | None = None,
     data: Path | None = None,
     out: Path | None = None,
+    device: str = "auto",
+    dtype: DTypeName | None = None,
     similarity: str | None = None,
     limit: int | None = None,
     accept_faults: Annotated[bool, Parameter(negative=())] = False,
@@ -46,6 +49,9 @@ def gcg(  # noqa: PLR0913 - two ways in: a folder of predictions, or a model and
         model: A model folder.
         data: A data root with GranDf/annotations/val_test and the images.
         out: Folder for report.json, report.md, overlays and the answers.
+        device: auto (the first CUDA GPU if there is one, else the CPU), cpu, cuda or cuda:1.
+        dtype: Type in which the weights are held and used; that of the model folder by default. Short for
+            `--set evaluate.dtype=...`.
         similarity: How phrases are compared: a JSON table, or the name or folder of a BERT; the installed sentence
             encoder unless given. Short for `--set evaluate.similarity=...`.
         limit: Only the first images of the split. Short for `--set evaluate.limit=...`.
@@ -56,12 +62,13 @@ def gcg(  # noqa: PLR0913 - two ways in: a folder of predictions, or a model and
     overrides = [*set_]
     overrides += [f"evaluate.similarity={json.dumps(similarity)}"] if similarity else []
     overrides += [f"evaluate.limit={limit}"] if limit is not None else []
+    overrides += [f"evaluate.dtype={dtype}"] if dtype else []
     config = load_section("evaluate", EvaluateConfig, params, overrides)
     if predictions and ground_truth and not (model or data or out):
         report = _evaluate_folder(predictions, ground_truth, split, json_file, config)
         written = json_file
     elif model and data and out and not (predictions or ground_truth or json_file):
-        report, written = _evaluate_model(model, data, split, out, config)
+        report, written = _evaluate_model(model, data, split, out, config, device=device)
     else:
         raise ConfigError(
             "give either --predictions, --ground-truth and if wanted --json, or --model, --data and --out"
@@ -84,13 +91,14 @@ def _evaluate_folder(
 
 
 def _evaluate_model(
-    model: Path, data: Path, split: str, out: Path, config: EvaluateConfig
+    model: Path, data: Path, split: str, out: Path, config: EvaluateConfig, *, device: str
 ) -> tuple[GcgReport, Path]:
     tune_allocator()  # before torch makes its first tensor
     from glamm.evaluation.gcg.evaluate_model import evaluate_model  # noqa: PLC0415
 
     with progress_bar() as progress:
-        return evaluate_model(model, data, split, out, config, progress=progress), out / REPORT_FILE
+        report = evaluate_model(model, data, split, out, config, device=device, progress=progress)
+    return report, out / REPORT_FILE
 
 
 def _print_report(report: GcgReport, written: Path | None) -> None:

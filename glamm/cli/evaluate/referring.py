@@ -9,6 +9,7 @@ from rich.table import Table
 
 from glamm.allocator import tune_allocator
 from glamm.cli.progress import progress_bar
+from glamm.config.dtype import DTypeName
 
 
 def referring(
@@ -16,6 +17,8 @@ def referring(
     model: Path,
     shards: Path,
     split: str = "val",
+    device: str = "auto",
+    dtype: DTypeName | None = None,
     json_file: Annotated[Path | None, Parameter(name="--json")] = None,
 ) -> None:
     """Referring segmentation: gIoU and cIoU of one mask an expression.
@@ -24,6 +27,8 @@ def referring(
         model: A model folder.
         shards: Prepared data with referring expressions.
         split: Of the shards.
+        device: auto (the first CUDA GPU if there is one, else the CPU), cpu, cuda or cuda:1.
+        dtype: Type in which the weights are held and used; that of the model folder by default.
         json_file: File for the numbers.
     """
     tune_allocator()  # before torch makes its first tensor
@@ -34,7 +39,9 @@ def referring(
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)  # an impossible path is reported first
     with progress_bar() as progress:
-        report = evaluate_referring_segmentation(model, shards, split, progress=progress)
+        report = evaluate_referring_segmentation(
+            model, shards, split, device=device, dtype=dtype, progress=progress
+        )
     table = Table(f"{split}, times 100", "gIoU", "cIoU")
     for name, scores in report.modes.items():
         table.add_row(name, f"{100 * scores.giou:.1f}", f"{100 * scores.ciou:.1f}")

@@ -11,6 +11,7 @@ from glamm.evaluation.gcg.ground_truth import read_ground_truth
 from glamm.evaluation.gcg.predictions import pair_with_predictions
 from glamm.evaluation.gcg.report import render_markdown
 from glamm.files import write_text
+from glamm.inference.device import AUTO
 from glamm.progress import NO_PROGRESS, Progress
 from glamm.structures.issue import IssueLog
 from glamm.structures.report import REPORT_FILE, GcgReport
@@ -28,6 +29,7 @@ def evaluate_model(
     out: Path,
     config: EvaluateConfig,
     *,
+    device: str = AUTO,
     progress: Progress = NO_PROGRESS,
 ) -> GcgReport:
     """Run a model on a split, score its answers, and write report.json, report.md and overlays.
@@ -38,6 +40,7 @@ def evaluate_model(
         split: val or test.
         out: Folder of the report; the answers are in its `predictions`.
         config: Question, limits, similarity.
+        device: Where the model runs; see `choose_device`.
         progress: Shows what is being computed and how many images are answered.
 
     Returns:
@@ -52,7 +55,7 @@ def evaluate_model(
     issues = IssueLog()
     truth = read_ground_truth(root, split, issues, limit=config.limit)
     progress.describe("loading the model")
-    loaded = ModelUnderTest.load(model, config)
+    loaded = ModelUnderTest.load(model, config, device=device)
     progress.describe("images")
     progress.begin(len(truth.images))
     answers = out / PREDICTIONS

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from glamm.checkpoints.store import CONFIG_FILE, WEIGHTS_FILE
-from glamm.config.evaluation import EvaluateConfig, WeightsKind
+from glamm.config.evaluation import EvaluateConfig
 from glamm.data.parsing.dataset_paths import resolve_image
 from glamm.data.parsing.grandf_eval import IMAGE_FOLDERS
 from glamm.errors import CheckpointError, DataError, RequestError
@@ -19,6 +19,7 @@ from glamm.evaluation.gcg.predictions import prediction_path, read_origin, write
 from glamm.files import sha256
 from glamm.geometry.image_files import decode
 from glamm.geometry.masks import encode
+from glamm.inference.device import AUTO
 from glamm.inference.engine_options import EngineOptions
 from glamm.inference.predictor import GroundedPredictor
 from glamm.inference.quantization import quantize_language_model
@@ -51,32 +52,33 @@ class ModelUnderTest:
     batch_size: int
 
     @classmethod
-    def load(cls, folder: Path, config: EvaluateConfig) -> "ModelUnderTest":
-        """Load a model folder.
+    def load(cls, folder: Path, config: EvaluateConfig, *, device: str = AUTO) -> "ModelUnderTest":
+        """Load a model folder onto a device.
 
         Raises:
             CheckpointError: A file is missing or damaged.
-            HostError: The config asks for quantized weights, and torchao is not installed.
+            HostError: The config asks for quantized weights, and torchao is not installed; or this machine does not
+                have the device.
         """
         # no cache: each image gets one question only
         options = EngineOptions(max_batch_size=config.batch_size, cache_bytes=0)
-        predictor = GroundedPredictor.from_checkpoint(folder, options=options)
+        predictor = GroundedPredictor.from_checkpoint(
+            folder, device=device, dtype=config.dtype, options=options
+        )
         quantize_language_model(predictor.model, config.weights)
         is_release = predictor.config.prompt_style == "release"
         default = RELEASE_GCG_QUESTION if is_release else GROUNDED_CONVERSATION_QUESTIONS[0]
         question = config.question or default
         return cls(
             predictor,
-            fingerprint_model(folder, question, config.max_new_tokens, config.weights),
+            fingerprint_model(folder, question, config),
             question,
             config.max_new_tokens,
             config.batch_size,
         )
 
 
-def fingerprint_model(
-    folder: Path, question: str, max_new_tokens: int, weights: WeightsKind
-) -> str:
+def fingerprint_model(folder: Path, question: str, config: EvaluateConfig) -> str:
     """Hash of everything that determines an answer, except the image.
 
     Raises:
@@ -87,7 +89,9 @@ def fingerprint_model(
         checksums = [sha256(path) for path in paths]
     except OSError as error:
         raise CheckpointError(f"{error.filename}: cannot be read ({error.strerror})") from error
-    determinants = json.dumps([*checksums, question, max_new_tokens, weights])
+    determinants = json.dumps(
+        [*checksums, question, config.max_new_tokens, config.weights, config.dtype]
+    )
     return hashlib.sha256(determinants.encode()).hexdigest()
 
 
