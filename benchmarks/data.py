@@ -172,7 +172,9 @@ def open_batches(folder: Path, config: ModelConfig, shape: DatasetShape) -> Trai
 
 def release_example(sample: Sample, config: ModelConfig) -> ReleaseExample:
     """One conversation, with nothing shared between conversations."""
-    pixels = decode(Path(sample.image.path or "").read_bytes(), size=sample.image.size)
+    pixels = decode(
+        Path(sample.image.path or "").read_bytes(), size=sample.image.size, frame=sample.image.frame
+    )
     # all texts are written in the sample, so that the wording does not depend on random choices
     rounds = render_rounds(sample, _NoDraws())
     encoded = encode_conversation(

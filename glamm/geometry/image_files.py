@@ -31,8 +31,11 @@ UNREADABLE = (
 """What Pillow's decoders raise for damaged files: TypeError comes from TIFF, RuntimeError from AVIF."""
 
 _ORIENTATION_TAG = 0x0112
-_DEPTH = "depth"  # in `info` of an opened image: decoding, which reading EXIF data may start, forgets it
+_DEPTH = (
+    "depth"  # in `info` of an opened image: decoding, which reading EXIF data may start, forgets it
+)
 _QUARTER_TURNS = {5, 6, 7, 8}  # EXIF orientations that swap height and width
+_OPPOSITE = {6: 8, 8: 6}  # the others are their own opposites
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,9 @@ class ImageHeader:
 
     def is_turned(self, size: Size, frame: Frame) -> bool:
         """Whether annotations of this (height, width), drawn in this frame, are drawn on the upright image."""
-        return frame is Frame.TURNED or (frame is Frame.BY_SIZE and size != self.size)
+        if size == self.size == self.upright_size:
+            return frame is Frame.TURNED  # square, or turned by half: the size does not tell
+        return frame is not Frame.STORED and size == self.upright_size
 
     def has_size(self, size: Size, frame: Frame) -> bool:
         """Whether the image has this (height, width) in a frame."""
@@ -127,7 +132,7 @@ def read_header(path: Path) -> ImageHeader:
         raise ValueError("the image is missing") from error
 
 
-def decode(content: bytes, *, size: Size, frame: Frame) -> Pixels:
+def decode(content: bytes, *, size: Size, frame: Frame = Frame.TURNED) -> Pixels:
     """Decode an image in the frame of its annotations.
 
     Args:
@@ -149,7 +154,12 @@ def decode(content: bytes, *, size: Size, frame: Frame) -> Pixels:
         raise ValueError(
             f"the image is {_text(header.size)}, the annotations are for {_text(size)}"
         )
-    return upright_rgb(image) if header.is_turned(size, frame) else to_rgb(image)
+    if header.is_turned(size, frame):
+        return upright_rgb(image)
+    pixels = to_rgb(image)
+    if image.format != "TIFF":
+        return pixels
+    return _turn(pixels, _OPPOSITE.get(header.orientation, header.orientation))
 
 
 def open_image(file: io.BufferedReader | io.BytesIO, *, name: str = "the image") -> Image.Image:
@@ -217,9 +227,8 @@ def upright_rgb(image: Image.Image, *, name: str = "the image") -> Pixels:
         ValueError: As `to_rgb` does.
     """
     pixels = to_rgb(image, name=name)
-    return _turn(
-        pixels, _orientation(image)
-    )  # after decoding: Pillow has turned TIFF by now and states 1
+    # after decoding: Pillow has turned TIFF by now and states 1
+    return _turn(pixels, _orientation(image))
 
 
 def _turn(stored: UInt8[np.ndarray, "rows columns 3"], orientation: int) -> Pixels:
@@ -234,7 +243,13 @@ def _turn(stored: UInt8[np.ndarray, "rows columns 3"], orientation: int) -> Pixe
 
 def _header(image: Image.Image, *, suffix: str) -> ImageHeader:
     orientation = _orientation(image)
-    return ImageHeader((image.height, image.width), orientation, _pixel_format(image, suffix))
+    height, width = image.height, image.width
+    if image.format == "TIFF" and orientation in _QUARTER_TURNS:
+        height, width = (
+            width,
+            height,
+        )  # Pillow turns TIFF itself, and states the size after the turn
+    return ImageHeader((height, width), orientation, _pixel_format(image, suffix))
 
 
 def _orientation(image: Image.Image) -> int:

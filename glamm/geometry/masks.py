@@ -1,5 +1,7 @@
 """Masks as pixels and as COCO run-length codes (RLE), and their boxes."""
 
+import io
+import struct
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -14,6 +16,7 @@ from glamm.typing import Box, Size
 
 _BITS, _SIGN, _CONTINUES = 0x1F, 0x10, 0x20  # of a character of COCO's run-length code
 _MAX_CHARACTERS = 12  # of one number; more do not fit 64 bits
+_PNG_MASK_MODES = {"1", "L", "P", "I", "I;16", "I;16B"}
 
 
 def encode(pixels: Bool[np.ndarray, "height width"]) -> Mask:
@@ -102,6 +105,29 @@ def from_runs(runs: Sequence[int], *, size: Size) -> Mask:
         "Any", coco.frPyObjects(cast("Any", {"size": list(size), "counts": list(runs)}), *size)
     )
     return Mask(size=size, counts=_binary(code["counts"]))
+
+
+def from_png(content: bytes, *, max_pixels: int) -> Bool[np.ndarray, "height width"]:
+    """Read a mask from a PNG without colors: every value above 0 is foreground.
+
+    Args:
+        content: The encoded file.
+        max_pixels: Largest height times width that is decoded.
+
+    Raises:
+        ValueError: It is no PNG or damaged, has colors, or is too large.
+    """
+    try:
+        image = Image.open(io.BytesIO(content), formats=("PNG",))
+        if image.width * image.height > max_pixels:
+            raise ValueError(f"has {image.width} x {image.height} pixels, more than its image")
+        if image.mode not in _PNG_MASK_MODES:
+            raise ValueError(f"must be a gray PNG, is {image.mode}")
+        return np.asarray(image) > 0
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"has too many pixels ({error})") from error
+    except (OSError, SyntaxError, EOFError, struct.error) as error:
+        raise ValueError(f"is no PNG that can be read ({error})") from error
 
 
 def union(masks: Sequence[Mask]) -> Mask:

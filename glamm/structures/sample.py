@@ -27,9 +27,9 @@ class Task(StrEnum):
 class Frame(StrEnum):
     """The pixels on which a tool draws annotations, of an image whose EXIF data asks for a turn."""
 
-    TURNED = "turned"  # as EXIF asks: what viewers show
+    TURNED = "turned"  # as EXIF asks, which is what viewers show; as stored if only the stored size is the stated one
     STORED = "stored"  # as the file has them, whatever EXIF asks
-    BY_SIZE = "by_size"  # as stored if the annotations state the stored size, otherwise as turned
+    BY_SIZE = "by_size"  # as stored; as turned if only the turned size is the stated one
 
 
 class SpanKind(StrEnum):

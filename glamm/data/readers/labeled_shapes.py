@@ -1,13 +1,30 @@
 """Shapes with class names, drawn by people with LabelMe or CVAT: objects and semantic segmentation from them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from glamm.data.parsing.coco_segmentation import polygon_mask
+from glamm.data.parsing.layout import field_path
 from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.geometry import masks
-from glamm.structures.issue import Location
+from glamm.geometry.outlines import Outline
+from glamm.structures.issue import IssueLog
 from glamm.structures.sample import ImageRef, Mask, Obj, Sample, Target, Task
+from glamm.typing import Size
+
+SPLIT_OF_NAME = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""Splits by the names that people give them, in small letters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +43,93 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
+class Drawing:
+    """A shape as a file has it, not yet checked; for issues, it is known where it is and what it is called.
+
+    Args:
+        field: Where it is in its record.
+        kind: What it is, as the file says: "polygon", "rectangle" and so on.
+        label: Name of its class, as the file has it.
+        read: Makes a shape of it, or raises a DataError.
+    """
+
+    field: str
+    kind: object
+    label: object
+    read: Callable[[], Shape]
+
+
+@dataclass(frozen=True, slots=True)
 class ShapesRecord:
     """The shapes drawn on an image, in file order."""
 
     shapes: tuple[Shape, ...]
+
+
+def usable_shapes(drawings: Iterable[Drawing], issues: IssueLog) -> tuple[Shape, ...]:
+    """The shapes that have pixels, in file order; for each other one there is an issue.
+
+    Raises:
+        DataError: There are none.
+    """
+    shapes: list[Shape] = []
+    num_drawings = 0
+    for drawing in drawings:
+        num_drawings += 1
+        try:
+            shapes.append(_with_pixels(drawing.read()))
+        except DataError as error:
+            what = f"{str(drawing.kind)[:40]} '{str(drawing.label)[:80]}'"
+            issues.add(f"{error.reason} ({what})", field_path(drawing.field, error.field))
+    if not num_drawings:
+        raise DataError("has no shapes")
+    if not shapes:
+        raise DataError(f"none of its shapes ({num_drawings}) can be used")
+    return tuple(shapes)
+
+
+def _with_pixels(shape: Shape) -> Shape:
+    if not masks.area(shape.mask):
+        raise DataError("covers no pixel of the image")
+    return shape
+
+
+def unsupported(field: str) -> DataError:
+    """The error of a shape whose kind is not read: it has no area, or is unknown."""
+    return DataError("this kind of shape is not supported", field=field)
+
+
+def outline_mask(outline: Outline, field: str, *, size: Size) -> Mask:
+    """Fill an outline by COCO's rules.
+
+    Args:
+        outline: Its corners.
+        field: Its name in the file, for errors.
+        size: (height, width) of the image.
+
+    Raises:
+        DataError: Fewer than three corners, or an outline too long to be drawn.
+    """
+    return polygon_mask(outline.ravel().tolist(), field, size=size)
+
+
+def patch_mask(patch: np.ndarray, *, left: int, top: int, size: Size) -> Mask:
+    """The pixels of a patch, placed on an image.
+
+    Args:
+        patch: Truth values; what lies outside the image is cut off.
+        left: x of its first column.
+        top: y of its first row.
+        size: (height, width) of the image.
+    """
+    pixels = np.zeros(size, dtype=bool)
+    height, width = patch.shape
+    rows = slice(max(top, 0), max(top + height, 0))
+    columns = slice(max(left, 0), max(left + width, 0))
+    inside = pixels[rows, columns]
+    first_row, first_column = max(-top, 0), max(-left, 0)
+    inside |= patch[first_row:, first_column:][: inside.shape[0], : inside.shape[1]]
+    return masks.encode(pixels)
 
 
 def class_targets(objects: Sequence[Obj]) -> tuple[Target, ...]:
@@ -42,9 +142,9 @@ def class_targets(objects: Sequence[Obj]) -> tuple[Target, ...]:
 
 
 def shapes_record(
-    shapes: Sequence[Shape],
+    drawings: Iterable[Drawing],
     image_ref: ImageRef,
-    location: Location,
+    issues: IssueLog,
     *,
     sample_id: str,
     dataset: str,
@@ -53,16 +153,17 @@ def shapes_record(
     """A record with one sample for semantic segmentation: one target per class.
 
     Args:
-        shapes: In file order; objects are numbered in the order of their first shapes.
+        drawings: In file order; objects are numbered in the order of their first shapes.
         image_ref: The image on which they are drawn.
-        location: Annotation file and record.
+        issues: Of the record; gets an issue for every shape that cannot be used.
         sample_id: Identifies the sample among all data sets.
         dataset: Name of the data set.
         split: train, val or test.
 
     Raises:
-        DataError: No shape has a pixel inside the image.
+        DataError: No shape can be used.
     """
+    shapes = usable_shapes(drawings, issues)
     parts_of_object: dict[tuple[str, str], list[Mask]] = {}
     for index, shape in enumerate(shapes):
         group = f"alone {index}" if shape.group is None else f"group {shape.group}"
@@ -73,8 +174,6 @@ def shapes_record(
         box = masks.box_of(mask)
         if box is not None:
             objects.append(Obj(id=len(objects), box=box, mask=mask, labels=(label,)))
-    if not objects:
-        raise DataError("no shape covers a pixel of the image")
     sample = Sample(
         sample_id=sample_id,
         task=Task.SEMANTIC_SEGMENTATION,
@@ -84,4 +183,4 @@ def shapes_record(
         objects=tuple(objects),
         targets=class_targets(objects),
     )
-    return Record(location, (sample,), raw=ShapesRecord(tuple(shapes)))
+    return Record(issues.location, (sample,), raw=ShapesRecord(shapes))

@@ -1,58 +1,49 @@
-"""Your own images annotated with CVAT, exported as "CVAT for images 1.1": one XML file.
+"""Your own images annotated with CVAT, exported as "CVAT for images 1.1": one XML file for a task or a project.
 
-The file is `annotations.xml`, or any other `.xml` in the root or in `annotations/`. Images are in `images/` or in the
-root.
+The file is `annotations.xml`, or any other `.xml`, in the root, in `annotations/` or in a folder named after a split.
+Images are in `images/`, as CVAT writes them: `images/NAME` for a task, `images/SUBSET/NAME` for a project. They may also
+be beside the file.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from xml.parsers import expat
 
 import numpy as np
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_segmentation import polygon_mask
-from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, relative
+from glamm.data.parsing.cvat_xml import CvatImage, number, stream_images, to_number, to_whole, whole
+from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, find_file, relative
 from glamm.data.parsing.image_refs import find_image
-from glamm.data.readers.labeled_shapes import Shape, shapes_record
+from glamm.data.readers.labeled_shapes import (
+    SPLIT_OF_NAME,
+    Drawing,
+    Shape,
+    outline_mask,
+    patch_mask,
+    shapes_record,
+    unsupported,
+)
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
-from glamm.geometry import masks
+from glamm.geometry.outlines import ellipse, rectangle, turned
 from glamm.structures.issue import Issue, IssueLog, Location
-from glamm.structures.sample import Frame, Mask
+from glamm.structures.sample import Frame, ImageRef, Mask
 from glamm.typing import Size
 
 _NUM_SNIFFED_BYTES = 1 << 16
-_BLOCK_SIZE = 1 << 16  # bytes
 _MAX_RUNS = 1_000_000
-_SHAPES = {"box", "polygon", "mask", "polyline", "points", "cuboid", "ellipse", "skeleton"}
-_SPLIT_OF_SUBSET = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class CvatImage:
-    """An `<image>` element.
-
-    Args:
-        attributes: As in the file.
-        shapes: Name and attributes of the elements in it that are shapes.
-    """
-
-    attributes: dict[str, str]
-    shapes: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+_SUFFIXES = ("", ".PNG", ".png", ".jpg", ".jpeg")
+"""CVAT names the frames of a video without the suffix of the files that it writes, which is `.PNG`."""
 
 
 class CvatReader:
-    """Reads CVAT's XML files."""
+    """Reads CVAT's XML files.
+
+    The image is turned as EXIF asks before people draw on it, since CVAT 2.1.
+    """
 
     name = "cvat"
     splits = ("train", "val", "test")
@@ -61,86 +52,127 @@ class CvatReader:
     def exists_in(self, root: Path) -> bool:
         """Whether one of the XML files looks like CVAT's."""
         try:
-            return any(_sniff(root, path) for path in _paths(root))
+            return bool(self._files(root))
         except (DataError, OSError):
             return False
 
     def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
-        """Yield one record per image. Its split is its subset, or else the name of the file, or else train."""
-        for path in _paths(root):
-            file = relative(root, ensure_inside(root, path))
-            split_of_file = _SPLIT_OF_SUBSET.get(path.stem.lower(), "train")
-            for index, image in enumerate(_stream_images(path)):
-                subset = image.attributes.get("subset", "").lower()
-                if _SPLIT_OF_SUBSET.get(subset, split_of_file) == split:
-                    location = Location(file, f"image {image.attributes.get('id', index)}")
-                    yield from read_record(location, partial(self._read_image, root, split, image))
+        """Yield one record per image. Its split is its subset, or else the name of the file or folder, or else train."""
+        for path, split_of_file in self._files(root).items():
+            file = relative(root, path)
+            try:
+                for index, image in enumerate(stream_images(path)):
+                    if SPLIT_OF_NAME.get(image.subset.lower(), split_of_file) == split:
+                        location = Location(file, _record_name(image, index))
+                        read = partial(self._read_image, root, split, path.parent, image)
+                        yield from read_record(location, read)
+            except DataError as error:  # the other files are read
+                yield Issue.of_file(file, split, error.reason)
 
-    def _read_image(self, root: Path, split: str, image: CvatImage, issues: IssueLog) -> Record:
-        size = json_fields.size(
-            _whole(image.attributes, "height"), _whole(image.attributes, "width"), "height, width"
-        )
-        name = json_fields.text(image.attributes.get("name"), "name").replace("\\", "/")
-        image_ref = find_image(
-            root, ("images", ".", f"images/{split}", split), name, size=size, frame=self.frame
-        )
+    def _files(self, root: Path) -> dict[Path, str]:
+        """CVAT's files, each with the split of those of its images that state none."""
+        split_of_file: dict[Path, str] = {}
+        for split in self.splits:
+            for path in files_of_split(root, (".", "annotations"), "*.xml", split):
+                if _is_cvat(ensure_inside(root, path)):
+                    split_of_file[path] = SPLIT_OF_NAME.get(path.stem.lower(), split)
+        return split_of_file
+
+    def _read_image(
+        self, root: Path, split: str, folder: Path, image: CvatImage, issues: IssueLog
+    ) -> Record:
+        image_ref = self._find_image(root, split, folder, image)
         return shapes_record(
-            _shapes(image, size, issues),
+            _drawings(image, image_ref.size),
             image_ref,
-            issues.location,
+            issues,
             sample_id=f"{self.name}/{split}/{issues.file}#{issues.record}",
             dataset=self.name,
             split=split,
         )
 
+    def _find_image(self, root: Path, split: str, folder: Path, image: CvatImage) -> ImageRef:
+        """Find the image of an element; images of one name in two subsets are told apart by their folders."""
+        name = json_fields.text(image.attributes.get("name"), "name").replace("\\", "/")
+        bases = dict.fromkeys((relative(root, folder), "."))
+        folders = [
+            f"{base}/{images}" for base in bases for images in _image_folders(image.subset, split)
+        ]
+        names = [f"{name}{suffix}" for suffix in _SUFFIXES]
+        written = next((n for n in names if find_file(root, [f"{f}/{n}" for f in folders])), name)
+        found = find_image(root, folders, written, size=image.size, frame=self.frame)
+        return replace(found, key=f"{image.subset}/{written}".removeprefix("/"))
 
-def _paths(root: Path) -> tuple[Path, ...]:
-    return files_of_split(root, (".", "annotations"), "*.xml", "train")
 
-
-def _sniff(root: Path, path: Path) -> bool:
+def _is_cvat(path: Path) -> bool:
     """Whether a file looks like CVAT's."""
-    with ensure_inside(root, path).open("rb") as file:
+    with path.open("rb") as file:
         return b"<annotations" in file.read(_NUM_SNIFFED_BYTES)
 
 
-def _shapes(image: CvatImage, size: Size, issues: IssueLog) -> list[Shape]:
-    """The shapes with an area; for each other one there is an issue."""
-    shapes: list[Shape] = []
+def _record_name(image: CvatImage, index: int) -> str:
+    """In a project, every task counts its images from 0."""
+    name = f"image {image.attributes.get('id', index)}"
+    task = image.attributes.get("task_id")
+    return f"task {task} {name}" if task else name
+
+
+def _image_folders(subset: str, split: str) -> list[str]:
+    """Relative folders that may hold an image, in the order in which they are tried."""
+    if not subset:
+        return ["images", ".", "images/default", f"images/{split}", split]
+    names = [subset]
+    if subset.lower() in SPLIT_OF_NAME:  # another subset's folder is never tried
+        names.append(split)
+    return [*(f"images/{name}" for name in names), *names, "images", "."]
+
+
+def _drawings(image: CvatImage, size: Size) -> Iterator[Drawing]:
     for index, (kind, attributes) in enumerate(image.shapes):
-        try:
-            label = _label(attributes)
-            mask = _mask(kind, attributes, size)
-            shapes.append(Shape(label, mask, attributes.get("group_id")))
-        except DataError as error:
-            issues.add(error.reason, f"{kind} {index}.{error.field}")
-    return shapes
+        read = partial(_shape, kind, attributes, size)
+        yield Drawing(f"{kind} {index}", kind, attributes.get("label", ""), read)
 
 
-def _label(attributes: dict[str, str]) -> str:
+def _shape(kind: str, attributes: dict[str, str], size: Size) -> Shape:
+    if kind not in _MASK_OF_KIND:
+        raise unsupported("")
     label = attributes.get("label", "").strip()
     if not label:
         raise DataError("is empty", field="label")
-    return label
+    if attributes.get("outside") == "1":
+        raise DataError("is not in this image", field="outside")
+    group = attributes.get("group_id", "").strip()
+    mask = _MASK_OF_KIND[kind](attributes, size)
+    return Shape(label, mask, None if group in {"", "0"} else group)
 
 
-def _mask(kind: str, attributes: dict[str, str], size: Size) -> Mask:
-    if kind == "box":
-        x1, y1, x2, y2 = (_number(attributes, name) for name in ("xtl", "ytl", "xbr", "ybr"))
-        return polygon_mask([x1, y1, x2, y1, x2, y2, x1, y2], "box", size=size)
-    if kind == "polygon":
-        pairs = [point.split(",") for point in attributes.get("points", "").split(";")]
-        coordinates = [_to_number(text, "points") for pair in pairs for text in pair]
-        return polygon_mask(coordinates, "points", size=size)
-    if kind == "mask":
-        return _decode_runs(attributes, size)
-    raise DataError(f"'{kind}' is no shape with an area", field="label")
+def _box_mask(attributes: dict[str, str], size: Size) -> Mask:
+    x1, y1, x2, y2 = (number(attributes, name) for name in ("xtl", "ytl", "xbr", "ybr"))
+    outline = turned(rectangle((x1, y1), (x2, y2)), _rotation(attributes))
+    return outline_mask(outline, "xtl, ytl, xbr, ybr", size=size)
+
+
+def _ellipse_mask(attributes: dict[str, str], size: Size) -> Mask:
+    x, y, radius_x, radius_y = (number(attributes, name) for name in ("cx", "cy", "rx", "ry"))
+    outline = turned(ellipse((x, y), (radius_x, radius_y)), _rotation(attributes))
+    return outline_mask(outline, "cx, cy, rx, ry", size=size)
+
+
+def _rotation(attributes: dict[str, str]) -> float:
+    """Degrees, clockwise, about the middle of the shape."""
+    return number(attributes, "rotation") if "rotation" in attributes else 0.0
+
+
+def _polygon_mask(attributes: dict[str, str], size: Size) -> Mask:
+    pairs = [point.split(",") for point in attributes.get("points", "").strip("; ").split(";")]
+    coordinates = [to_number(text, "points") for pair in pairs for text in pair]
+    return polygon_mask(coordinates, "points", size=size)
 
 
 def _decode_runs(attributes: dict[str, str], size: Size) -> Mask:
     """Decode run lengths: they cover a rectangle of the image in row-major order, background first."""
     left, top, width, height = (
-        _whole(attributes, name) for name in ("left", "top", "width", "height")
+        whole(attributes, name) for name in ("left", "top", "width", "height")
     )
     is_inside = left >= 0 and top >= 0 and left + width <= size[1] and top + height <= size[0]
     if not is_inside or min(width, height) < 1:
@@ -148,76 +180,21 @@ def _decode_runs(attributes: dict[str, str], size: Size) -> Mask:
     texts = attributes.get("rle", "").split(",")
     if len(texts) > _MAX_RUNS:
         raise DataError(f"has {len(texts)} runs, at most {_MAX_RUNS:,} are read", field="rle")
-    runs = [_to_whole(text, "rle") for text in texts]
+    runs = [to_whole(text, "rle") for text in texts]
     if min(runs) < 0 or sum(runs) != width * height:
         raise DataError(
             f"runs add up to {sum(runs)} pixels, the rectangle {height} x {width} has {height * width}",
             field="rle",
         )
-    pixels = np.zeros(size, dtype=bool)
     is_foreground = np.arange(len(runs)) % 2 == 1
-    rectangle = np.repeat(is_foreground, runs).reshape(height, width)
-    pixels[top : top + height, left : left + width] = rectangle
-    return masks.encode(pixels)
+    patch = np.repeat(is_foreground, runs).reshape(height, width)
+    return patch_mask(patch, left=left, top=top, size=size)
 
 
-def _whole(attributes: dict[str, str], name: str) -> int:
-    return _to_whole(attributes.get(name, ""), name)
-
-
-def _number(attributes: dict[str, str], name: str) -> float:
-    return _to_number(attributes.get(name, ""), name)
-
-
-def _to_whole(text: str, name: str) -> int:
-    try:
-        return json_fields.integer(int(text), name)
-    except ValueError as error:
-        raise DataError(f"must be a whole number, is '{text[:40]}'", field=name) from error
-
-
-def _to_number(text: str, name: str) -> float:
-    try:
-        return json_fields.number(float(text), name)
-    except ValueError as error:
-        raise DataError(f"must be a number, is '{text[:40]}'", field=name) from error
-
-
-def _stream_images(path: Path) -> Iterator[CvatImage]:
-    """Yield the images while the file is being read.
-
-    Raises:
-        DataError: The file cannot be read, is no XML, or has a document type, whose entities could expand without limit
-            or refer to other files.
-    """
-    parser = expat.ParserCreate("utf-8")  # CVAT writes UTF-8, whatever a declaration may state
-    complete: list[CvatImage] = []
-    unfinished: list[CvatImage] = []
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        if name == "image":
-            unfinished.append(CvatImage(attributes))
-        elif unfinished and name in _SHAPES:
-            unfinished[-1].shapes.append((name, attributes))
-
-    def end(name: str) -> None:
-        if name == "image" and unfinished:
-            complete.append(unfinished.pop())
-
-    def refuse(*_: object) -> None:
-        raise DataError("has a document type (DOCTYPE), which is not read", file=path)
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.StartDoctypeDeclHandler = refuse
-    try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK_SIZE):
-                parser.Parse(block)
-                yield from complete
-                complete.clear()
-            parser.Parse(b"", True)  # noqa: FBT003 - the end of the file; expat takes no keyword
-    except (expat.ExpatError, LookupError, ValueError) as error:
-        raise DataError(f"is not XML: {error}", file=path) from error
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})", file=path) from error
+_MASK_OF_KIND = {
+    "box": _box_mask,
+    "ellipse": _ellipse_mask,
+    "polygon": _polygon_mask,
+    "mask": _decode_runs,
+}
+"""By the name of an element. Skeletons, points, polylines, cuboids and tags have no area."""

@@ -3,25 +3,35 @@
 Files are in the root, in `labelme/` or in `annotations/`, or in folders named after a split in one of these.
 """
 
+import base64
 import json
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import Annotated
+from pathlib import Path, PurePath, PurePosixPath
+from typing import Annotated, TypeAlias, cast
 
 import numpy as np
 from pydantic import Field
 
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.coco_segmentation import polygon_mask
 from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, relative
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.parsing.json_stream import read_json
-from glamm.data.parsing.layout import Integer, Items, Layout, Point, Text, field_path, parse
-from glamm.data.readers.labeled_shapes import Shape, shapes_record
+from glamm.data.parsing.layout import Integer, Items, Layout, Point, Text, parse
+from glamm.data.readers.labeled_shapes import (
+    Drawing,
+    Shape,
+    outline_mask,
+    patch_mask,
+    shapes_record,
+    unsupported,
+)
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
+from glamm.geometry import masks
+from glamm.geometry.outlines import ellipse, rectangle
 from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import Frame, ImageRef, Mask
 from glamm.typing import Size
@@ -29,33 +39,52 @@ from glamm.typing import Size
 _FOLDERS = (".", "labelme", "annotations")
 _NUM_SNIFFED_FILES = 3
 _NUM_SNIFFED_BYTES = 1 << 16
-_NUM_CIRCLE_POINTS = 64
+_DEFAULT_KIND = "polygon"  # of files before LabelMe 3.7
+_NUM_POINTS: dict[str, tuple[int, ...]] = {
+    "polygon": (),  # any number
+    "rectangle": (2, 4),
+    "oriented_rectangle": (4,),
+    "rotation": (4,),  # the same in X-AnyLabeling
+    "circle": (2,),
+    "mask": (2,),
+}
+"""The kinds of shapes with an area, and how many points they have. Points, lines and others are not supported."""
+_MAX_PATCH = 4  # pixels of a mask per pixel of its image; a mask may lie across the edge
+
+XY: TypeAlias = tuple[float, float]
 
 
 class LabelMeShape(Layout):
-    """A shape. Points are (x, y) in pixels; a circle has its center and a point on the circle."""
+    """A shape.
+
+    Points are (x, y) in pixels. A circle has its center and a point on the circle; a rectangle two opposite corners; a
+    mask the first and the last pixel of the rectangle that its PNG (in base64) covers.
+    """
 
     label: Text
     points: Items[Point] = ()
     shape_type: object = "polygon"
     group_id: object = None
+    mask: Text | None = None
 
 
 class LabelMeFile(Layout):
-    """A file of LabelMe. `image_path` is relative to the folder of the file."""
+    """A file of LabelMe. `image_path` is relative to the folder of the file. Old versions do not state the size."""
 
-    image_height: Annotated[Integer, Field(alias="imageHeight")]
-    image_width: Annotated[Integer, Field(alias="imageWidth")]
+    image_height: Annotated[Integer | None, Field(alias="imageHeight")] = None
+    image_width: Annotated[Integer | None, Field(alias="imageWidth")] = None
     image_path: Annotated[Text, Field(alias="imagePath")]
     shapes: Items[object] = ()
 
     @property
-    def size(self) -> Size:
-        """(height, width) of the image.
+    def size(self) -> Size | None:
+        """(height, width) of the image, or None where the file states neither.
 
         Raises:
-            DataError: Not a size in pixels.
+            DataError: Only one is stated, or they are no size in pixels.
         """
+        if self.image_height is None and self.image_width is None:
+            return None
         return json_fields.size(self.image_height, self.image_width, "imageHeight, imageWidth")
 
 
@@ -79,16 +108,10 @@ class LabelMeReader:
     def _read_file(self, root: Path, split: str, path: Path, issues: IssueLog) -> Record:
         content = parse(LabelMeFile, read_json(ensure_inside(root, path)))
         image_ref = _find_image(root, path, content, self.frame)
-        shapes: list[Shape] = []
-        for index, value in enumerate(content.shapes):
-            try:
-                shapes.append(_shape(parse(LabelMeShape, value), image_ref.size))
-            except DataError as error:
-                issues.add(error.reason, field_path("shapes", index, error.field))
         return shapes_record(
-            shapes,
+            _drawings(content, image_ref.size),
             image_ref,
-            Location(issues.file, path.stem),
+            issues,
             sample_id=f"{self.name}/{split}/{issues.file}",
             dataset=self.name,
             split=split,
@@ -96,32 +119,57 @@ class LabelMeReader:
 
 
 def _sniff(root: Path, split: str) -> bool:
-    """Whether one of the first files looks like LabelMe's."""
+    """Whether one of the first files looks like LabelMe's; `imageData` may come first and be long."""
     try:
         for path in files_of_split(root, _FOLDERS, "*.json", split)[:_NUM_SNIFFED_FILES]:
             with ensure_inside(root, path).open("rb") as file:
-                if b'"shapes"' in file.read(_NUM_SNIFFED_BYTES):
-                    return True
+                start = file.read(_NUM_SNIFFED_BYTES)
+            if b'"shapes"' in start or b'"imageData"' in start:
+                return True
     except (DataError, OSError):
         return False
     return False
 
 
 def _find_image(root: Path, path: Path, content: LabelMeFile, frame: Frame) -> ImageRef:
-    """Find the image of a file; its path may contain `..` and, written on Windows, backslashes."""
-    name = content.image_path
-    parts: list[str] = list(path.parent.relative_to(root).parts)
-    for part in PurePosixPath(name.replace("\\", "/")).parts:
+    """Find the image of a file: where `imagePath` says, or beside the file if both have been moved."""
+    name = content.image_path.replace("\\", "/")  # as written on Windows
+    folder = path.parent.relative_to(root)
+    beside = (folder / PurePosixPath(name).name).as_posix()
+    try:
+        found = find_image(root, (".",), _resolve(folder, name), size=content.size, frame=frame)
+    except DataError as error:
+        if not name or not (root / beside).is_file():
+            raise
+        try:
+            found = find_image(root, (".",), beside, size=content.size, frame=frame)
+        except DataError:
+            raise error from None
+    return replace(found, key=relative(root, Path(found.path or "")))
+
+
+def _resolve(folder: PurePath, name: str) -> str:
+    """The path from the root of a name that is relative to a folder below the root and may contain `..`."""
+    parts = list(folder.parts)
+    for part in PurePosixPath(name).parts:
         if part != "..":
             parts.append(part)
         elif parts:
             parts.pop()
         else:
             raise DataError(f"'{name[:80]}' leaves the data set's folder", field="imagePath")
-    return find_image(root, (".",), "/".join(parts), size=content.size, frame=frame)
+    return "/".join(parts)
 
 
-def _shape(layout: LabelMeShape, size: Size) -> Shape:
+def _drawings(content: LabelMeFile, size: Size) -> Iterator[Drawing]:
+    for index, value in enumerate(content.shapes):
+        stated = cast("json_fields.Json", value) if isinstance(value, dict) else {}
+        kind, label = stated.get("shape_type") or _DEFAULT_KIND, stated.get("label", "")
+        yield Drawing(f"shapes[{index}]", kind, label, partial(_shape, value, size))
+
+
+def _shape(value: object, size: Size) -> Shape:
+    layout = parse(LabelMeShape, value)
     label = layout.label.strip()
     if not label:
         raise DataError("is empty", field="label")
@@ -130,17 +178,41 @@ def _shape(layout: LabelMeShape, size: Size) -> Shape:
 
 
 def _mask(layout: LabelMeShape, size: Size) -> Mask:
-    kind = str(layout.shape_type or "polygon")
-    points = list(layout.points)
-    if kind == "rectangle" and len(points) == 2:
-        (x1, y1), (x2, y2) = points
-        points = [(x1, y1), (x2, y1), (x2, y2), (x1, y2)]
-    elif kind == "circle" and len(points) == 2:
-        (x, y), on_circle = points
-        radius = math.dist((x, y), on_circle)
-        angles = np.linspace(0, 2 * math.pi, _NUM_CIRCLE_POINTS, endpoint=False)
-        points = [(x + radius * math.cos(angle), y + radius * math.sin(angle)) for angle in angles]
-    elif kind not in {"polygon", "rectangle"}:
-        raise DataError(f"'{kind[:40]}' is no shape with an area", field="shape_type")
-    coordinates = [coordinate for point in points for coordinate in point]
-    return polygon_mask(coordinates, "points", size=size)
+    kind = str(layout.shape_type or _DEFAULT_KIND)
+    if kind not in _NUM_POINTS:
+        raise unsupported("shape_type")
+    points, allowed = layout.points, _NUM_POINTS[kind]
+    if allowed and len(points) not in allowed:
+        expected = " or ".join(map(str, allowed))
+        raise DataError(f"must be {expected} points, are {len(points)}", field="points")
+    match kind, points:
+        case "mask", (first, last):
+            return _patch_mask(layout.mask, first, last, size)
+        case "circle", (center, on_circle):
+            radius = math.dist(center, on_circle)
+            outline = ellipse(center, (radius, radius))
+        case "rectangle", (corner, opposite):
+            outline = rectangle(corner, opposite)
+        case _:
+            outline = np.array(points, dtype=np.float64)
+    return outline_mask(outline, "points", size=size)
+
+
+def _patch_mask(text: str | None, first: XY, last: XY, size: Size) -> Mask:
+    """Place the PNG of a mask; its corners are rounded as LabelMe does, and may be in any order."""
+    if text is None:
+        raise DataError("is missing", field="mask")
+    try:
+        patch = masks.from_png(base64.b64decode(text), max_pixels=_MAX_PATCH * size[0] * size[1])
+    except ValueError as error:
+        raise DataError(str(error), field="mask") from error
+    left, right = sorted((first[0], last[0]))
+    top, bottom = sorted((first[1], last[1]))
+    height, width = bottom - top + 1, right - left + 1
+    # a pixel more or less: fractions, or corners of a tool that counts from the edges
+    if abs(patch.shape[0] - height) > 1 or abs(patch.shape[1] - width) > 1:
+        raise DataError(
+            f"is {patch.shape[0]} x {patch.shape[1]} (height x width), its points span {height:g} x {width:g}",
+            field="mask",
+        )
+    return patch_mask(patch, left=round(left), top=round(top), size=size)

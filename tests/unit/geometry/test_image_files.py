@@ -60,17 +60,35 @@ def test_stored_frame_has_the_pixels_as_they_are(orientation):
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_size_tells_the_frame_of_a_quarter_turn(orientation):
-    stored = decode(turned(orientation), size=(16, 24), frame=Frame.BY_SIZE)
-    upright = decode(turned(orientation), size=(24, 16), frame=Frame.BY_SIZE)
+@pytest.mark.parametrize("frame", [Frame.TURNED, Frame.BY_SIZE])
+def test_size_tells_the_frame_of_a_quarter_turn(orientation, frame):
+    stored = decode(turned(orientation), size=(16, 24), frame=frame)
+    upright = decode(turned(orientation), size=(24, 16), frame=frame)
 
     assert abs(stored.astype(int) - QUADRANTS).max() < 8
     assert abs(upright.astype(int) - ORIENTED[orientation]).max() < 8
 
 
+@pytest.mark.parametrize("side", ["stored", "turned"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
+def test_every_format_that_has_exif_is_turned_by_it(tmp_path, kind, orientation, side):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(QUADRANTS), kind, exif=exif.tobytes())
+    (tmp_path / "image").write_bytes(content)
+    expected = ORIENTED[orientation] if side == "turned" else QUADRANTS
+
+    header = read_header(tmp_path / "image")
+    pixels = decode(content, size=expected.shape[:2], frame=Frame(side))
+
+    assert (header.size, header.upright_size) == ((16, 24), ORIENTED[orientation].shape[:2])
+    assert np.median(abs(pixels.astype(int) - expected)) < 8
+
+
 @pytest.mark.parametrize(
     ("size", "frame"),
-    [((16, 24), Frame.TURNED), ((24, 16), Frame.STORED), ((10, 10), Frame.BY_SIZE)],
+    [((10, 10), Frame.TURNED), ((24, 16), Frame.STORED), ((10, 10), Frame.BY_SIZE)],
     ids=["turned", "stored", "by size"],
 )
 def test_size_of_another_frame_is_refused(size, frame):

@@ -1,9 +1,15 @@
+import base64
+import io
 import json
+import math
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from glamm.geometry import masks
-from tests.builders.own_data import labelme_root, read_records
+from tests.builders.data import jpeg
+from tests.builders.own_data import areas_by_text, labelme_root, read_records
 
 
 def change_file(root, **fields):
@@ -18,7 +24,9 @@ def test_shapes_of_a_group_are_one_object(tmp_path):
     [sample] = records[0].samples
     assert [masks.area(obj.mask) for obj in sample.objects] == [100 + 32, 52]
     assert [(target.text, target.object_ids) for target in sample.targets] == [("cup", (0, 1))]
-    assert "field shapes[3].shape_type: 'line' is no shape with an area" in issues[0]
+    assert issues[0].startswith(
+        "file 0.json, record 0, field shapes[3].shape_type: this kind of shape is not supported (line 'spoon')"
+    )
 
 
 def test_image_path_is_relative_to_the_file(tmp_path):
@@ -35,14 +43,25 @@ def test_image_path_is_relative_to_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"imagePath": "../0.jpg"}, "field imagePath: '../0.jpg' leaves the data set's folder"),
+        ({"imagePath": "../x.jpg"}, "field imagePath: '../x.jpg' leaves the data set's folder"),
         ({"imagePath": None}, "field imagePath: is missing"),
         ({"imageHeight": 24.5}, "field imageHeight: must be a whole number, is float"),
         ({"imageHeight": 0}, "field imageHeight, imageWidth: must be height and width in pixels"),
         ({"shapes": {}}, "field shapes: must be a list, is an object"),
-        ({"shapes": []}, "no shape covers a pixel of the image"),
+        ({"shapes": []}, "has no shapes"),
+        ({"imageHeight": None}, "field imageHeight, imageWidth: is missing"),
+        ({"imageHeight": 10, "imageWidth": 10}, "are stated as 10 x 10 (height x width)"),
     ],
-    ids=["outside", "no path", "fraction", "no height", "shapes", "no shapes"],
+    ids=[
+        "outside",
+        "no path",
+        "fraction",
+        "no height",
+        "shapes",
+        "no shapes",
+        "half a size",
+        "another size",
+    ],
 )
 def test_invalid_file_is_left_out_alone(tmp_path, fields, message):
     root = labelme_root(tmp_path)
@@ -77,3 +96,225 @@ def test_invalid_shape_is_left_out_alone(tmp_path, shape, message):
 
     assert len(records[0].samples[0].objects) == 1
     assert message in issues[0]
+
+
+def shapes_root(root, *shapes, size=(80, 100), **fields):
+    """One image of 80 x 100 pixels with these shapes, in a file as LabelMe 6 writes it."""
+    (root / "a.jpg").write_bytes(jpeg(size))
+    content = {
+        "version": "6.3.1",
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": "a.jpg",
+        "imageData": None,
+        "imageHeight": size[0],
+        "imageWidth": size[1],
+    }
+    (root / "a.json").write_text(json.dumps(content | fields), encoding="utf-8")
+    return root
+
+
+def shape(kind, points, **fields):
+    others = {"label": "thing", "group_id": None, "description": "", "flags": {}, "mask": None}
+    return others | {"shape_type": kind, "points": points} | fields
+
+
+def only_mask(root):
+    [record], issues = read_records("labelme", root)
+    [obj] = record.samples[0].objects
+    assert not issues
+    return masks.decode(obj.mask)
+
+
+L_SHAPE = np.array([[1, 0, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1]], dtype=bool)
+
+
+def base64_png(image):
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def patch(pixels=L_SHAPE, mode="L", foreground=255):
+    return base64_png(Image.fromarray(pixels.astype(np.uint8) * foreground).convert(mode))
+
+
+@pytest.mark.parametrize(
+    ("points", "top_left"),
+    [
+        ([[30, 20], [33, 22]], (20, 30)),
+        ([[33.0, 22.0], [30.0, 20.0]], (20, 30)),
+        ([[33, 20], [30, 22]], (20, 30)),
+        ([[10.4, 10.6], [13.2, 12.7]], (11, 10)),
+        ([[30, 20], [34, 23]], (20, 30)),
+    ],
+    ids=["inclusive", "last corner first", "other diagonal", "fractions", "exclusive"],
+)
+def test_patch_of_a_mask_lies_at_its_first_corner(tmp_path, points, top_left):
+    expected = np.zeros((80, 100), dtype=bool)
+    expected[top_left[0] : top_left[0] + 3, top_left[1] : top_left[1] + 4] = L_SHAPE
+
+    mask = only_mask(shapes_root(tmp_path, shape("mask", points, mask=patch())))
+
+    assert (mask == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("mode", "foreground"), [("L", 255), ("L", 1), ("1", 255), ("P", 3)], ids=str
+)
+def test_every_value_above_zero_of_a_mask_is_foreground(tmp_path, mode, foreground):
+    text = patch(mode=mode, foreground=foreground)
+    root = shapes_root(tmp_path, shape("mask", [[0, 0], [3, 2]], mask=text))
+
+    assert (only_mask(root)[:3, :4] == L_SHAPE).all()
+
+
+def test_patch_that_reaches_outside_is_cut_off(tmp_path):
+    root = shapes_root(
+        tmp_path,
+        shape("mask", [[-2, -1], [1, 1]], mask=patch(), label="first"),
+        shape("mask", [[98, 78], [101, 80]], mask=patch(), label="last"),
+    )
+
+    [record], _ = read_records("labelme", root)
+
+    first, last = (masks.decode(obj.mask) for obj in record.samples[0].objects)
+    assert np.argwhere(first).tolist() == [[1, 0], [1, 1]]
+    assert np.argwhere(last).tolist() == [[78, 98], [79, 98]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "points", "area"),
+    [
+        ("oriented_rectangle", [[50, 30], [60, 40], [50, 50], [40, 40]], 200),
+        ("rotation", [[20, 10], [80, 10], [80, 20], [20, 20]], 600),
+        ("rectangle", [[30, 25], [10, 5]], 400),
+        ("rectangle", [[30, 5], [10, 25]], 400),
+        ("rectangle", [[10, 5], [30, 5], [30, 25], [10, 25]], 400),
+        ("circle", [[50, 40], [50, 60]], math.pi * 400),
+        (None, [[0, 0], [10, 0], [10, 10]], 50),
+    ],
+    ids=[
+        "oriented rectangle",
+        "rotation",
+        "last corner first",
+        "other diagonal",
+        "four corners",
+        "circle",
+        "no kind",
+    ],
+)
+def test_shapes_have_their_areas(tmp_path, kind, points, area):
+    mask = only_mask(shapes_root(tmp_path, shape(kind, points)))
+
+    assert mask.sum() == pytest.approx(area, rel=0.02, abs=5)
+
+
+@pytest.mark.parametrize("kind", ["linestrip", "line", "point", "points", "cuboid"])
+def test_shape_without_an_area_is_called_not_supported(tmp_path, kind):
+    cup = shape("rectangle", [[2, 2], [12, 12]], label="cup")
+    root = shapes_root(tmp_path, cup, shape(kind, [[1, 1], [9, 9]], label="path"))
+
+    [record], issues = read_records("labelme", root)
+
+    assert areas_by_text(record.samples[0]) == {"cup": 100}
+    assert issues == [
+        "file a.json, record a, field shapes[1].shape_type: this kind of shape is not supported "
+        f"({kind} 'path') (left out in part)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (shape("mask", [[1, 1], [4, 3]]), ".mask: is missing (mask 'thing')"),
+        (shape("mask", [[1, 1]], mask=patch()), ".points: must be 2 points, are 1"),
+        (shape("mask", [[1, 1], [4, 3]], mask="AAAA"), ".mask: is no PNG that can be read"),
+        (shape("mask", [[1, 1], [4, 3]], mask="A"), ".mask: "),
+        (
+            shape("mask", [[1, 1], [14, 3]], mask=patch()),
+            ".mask: is 3 x 4 (height x width), its points span 3 x 14",
+        ),
+        (
+            shape("mask", [[1, 1], [4, 3]], mask=base64_png(Image.new("RGB", (4, 3)))),
+            ".mask: must be a gray PNG, is RGB",
+        ),
+        (
+            shape("mask", [[1, 1], [4, 3]], mask=base64_png(Image.new("1", (900, 900)))),
+            ".mask: has 900 x 900 pixels, more than its image",
+        ),
+        (
+            shape("mask", [[1, 1], [4, 3]], mask=patch(np.zeros((3, 4)))),
+            ": covers no pixel of the image (mask 'thing')",
+        ),
+        (
+            shape("rectangle", [[101, 2], [120, 9]]),
+            ": covers no pixel of the image (rectangle 'thing')",
+        ),
+        (shape("oriented_rectangle", [[1, 1], [4, 3]]), ".points: must be 4 points, are 2"),
+        (shape("rectangle", [[1, 1], [4, 3], [5, 5]]), ".points: must be 2 or 4 points, are 3"),
+        (shape("circle", [[1, 1]]), ".points: must be 2 points, are 1 (circle 'thing')"),
+    ],
+    ids=[
+        "no patch",
+        "one corner",
+        "no png",
+        "no base64",
+        "another extent",
+        "colors",
+        "huge",
+        "empty",
+        "outside",
+        "two corners",
+        "three corners",
+        "center only",
+    ],
+)
+def test_shape_that_cannot_be_used_is_an_issue(tmp_path, broken, message):
+    root = shapes_root(tmp_path, shape("rectangle", [[2, 2], [12, 12]]), broken)
+
+    [record], [issue] = read_records("labelme", root)
+
+    assert len(record.samples[0].objects) == 1
+    assert f"record a, field shapes[1]{message}" in issue
+
+
+def test_file_of_an_old_version_needs_no_size(tmp_path):
+    """LabelMe 3.0 wrote colors, and neither kinds nor sizes."""
+    old = {
+        "label": "cup",
+        "line_color": None,
+        "fill_color": None,
+        "points": [[0, 0], [9, 0], [9, 9]],
+    }
+    root = shapes_root(tmp_path, old, imageHeight=None, imageWidth=None, lineColor=[0, 255, 0, 128])
+
+    assert only_mask(root).shape == (80, 100)
+
+
+def test_file_may_begin_with_a_byte_order_mark(tmp_path):
+    root = shapes_root(tmp_path, shape("rectangle", [[2, 2], [12, 12]]))
+    path = root / "a.json"
+    path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
+
+    assert only_mask(root).sum() == 100
+
+
+@pytest.mark.parametrize(
+    "stated",
+    ["a.jpg", "./a.jpg", "..\\..\\old\\a.jpg", "C:\\Users\\me\\a.jpg", "/home/me/a.jpg"],
+)
+def test_image_that_moved_with_its_file_is_found_beside_it(tmp_path, stated):
+    root = shapes_root(tmp_path, shape("rectangle", [[2, 2], [12, 12]]), imagePath=stated)
+
+    assert only_mask(root).sum() == 100
+
+
+def test_images_of_one_name_in_two_folders_have_keys_of_their_own(tmp_path):
+    for split in ("train", "val"):
+        (tmp_path / split).mkdir()
+        shapes_root(tmp_path / split, shape("rectangle", [[2, 2], [12, 12]]))
+
+    records, _ = read_records("labelme", tmp_path)
+
+    assert [record.samples[0].image.key for record in records] == ["train/a.jpg", "val/a.jpg"]
