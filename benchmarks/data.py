@@ -42,6 +42,7 @@ from glamm.config.model import ModelConfig
 from glamm.data.loading.collate import SamplePreprocessor
 from glamm.data.loading.datamodule import TrainBatches
 from glamm.data.loading.sampler import Mixture
+from glamm.data.parsing.image_refs import read_encoded
 from glamm.data.shards.reader import ShardReader
 from glamm.geometry import masks
 from glamm.geometry.image_files import decode
@@ -172,9 +173,7 @@ def open_batches(folder: Path, config: ModelConfig, shape: DatasetShape) -> Trai
 
 def release_example(sample: Sample, config: ModelConfig) -> ReleaseExample:
     """One conversation, with nothing shared between conversations."""
-    pixels = decode(
-        Path(sample.image.path or "").read_bytes(), size=sample.image.size, frame=sample.image.frame
-    )
+    pixels = decode(read_encoded(sample.image), size=sample.image.size, frame=sample.image.frame)
     # all texts are written in the sample, so that the wording does not depend on random choices
     rounds = render_rounds(sample, _NoDraws())
     encoded = encode_conversation(

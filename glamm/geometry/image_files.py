@@ -132,6 +132,19 @@ def read_header(path: Path) -> ImageHeader:
         raise ValueError("the image is missing") from error
 
 
+def header_of(content: bytes, *, suffix: str) -> ImageHeader:
+    """Read the header of an encoded image without decoding its pixels.
+
+    Args:
+        content: The encoded image.
+        suffix: Of its file, in small letters, with the dot.
+
+    Raises:
+        ValueError: It is no image, or is outside `POLICY`.
+    """
+    return _header(open_image(io.BytesIO(content)), suffix=suffix)
+
+
 def decode(content: bytes, *, size: Size, frame: Frame = Frame.TURNED) -> Pixels:
     """Decode an image in the frame of its annotations.
 

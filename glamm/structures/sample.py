@@ -133,7 +133,7 @@ class ImageRef:
         key: File name, unique in its data set.
         size: (height, width) in pixels, in the orientation that the annotations use.
         frame: That orientation.
-        path: The file on disk; None when `data` holds the image.
+        path: The file on disk: the image, or a JSON file with the image in it; None when `data` holds the image.
         data: The encoded image (JPEG or PNG); filled in training shards only.
         license: License of the image, as its data set states it.
     """

@@ -78,3 +78,26 @@ def test_masks_lie_on_what_was_annotated(tmp_path, annotate, orientation, size):
     assert pixels.shape[:2] == size
     assert masks.area(obj.mask) == (X2 - X1) * (Y2 - Y1)
     assert abs(pixels[masks.decode(obj.mask)].mean(axis=0) - RED).max() < 6
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+@pytest.mark.parametrize("annotate", [labelme, cvat])
+def test_size_of_the_stored_image_means_that_an_old_tool_did_not_turn_it(
+    tmp_path, annotate, orientation
+):
+    root, out = tmp_path / "data", tmp_path / "shards"
+    root.mkdir()
+    path = annotate(root, (40, 60))
+    photograph(path, size=(40, 60), orientation=1)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    with Image.open(path) as image:
+        image.save(path, quality=100, subsampling=0, exif=exif)
+
+    prepare(root, out, PrepareConfig())
+
+    [[sample]] = ShardReader(out / "train")
+    [obj] = sample.objects
+    pixels = read_pixels(sample.image)
+    assert pixels.shape[:2] == (40, 60)
+    assert abs(pixels[masks.decode(obj.mask)].mean(axis=0) - RED).max() < 6

@@ -1,10 +1,12 @@
 """References to the images that annotations name, with the size in which the annotations are drawn."""
 
+import base64
 from collections.abc import Sequence
 from pathlib import Path
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import resolve_image
+from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.layout import Integer, Layout
 from glamm.errors import DataError
 from glamm.geometry.image_files import ImageHeader, read_header
@@ -67,3 +69,29 @@ def image_header(path: Path) -> ImageHeader:
         return read_header(path)
     except (ValueError, OSError) as error:
         raise DataError(str(error), field="file_name") from error
+
+
+def read_encoded(image: ImageRef) -> bytes:
+    """The encoded image of a data set: a file's content, or what a label file holds.
+
+    Raises:
+        OSError: The file cannot be read.
+        DataError: It is a label file that holds no image.
+    """
+    path = Path(image.path or "")
+    if path.suffix.lower() != ".json":
+        return path.read_bytes()
+    content = json_fields.mapping(read_json(path), "")
+    return embedded_image(json_fields.text(content.get("imageData"), "imageData"))
+
+
+def embedded_image(text: str) -> bytes:
+    """Decode the `imageData` of a label file: an encoded image in base64.
+
+    Raises:
+        DataError: It is no base64.
+    """
+    try:
+        return base64.b64decode(text)
+    except ValueError as error:
+        raise DataError(f"is no base64 ({error})", field="imageData") from error

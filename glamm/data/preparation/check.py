@@ -1,11 +1,12 @@
 """Checks a record: its samples are normalized and validated, and its image is decoded once."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from glamm.data.parsing.image_refs import read_encoded
 from glamm.data.preparation.normalize import normalize_sample
 from glamm.data.preparation.validate import find_object_issues, find_sample_issues
 from glamm.data.record import Record
+from glamm.errors import DataError
 from glamm.geometry.image_files import decode
 from glamm.structures.issue import Issue, IssueKind, Location, Severity
 from glamm.structures.sample import Sample
@@ -36,9 +37,9 @@ def check(record: Record) -> CheckedRecord | tuple[Issue, ...]:
     """
     image = record.samples[0].image
     try:
-        image_bytes = Path(image.path or "").read_bytes()
+        image_bytes = read_encoded(image)
         decode(image_bytes, size=image.size, frame=image.frame)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, DataError) as error:
         reason = f"{image.key}: {getattr(error, 'strerror', None) or error}"
         return (_left_out(record, reason, "image"),)
     if not record.is_trainable:

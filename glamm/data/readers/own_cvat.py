@@ -15,7 +15,7 @@ import numpy as np
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_segmentation import polygon_mask
 from glamm.data.parsing.cvat_xml import CvatImage, number, stream_images, to_number, to_whole, whole
-from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, find_file, relative
+from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, relative, resolve_image
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.readers.labeled_shapes import (
     SPLIT_OF_NAME,
@@ -98,10 +98,20 @@ class CvatReader:
         folders = [
             f"{base}/{images}" for base in bases for images in _image_folders(image.subset, split)
         ]
-        names = [f"{name}{suffix}" for suffix in _SUFFIXES]
-        written = next((n for n in names if find_file(root, [f"{f}/{n}" for f in folders])), name)
+        written = _written_name(root, folders, name)
         found = find_image(root, folders, written, size=image.size, frame=self.frame)
         return replace(found, key=f"{image.subset}/{written}".removeprefix("/"))
+
+
+def _written_name(root: Path, folders: list[str], name: str) -> str:
+    """The name of an image with the suffix of its file, or as stated if there is none."""
+    for suffix in _SUFFIXES:
+        try:
+            resolve_image(root, folders, f"{name}{suffix}")
+        except DataError:
+            continue
+        return f"{name}{suffix}"
+    return name
 
 
 def _is_cvat(path: Path) -> bool:

@@ -16,8 +16,13 @@ import numpy as np
 from pydantic import Field
 
 from glamm.data.parsing import json_fields
-from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, relative
-from glamm.data.parsing.image_refs import find_image
+from glamm.data.parsing.dataset_paths import (
+    ensure_inside,
+    files_of_split,
+    relative,
+    resolve_image,
+)
+from glamm.data.parsing.image_refs import embedded_image, find_image
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.layout import Integer, Items, Layout, Point, Text, parse
 from glamm.data.readers.labeled_shapes import (
@@ -31,6 +36,7 @@ from glamm.data.readers.labeled_shapes import (
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.geometry import masks
+from glamm.geometry.image_files import header_of
 from glamm.geometry.outlines import ellipse, rectangle
 from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import Frame, ImageRef, Mask
@@ -74,6 +80,7 @@ class LabelMeFile(Layout):
     image_height: Annotated[Integer | None, Field(alias="imageHeight")] = None
     image_width: Annotated[Integer | None, Field(alias="imageWidth")] = None
     image_path: Annotated[Text, Field(alias="imagePath")]
+    image_data: Annotated[Text | None, Field(alias="imageData")] = None
     shapes: Items[object] = ()
 
     @property
@@ -132,20 +139,45 @@ def _sniff(root: Path, split: str) -> bool:
 
 
 def _find_image(root: Path, path: Path, content: LabelMeFile, frame: Frame) -> ImageRef:
-    """Find the image of a file: where `imagePath` says, or beside the file if both have been moved."""
-    name = content.image_path.replace("\\", "/")  # as written on Windows
+    """Find the image of a file, or in the file where there is none."""
     folder = path.parent.relative_to(root)
-    beside = (folder / PurePosixPath(name).name).as_posix()
     try:
-        found = find_image(root, (".",), _resolve(folder, name), size=content.size, frame=frame)
-    except DataError as error:
-        if not name or not (root / beside).is_file():
+        name = _image_name(root, folder, content.image_path.replace("\\", "/"))  # from Windows
+    except DataError:
+        if content.image_data is None:
             raise
+        return _embedded_image(root, path, content)
+    found = find_image(root, (".",), name, size=content.size, frame=frame)
+    return replace(found, key=relative(root, Path(found.path or "")))
+
+
+def _image_name(root: Path, folder: PurePath, stated: str) -> str:
+    """Where `imagePath` says, or beside the file if both have been moved."""
+    try:
+        name = _resolve(folder, stated)
+        resolve_image(root, (".",), name)
+    except DataError as error:
+        name = (folder / PurePosixPath(stated).name).as_posix()
         try:
-            found = find_image(root, (".",), beside, size=content.size, frame=frame)
+            resolve_image(root, (".",), name)
         except DataError:
             raise error from None
-    return replace(found, key=relative(root, Path(found.path or "")))
+    return name
+
+
+def _embedded_image(root: Path, path: Path, content: LabelMeFile) -> ImageRef:
+    """LabelMe turns an image before it embeds it, and shows embedded pixels as they are."""
+    try:
+        header = header_of(embedded_image(content.image_data or ""), suffix="")
+    except ValueError as error:
+        raise DataError(str(error), field="imageData") from error
+    size, frame = content.size or header.size, Frame.STORED
+    if not header.has_size(size, frame):
+        raise DataError(
+            f"is {header.size[0]} x {header.size[1]} (height x width), stated are {size[0]} x {size[1]}",
+            field="imageData",
+        )
+    return ImageRef(key=relative(root, path), size=size, frame=frame, path=str(path))
 
 
 def _resolve(folder: PurePath, name: str) -> str:

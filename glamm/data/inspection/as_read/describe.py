@@ -43,7 +43,7 @@ from glamm.data.readers.registry import Reader
 from glamm.data.readers.semantic_png import LabelMap
 from glamm.data.record import Record
 from glamm.geometry import masks
-from glamm.geometry.image_files import decode, read_header
+from glamm.geometry.image_files import decode, header_of
 from glamm.structures.issue import Issue, Location, Severity
 from glamm.structures.sample import Mask
 
@@ -128,7 +128,7 @@ def _record(root: Path, checked: CheckedRecord, name: str) -> dict[str, Any]:
 def _image(root: Path, checked: CheckedRecord) -> dict[str, Any]:
     image = checked.record.samples[0].image
     path = Path(image.path or "")
-    header = read_header(path)
+    header = header_of(checked.image_bytes, suffix=Path(image.key).suffix.lower())
     height, width = image.size
     result: dict[str, Any] = {
         "file": path.relative_to(root).as_posix(),

@@ -1,9 +1,12 @@
+import base64
+import json
+
 import pytest
 
-from glamm.data.parsing.image_refs import SizedImage, find_image
+from glamm.data.parsing.image_refs import SizedImage, find_image, read_encoded
 from glamm.data.parsing.layout import parse
 from glamm.errors import DataError
-from glamm.structures.sample import Frame
+from glamm.structures.sample import Frame, ImageRef
 from tests.builders.data import SIZE, jpeg
 
 TURNED = (SIZE[1], SIZE[0])
@@ -77,3 +80,12 @@ def test_stated_size_is_height_and_width(record, size):
 def test_stated_size_that_is_no_size_is_an_error(record, message):
     with pytest.raises(DataError, match=f"^field {message}"):
         _ = parse(SizedImage, record).size
+
+
+def test_bytes_of_an_image_come_from_its_file_or_from_the_label_file(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(jpeg())
+    text = base64.b64encode(jpeg()).decode()
+    (tmp_path / "a.json").write_text(json.dumps({"imageData": text}))
+
+    for name in ("a.jpg", "a.json"):
+        assert read_encoded(ImageRef(name, SIZE, path=str(tmp_path / name))) == jpeg()

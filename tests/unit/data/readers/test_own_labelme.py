@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from glamm.data.preparation.read_checked import read_checked
+from glamm.data.readers.registry import READERS_BY_NAME
 from glamm.geometry import masks
 from tests.builders.data import jpeg
 from tests.builders.own_data import areas_by_text, labelme_root, read_records
@@ -318,3 +320,37 @@ def test_images_of_one_name_in_two_folders_have_keys_of_their_own(tmp_path):
     records, _ = read_records("labelme", tmp_path)
 
     assert [record.samples[0].image.key for record in records] == ["train/a.jpg", "val/a.jpg"]
+
+
+def test_image_that_only_its_file_holds_is_read(tmp_path):
+    content = jpeg((80, 100))
+    data = base64.b64encode(content).decode()
+    root = shapes_root(tmp_path, shape("rectangle", [[2, 2], [12, 12]]), imageData=data)
+    (root / "a.jpg").unlink()
+
+    [item] = read_checked(READERS_BY_NAME["labelme"], root)
+
+    assert item.image_bytes == content
+    assert item.record.samples[0].image.size == (80, 100)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (None, "field file_name: there is no image 'a.jpg'"),
+        ("A", "field imageData: is no base64"),
+        ("AAAA", "field imageData: the image is no image that can be read"),
+        (
+            base64.b64encode(jpeg((10, 10))).decode(),
+            "field imageData: is 10 x 10 (height x width), stated are 80 x 100",
+        ),
+    ],
+    ids=["none", "no base64", "no image", "another size"],
+)
+def test_missing_image_that_its_file_does_not_hold_is_left_out(tmp_path, data, message):
+    root = shapes_root(tmp_path, shape("rectangle", [[2, 2], [12, 12]]), imageData=data)
+    (root / "a.jpg").unlink()
+
+    _, [issue] = read_records("labelme", root)
+
+    assert message in issue
