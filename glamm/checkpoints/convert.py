@@ -1,17 +1,25 @@
 """Convert weights between layouts: read, write, read back, compare."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from glamm.allocator import release_freed_memory
-from glamm.checkpoints.load_foreign import LoadedModel, Sources, load_sources, merge_lora_weights
-from glamm.checkpoints.model_card import WrittenFile, write_card
+from glamm.checkpoints.load_foreign import (
+    LoadedModel,
+    Sources,
+    merge_lora_weights,
+    open_sources,
+    read_weights,
+)
+from glamm.checkpoints.model_card import write_card
+from glamm.checkpoints.new_folder import check_space, new_folder
 from glamm.checkpoints.probe import probe
-from glamm.checkpoints.store import WEIGHTS_FILE, load_model, save_model
+from glamm.checkpoints.store import CONFIG_FILE, load_model, save_model
+from glamm.checkpoints.tensor_file import WrittenFile
 from glamm.checkpoints.write_release import (
     ADAPTER_FOLDER,
     CLIP_FOLDER,
@@ -22,7 +30,11 @@ from glamm.checkpoints.write_release import (
 from glamm.errors import CheckpointError
 from glamm.files import sha256
 from glamm.models.glamm import GLaMM
+from glamm.progress import NO_PROGRESS, Progress
 from glamm.structures.lineage import Lineage
+
+_OTHER_FILES_BYTES = 1 << 20
+"""More than configuration, lineage, model card and the headers of weight files take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,41 +65,66 @@ def convert(
     dtype: torch.dtype | None = None,
     init_missing: bool = False,
     shard_bytes: int = DEFAULT_SHARD_BYTES,
+    progress: Progress = NO_PROGRESS,
 ) -> Conversion:
     """Write a model in our layout or that of the release, and check that it is the same model.
 
-    The result is read back: its logits and masks on a probe must be bit-identical.
+    The result is read back: its logits and masks on a probe must be bit-identical. The files appear in the folder only
+    then. The memory needed is that of the weights and a forward pass.
 
     Args:
         sources: The files to read.
-        out: A folder that is empty or does not exist.
+        out: A folder that is empty or does not exist, or in which a conversion was killed.
         to_release: Write the layout of the release instead of ours.
         merges_lora: Add LoRA weights to the model; False writes them to the subfolder `adapter`.
         dtype: Of the result; None keeps that of the files.
         init_missing: As in `load_sources`.
         shard_bytes: As in `write_release`.
+        progress: Advanced by the bytes that are read or written.
 
     Raises:
         CheckpointError: A file cannot be read, or the result differs when it is read back.
-        HostError: The disk is full.
+        HostError: The disk is full, or has too little room.
+        BusyError: Another process converts into the same folder.
     """
-    if out.exists() and any(out.iterdir()):
-        raise CheckpointError(f"{out}: is not empty. Name a new folder.")
-    loaded = load_sources(sources, dtype=dtype, init_missing=init_missing)
-    if merges_lora:
-        loaded = merge_lora_weights(loaded)
-    before = probe(loaded.model)
-    paths = _write(loaded, out, to_release=to_release, shard_bytes=shard_bytes)
-    converted_dtype = next(loaded.model.parameters()).dtype
-    conversion = Conversion(
-        files=tuple(WrittenFile(path, path.stat().st_size, sha256(path)) for path in paths),
+    with new_folder(out, last=CONFIG_FILE) as folder:
+        opened = open_sources(sources, dtype=dtype, init_missing=init_missing)
+        check_space(folder, opened.num_bytes + len(opened.tokenizer.model) + _OTHER_FILES_BYTES)
+        progress.describe("reading")
+        loaded = read_weights(opened, progress=progress)
+        if merges_lora:
+            loaded = merge_lora_weights(loaded)
+        progress.describe("running every part")
+        before = probe(loaded.model)
+        progress.describe("writing")
+        progress.begin(opened.num_bytes)
+        files = _write(loaded, folder, shard_bytes if to_release else None, progress)
+        conversion = _report(loaded, files, before)
+        _write_card(conversion, loaded, folder)
+        del loaded, opened  # keep one model in memory at a time
+        release_freed_memory()
+        progress.describe("reading back")
+        after = probe(_read_back(folder, to_release=to_release, progress=progress))
+        _compare(before, after, out)
+    moved = (replace(file, path=out / file.path.relative_to(folder)) for file in conversion.files)
+    return replace(conversion, files=tuple(moved))
+
+
+def _report(
+    loaded: LoadedModel, files: Sequence[WrittenFile], probed: Mapping[str, Tensor]
+) -> Conversion:
+    return Conversion(
+        files=tuple(files),
         num_parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
-        dtype=str(converted_dtype).removeprefix("torch."),
+        dtype=str(next(loaded.model.parameters()).dtype).removeprefix("torch."),
         initialized=loaded.initialized,
-        probe={name: float(value.abs().max()) for name, value in before.items()},
+        probe={name: float(value.abs().max()) for name, value in probed.items()},
     )
+
+
+def _write_card(conversion: Conversion, loaded: LoadedModel, folder: Path) -> None:
     write_card(
-        out,
+        folder,
         loaded.model.config,
         num_parameters=conversion.num_parameters,
         dtype=conversion.dtype,
@@ -95,28 +132,37 @@ def convert(
         sources=loaded.files,
         initialized=loaded.initialized,
     )
-    del loaded  # keep one model in memory at a time
-    release_freed_memory()
-    _compare(before, probe(_read_back(out, to_release=to_release).to(converted_dtype)), out)
-    return conversion
 
 
-def _write(loaded: LoadedModel, out: Path, *, to_release: bool, shard_bytes: int) -> list[Path]:
-    if to_release:
-        files = write_release(loaded.model, loaded.tokenizer, out, shard_bytes=shard_bytes)
+def _write(
+    loaded: LoadedModel, folder: Path, shard_bytes: int | None, progress: Progress
+) -> list[WrittenFile]:
+    if shard_bytes is None:
+        files = [_write_ours(loaded, folder, progress)]
     else:
-        lineage = Lineage(converted_from={str(file): sha256(file) for file in loaded.files})
-        save_model(loaded.model, out, tokenizer_model=loaded.tokenizer.model, lineage=lineage)
-        files = [out / WEIGHTS_FILE]
+        files = write_release(
+            loaded.model, loaded.tokenizer, folder, shard_bytes=shard_bytes, progress=progress
+        )
     if loaded.lora is not None:
-        files.append(write_adapter(loaded.lora, out / ADAPTER_FOLDER))
+        files.append(write_adapter(loaded.lora, folder / ADAPTER_FOLDER))
     return files
 
 
-def _read_back(out: Path, *, to_release: bool) -> GLaMM:
+def _write_ours(loaded: LoadedModel, folder: Path, progress: Progress) -> WrittenFile:
+    return save_model(
+        loaded.model,
+        folder,
+        tokenizer_model=loaded.tokenizer.model,
+        lineage=Lineage(converted_from={str(file): sha256(file) for file in loaded.files}),
+        progress=progress,
+    )
+
+
+def _read_back(folder: Path, *, to_release: bool, progress: Progress) -> GLaMM:
     if to_release:
-        return load_sources(Sources(out, clip=out / CLIP_FOLDER)).model
-    return load_model(out)[0]
+        opened = open_sources(Sources(folder, clip=folder / CLIP_FOLDER))
+        return read_weights(opened, progress=progress).model
+    return load_model(folder, progress=progress)[0]
 
 
 def _compare(before: Mapping[str, Tensor], after: Mapping[str, Tensor], out: Path) -> None:

@@ -3,6 +3,8 @@
 Everything that can be refused is refused before the first tensor is read: names, shapes and types are known from headers.
 """
 
+import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,15 +57,18 @@ class Part:
 
 
 def stored_dtype(part: Part) -> torch.dtype:
-    """The type of the first floating-point tensor.
+    """The floating-point type that most weights have; a few may have another, such as norms in float32.
 
     Raises:
         CheckpointError: There is none.
     """
+    sizes: Counter[torch.dtype] = Counter()
     for stored in part.headers().values():
         if stored.dtype.is_floating_point:
-            return stored.dtype
-    raise CheckpointError(f"{part.files.source}: contains no floating-point tensors")
+            sizes[stored.dtype] += math.prod(stored.shape)
+    if not sizes:
+        raise CheckpointError(f"{part.files.source}: contains no floating-point tensors")
+    return sizes.most_common(1)[0][0]
 
 
 def check_tensors(model: GLaMM, parts: Sequence[Part]) -> list[str]:

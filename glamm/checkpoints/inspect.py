@@ -1,14 +1,16 @@
 """Describe a model folder, or verify that it is complete."""
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from glamm.checkpoints.probe import probe
 from glamm.checkpoints.store import WEIGHTS_FILE, load_model, read_config, read_lineage
-from glamm.checkpoints.weight_files import open_weights
+from glamm.checkpoints.tensor_file import read_header
 from glamm.config.model import ModelConfig
 from glamm.errors import CheckpointError
+from glamm.progress import NO_PROGRESS, Progress
 from glamm.structures.lineage import Lineage
 
 
@@ -54,9 +56,9 @@ def describe(folder: Path) -> Description:
     """
     stored = read_config(folder)
     tensors: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for name, tensor in open_weights(folder / WEIGHTS_FILE).tensors():
+    for name, tensor in read_header(folder / WEIGHTS_FILE).items():
         dtype = str(tensor.dtype).removeprefix("torch.")
-        tensors[name.partition(".")[0]].append((tensor.numel(), dtype))
+        tensors[name.partition(".")[0]].append((math.prod(tensor.shape), dtype))
     parts = tuple(
         PartSize(name, len(sizes), sum(size for size, _ in sizes), sizes[0][1])
         for name, sizes in tensors.items()
@@ -64,14 +66,20 @@ def describe(folder: Path) -> Description:
     return Description(stored.model, parts, stored.weights_sha256, read_lineage(folder))
 
 
-def verify(folder: Path) -> None:
-    """Check checksums, names and shapes, and run every part once.
+def verify(folder: Path, *, progress: Progress = NO_PROGRESS) -> None:
+    """Check checksums, names and shapes, and run every part once, in the type of the weights.
+
+    Args:
+        folder: A model folder.
+        progress: Advanced by the bytes that are read.
 
     Raises:
         CheckpointError: A check failed.
     """
-    model, _ = load_model(folder)
-    for name, value in probe(model.float()).items():
+    progress.describe("reading")
+    model, _ = load_model(folder, progress=progress)
+    progress.describe("running every part")
+    for name, value in probe(model).items():
         if not value.isfinite().all():
             raise CheckpointError(
                 f"{folder}: the {name} of a probe contain values that are not finite"

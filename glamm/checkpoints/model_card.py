@@ -1,28 +1,13 @@
 """The model card: README.md of a converted model folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from glamm.checkpoints.tensor_file import WrittenFile
 from glamm.config.model import ModelConfig
 from glamm.files import write_text
 
 CARD_FILE = "README.md"
-
-
-@dataclass(frozen=True, slots=True)
-class WrittenFile:
-    """A weight file of a converted model.
-
-    Args:
-        path: Inside the model folder.
-        num_bytes: Its size.
-        sha256: Its checksum, in hexadecimal digits.
-    """
-
-    path: Path
-    num_bytes: int
-    sha256: str
 
 
 def write_card(

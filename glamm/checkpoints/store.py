@@ -1,19 +1,21 @@
 """Our model folder: config.json, model.safetensors, tokenizer.model (or tokenizer.json) and lineage.json."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from glamm.checkpoints.tensor_file import read_header, read_tensors, write_weights
+from glamm.checkpoints.tensor_file import WrittenFile, read_header, read_tensors, write_weights
 from glamm.config.base import Config
 from glamm.config.model import ModelConfig
 from glamm.errors import CheckpointError, DataError
 from glamm.files import replacing, write_bytes, write_text
 from glamm.models.glamm import GLaMM
 from glamm.models.glamm.without_weights import build_without_weights
+from glamm.progress import NO_PROGRESS, Progress
 from glamm.structures.lineage import LINEAGE_FILE, Lineage
 from glamm.text.tokenizer import FAST_FILE, SENTENCEPIECE_FILE, tokenizer_file_name
 
@@ -39,7 +41,14 @@ class FolderConfig(Config):
     weights_bytes: int
 
 
-def save_model(model: GLaMM, folder: Path, *, tokenizer_model: bytes, lineage: Lineage) -> None:
+def save_model(
+    model: GLaMM,
+    folder: Path,
+    *,
+    tokenizer_model: bytes,
+    lineage: Lineage,
+    progress: Progress = NO_PROGRESS,
+) -> WrittenFile:
     """Write a model folder; each file is written whole or not at all, and config.json, with the checksum, last.
 
     Args:
@@ -47,17 +56,21 @@ def save_model(model: GLaMM, folder: Path, *, tokenizer_model: bytes, lineage: L
         folder: Created if it does not exist; the files of an older model in it are replaced.
         tokenizer_model: `Tokenizer.model`: a serialized SentencePiece model, or a tokenizer.json.
         lineage: What the model was made from.
+        progress: Advanced by the bytes that are written.
+
+    Returns:
+        The weight file.
 
     Raises:
         HostError: The weights cannot be written; an older model in the folder is unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / WEIGHTS_FILE) as weights_part:
-        checksum = write_weights(model.state_dict(), weights_part)
+        written = write_weights(model.state_dict(), weights_part, progress=progress)
         config = FolderConfig(
             model=model.config,
-            weights_sha256=checksum,
-            weights_bytes=weights_part.stat().st_size,
+            weights_sha256=written.sha256,
+            weights_bytes=written.num_bytes,
         )
         tokenizer_file = tokenizer_file_name(tokenizer_model)
         write_bytes(folder / tokenizer_file, tokenizer_model)
@@ -65,10 +78,15 @@ def save_model(model: GLaMM, folder: Path, *, tokenizer_model: bytes, lineage: L
             (folder / other).unlink(missing_ok=True)
         lineage.save(folder / LINEAGE_FILE)
     write_text(folder / CONFIG_FILE, config.model_dump_json(indent=2))
+    return replace(written, path=folder / WEIGHTS_FILE)
 
 
 def load_model(
-    folder: Path, *, device: torch.device | str = "cpu", dtype: torch.dtype | None = None
+    folder: Path,
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    progress: Progress = NO_PROGRESS,
 ) -> tuple[GLaMM, ModelConfig]:
     """Read a model folder; the memory needed is that of the weights and one tensor.
 
@@ -76,6 +94,7 @@ def load_model(
         folder: Written by `save_model`.
         device: Device of the model.
         dtype: Type of its weights; None keeps that of the file. Buffers that are not in the file are in float32.
+        progress: Advanced by the bytes that are read.
 
     Returns:
         The model in evaluation mode, and its configuration.
@@ -89,10 +108,11 @@ def load_model(
     model = build_without_weights(config.model, device=device)
     shapes = {name: stored.shape for name, stored in read_header(path).items()}
     _check_shapes(model, shapes, source=path)
-    weights = {
-        name: tensor.to(device, dtype if tensor.is_floating_point() else None)
-        for name, tensor in read_tensors(path, expected_sha256=config.weights_sha256)
-    }
+    progress.begin(config.weights_bytes)
+    weights: dict[str, Tensor] = {}
+    for name, tensor in read_tensors(path, expected_sha256=config.weights_sha256):
+        weights[name] = tensor.to(device, dtype if tensor.is_floating_point() else None)
+        progress.advance(tensor.nbytes)
     model.load_state_dict(weights, assign=True)
     return model.eval(), config.model
 

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from glamm.errors import CheckpointError, HostError
+from glamm.progress import NO_PROGRESS, Progress
 
 _DTYPES = {
     "U64": torch.uint64,
@@ -57,6 +58,21 @@ class StoredTensor:
     shape: tuple[int, ...]
     num_bytes: int
     start: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A weight file that was written.
+
+    Args:
+        path: Where.
+        num_bytes: Its size.
+        sha256: Its checksum, in hexadecimal digits.
+    """
+
+    path: Path
+    num_bytes: int
+    sha256: str
 
 
 def header_of(tensor: Tensor) -> StoredTensor:
@@ -152,15 +168,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     return dict(read_tensors(path))
 
 
-def write_weights(weights: Mapping[str, Tensor], path: Path) -> str:
+def write_weights(
+    weights: Mapping[str, Tensor], path: Path, *, progress: Progress = NO_PROGRESS
+) -> WrittenFile:
     """Write a safetensors file, the same bytes as the library of that name.
 
     Args:
         weights: On any device; copied to the CPU one after another.
         path: The file.
-
-    Returns:
-        The file's SHA-256 in hexadecimal digits.
+        progress: Advanced by the bytes that are written.
 
     Raises:
         HostError: It cannot be written, for example because the disk is full.
@@ -174,11 +190,12 @@ def write_weights(weights: Mapping[str, Tensor], path: Path) -> str:
             for content in chain([header], (_bytes_of(weights[name]) for name in names)):
                 digest.update(content)
                 file.write(content)
+                progress.advance(len(content))
     except OSError as error:
         raise HostError(
             f"{path}: cannot be written ({error.strerror or error}). Free some space or name another folder."
         ) from error
-    return digest.hexdigest()
+    return WrittenFile(path, path.stat().st_size, digest.hexdigest())
 
 
 def _header(weights: Mapping[str, Tensor]) -> bytes:

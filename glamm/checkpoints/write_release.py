@@ -9,12 +9,13 @@ from torch import Tensor
 
 from glamm.checkpoints.name_maps.lora import LoraWeights
 from glamm.checkpoints.name_maps.official import OUR_CONFIG, into_official, to_official
-from glamm.checkpoints.tensor_file import write_weights
+from glamm.checkpoints.tensor_file import WrittenFile, write_weights
 from glamm.checkpoints.weight_files import SAFETENSORS_INDEX
 from glamm.config.hf_names import LANGUAGE_NAMES, VISION_NAMES, to_hugging_face
 from glamm.config.model import ModelConfig
 from glamm.files import write_bytes, write_text
 from glamm.models.glamm import GLaMM
+from glamm.progress import NO_PROGRESS, Progress
 from glamm.text.tokenizer import Tokenizer, tokenizer_file_name
 
 CLIP_FOLDER, ADAPTER_FOLDER = "clip", "adapter"
@@ -28,8 +29,13 @@ _RELEASE_LANGUAGE_NAMES = {
 
 
 def write_release(
-    model: GLaMM, tokenizer: Tokenizer, folder: Path, *, shard_bytes: int = DEFAULT_SHARD_BYTES
-) -> list[Path]:
+    model: GLaMM,
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    shard_bytes: int = DEFAULT_SHARD_BYTES,
+    progress: Progress = NO_PROGRESS,
+) -> list[WrittenFile]:
     """Write config.json, shards with an index, the tokenizer, and CLIP in a folder of its own.
 
     Args:
@@ -37,9 +43,10 @@ def write_release(
         tokenizer: The one that the model was trained with.
         folder: Empty, or to be created.
         shard_bytes: Largest size of a file, unless a single tensor is larger.
+        progress: Advanced by the bytes that are written.
 
     Returns:
-        Paths of the weight files.
+        The weight files.
 
     Raises:
         CheckpointError: A tensor has no name in the release.
@@ -53,15 +60,15 @@ def write_release(
         if name.startswith(_TOWER)
     }
     rest = {name: value for name, value in official.items() if not name.startswith(_TOWER)}
-    written = list(_write_shards(rest, folder, shard_bytes))
-    written.append(_write_clip(tower, model.config, folder / CLIP_FOLDER))
+    written = list(_write_shards(rest, folder, shard_bytes, progress))
+    written.append(_write_clip(tower, model.config, folder / CLIP_FOLDER, progress))
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     _write_json(folder / "config.json", release_config(model.config, dtype))
     write_bytes(folder / tokenizer_file_name(tokenizer.model), tokenizer.model)
     return written
 
 
-def write_adapter(lora: LoraWeights, folder: Path) -> Path:
+def write_adapter(lora: LoraWeights, folder: Path) -> WrittenFile:
     """Write LoRA weights in the layout of peft, for the language model of the release."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
@@ -69,8 +76,7 @@ def write_adapter(lora: LoraWeights, folder: Path) -> Path:
         for module, pair in lora.pairs().items()
         for side, value in zip("AB", pair, strict=True)
     }
-    path = folder / "adapter_model.safetensors"
-    write_weights(weights, path)
+    written = write_weights(weights, folder / "adapter_model.safetensors")
     modules = {module.rpartition(".")[2] for module in lora.pairs()}
     settings = {
         "peft_type": "LORA",
@@ -82,7 +88,7 @@ def write_adapter(lora: LoraWeights, folder: Path) -> Path:
         "target_modules": sorted(modules),
     }
     _write_json(folder / "adapter_config.json", settings)
-    return path
+    return written
 
 
 def release_config(config: ModelConfig, dtype: str) -> dict[str, Any]:
@@ -110,11 +116,13 @@ def release_config(config: ModelConfig, dtype: str) -> dict[str, Any]:
     }
 
 
-def _write_shards(weights: Mapping[str, Tensor], folder: Path, shard_bytes: int) -> Iterator[Path]:
+def _write_shards(
+    weights: Mapping[str, Tensor], folder: Path, shard_bytes: int, progress: Progress
+) -> Iterator[WrittenFile]:
     shards: list[dict[str, Tensor]] = [{}]
     used = 0
     for name, value in weights.items():
-        size = value.numel() * value.element_size()
+        size = value.nbytes
         if shards[-1] and used + size > shard_bytes:
             shards.append({})
             used = 0
@@ -123,15 +131,16 @@ def _write_shards(weights: Mapping[str, Tensor], folder: Path, shard_bytes: int)
     weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, start=1):
         path = folder / f"model-{number:05}-of-{len(shards):05}.safetensors"
-        write_weights(shard, path)
+        yield write_weights(shard, path, progress=progress)
         weight_map |= dict.fromkeys(shard, path.name)
-        yield path
-    total = sum(value.numel() * value.element_size() for value in weights.values())
+    total = sum(value.nbytes for value in weights.values())
     index = {"metadata": {"total_size": total}, "weight_map": weight_map}
     _write_json(folder / SAFETENSORS_INDEX, index)
 
 
-def _write_clip(weights: Mapping[str, Tensor], config: ModelConfig, folder: Path) -> Path:
+def _write_clip(
+    weights: Mapping[str, Tensor], config: ModelConfig, folder: Path, progress: Progress
+) -> WrittenFile:
     folder.mkdir(parents=True, exist_ok=True)
     encoder = config.global_encoder
     _write_json(
@@ -142,10 +151,8 @@ def _write_clip(weights: Mapping[str, Tensor], config: ModelConfig, folder: Path
             **to_hugging_face(encoder, VISION_NAMES),
         },
     )
-    path = folder / "model.safetensors"
     stored = {name: value for name, value in weights.items() if not name.endswith("position_ids")}
-    write_weights(stored, path)
-    return path
+    return write_weights(stored, folder / "model.safetensors", progress=progress)
 
 
 def _write_json(path: Path, value: Mapping[str, Any]) -> None:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from glamm.checkpoints import inspect
+from glamm.cli.progress import progress_bar
 
 app = App(name="checkpoint", help="Describe or verify a model folder.")
 
@@ -37,5 +38,6 @@ def verify(folder: Path) -> None:
     Args:
         folder: A model folder.
     """
-    inspect.verify(folder)
+    with progress_bar(counts_bytes=True) as progress:
+        inspect.verify(folder, progress=progress)
     Console(soft_wrap=True).print(f"{folder}: complete; every part runs", markup=False)

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from glamm.checkpoints.convert import convert as convert_weights
 from glamm.checkpoints.load_foreign import Sources
+from glamm.cli.progress import progress_bar
 from glamm.config.dtype import DTypeName
 
 
@@ -43,15 +44,17 @@ def convert(  # noqa: PLR0913 - a model may be spread over five files
             file contains them.
         shard_mebibytes: Largest file in the layout of the release.
     """
-    conversion = convert_weights(
-        Sources(source, clip=clip, sam=sam, lora=lora, config=config),
-        out,
-        to_release=to == "release",
-        merges_lora=not keep_lora_apart,
-        dtype=getattr(torch, dtype) if dtype else None,
-        init_missing=init_missing,
-        shard_bytes=shard_mebibytes << 20,
-    )
+    with progress_bar(counts_bytes=True) as progress:
+        conversion = convert_weights(
+            Sources(source, clip=clip, sam=sam, lora=lora, config=config),
+            out,
+            to_release=to == "release",
+            merges_lora=not keep_lora_apart,
+            dtype=getattr(torch, dtype) if dtype else None,
+            init_missing=init_missing,
+            shard_bytes=shard_mebibytes << 20,
+            progress=progress,
+        )
     console = Console(soft_wrap=True, highlight=False)
     for file in conversion.files:
         console.print(f"{file.sha256}  {file.num_bytes:>15,} bytes  {file.path}", markup=False)

@@ -36,5 +36,8 @@ def progress_bar(*, counts_bytes: bool = False) -> Iterator[Progress]:
     """
     count: ProgressColumn = DownloadColumn() if counts_bytes else MofNCompleteColumn()
     columns = (*ProgressBar.get_default_columns(), count)
-    with ProgressBar(*columns, console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    # rich ends a bar with an empty line where it cannot draw one
+    is_hidden = not console.is_terminal
+    with ProgressBar(*columns, console=console, transient=True, disable=is_hidden) as bar:
         yield _Bar(bar)

@@ -4,7 +4,13 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from glamm.checkpoints.tensor_file import read_header, read_tensors, read_weights, write_weights
+from glamm.checkpoints.tensor_file import (
+    WrittenFile,
+    read_header,
+    read_tensors,
+    read_weights,
+    write_weights,
+)
 from glamm.errors import CheckpointError, HostError
 from tests.builders.memory import allocations
 
@@ -30,11 +36,13 @@ def test_file_has_the_bytes_that_the_library_writes(tmp_path):
     plain = {name: value.contiguous() for name, value in tensors().items()}
     save_file(plain, tmp_path / "theirs", metadata={"format": "pt"})
 
-    checksum = write_weights(tensors(), tmp_path / "ours")
+    written = write_weights(tensors(), tmp_path / "ours")
 
     content = (tmp_path / "ours").read_bytes()
     assert content == (tmp_path / "theirs").read_bytes()
-    assert checksum == hashlib.sha256(content).hexdigest()
+    assert written == WrittenFile(
+        tmp_path / "ours", len(content), hashlib.sha256(content).hexdigest()
+    )
 
 
 def test_library_and_we_read_the_same_tensors(tmp_path):
@@ -94,7 +102,7 @@ def test_damaged_file_is_named(tmp_path, damage):
 
 def test_changed_content_is_found_by_the_checksum(tmp_path):
     path = tmp_path / "file.safetensors"
-    checksum = write_weights({"a": torch.ones(1000), "b": torch.ones(3)}, path)
+    checksum = write_weights({"a": torch.ones(1000), "b": torch.ones(3)}, path).sha256
     assert len(list(read_tensors(path, expected_sha256=checksum))) == 2
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
