@@ -3,11 +3,19 @@
 from collections.abc import Mapping
 from typing import Any
 
-from transformers import SiglipVisionConfig
+from transformers import (
+    CLIPConfig,
+    CLIPVisionConfig,
+    LlamaConfig,
+    PreTrainedConfig,
+    SiglipConfig,
+    SiglipVisionConfig,
+)
 
 from glamm.config.hf_names import LANGUAGE_NAMES, VISION_NAMES, from_hugging_face
 from glamm.config.model import (
     CompatConfig,
+    GlobalEncoderArchitecture,
     GlobalEncoderConfig,
     GroundingEncoderConfig,
     LanguageModelConfig,
@@ -16,6 +24,8 @@ from glamm.config.model import (
     RegionEncoderConfig,
 )
 from glamm.errors import CheckpointError
+from glamm.models.foreign_keys import build_config, check_fields, unused_keys
+from glamm.models.language.foreign_config import to_language_config
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Shapes of tensors, under our names."""
@@ -23,8 +33,16 @@ Shapes = Mapping[str, tuple[int, ...]]
 _MASK_DECODER_HEADS = 8
 """Of every published SAM; it cannot be inferred from shapes."""
 
-_DEFAULT_CLIP = {"hidden_act": "quick_gelu", "layer_norm_eps": 1e-5}
-"""Values that config.json of a CLIP may omit."""
+_VISION_CLASSES: Mapping[str, tuple[GlobalEncoderArchitecture, type[PreTrainedConfig]]] = {
+    "clip": ("clip", CLIPConfig),
+    "clip_vision_model": ("clip", CLIPVisionConfig),
+    "siglip": ("siglip", SiglipConfig),
+    "siglip_vision_model": ("siglip", SiglipVisionConfig),
+}
+"""Our family and transformers' class by `model_type`."""
+
+_VISION_KEYS_WITHOUT_EFFECT = frozenset({"projection_dim", "vision_use_head"})
+"""They belong to parts that are not used."""
 
 
 def infer_global_encoder(
@@ -34,27 +52,27 @@ def infer_global_encoder(
 
     Args:
         config: Content of config.json.
-        select_layer: Index of the hidden state that feeds the language model, counted from the end.
+        select_layer: Index of the hidden state that feeds the language model; from the end if it is negative.
 
     Raises:
-        CheckpointError: A size is missing.
+        CheckpointError: It is another model, or a key changes the function in a way that is not supported.
     """
-    vision: Mapping[str, Any] = config.get("vision_config") or config
-    if str(vision.get("model_type") or config.get("model_type")).startswith("siglip"):
-        # published files omit what equals the default of transformers
-        vision = SiglipVisionConfig(**vision).to_dict()
-        architecture = "siglip"
-    else:
-        vision = _DEFAULT_CLIP | dict(vision)
-        architecture = "clip"
-    missing = [theirs for theirs in VISION_NAMES.values() if theirs not in vision]
-    if missing:
-        raise CheckpointError(f"config.json of the CLIP folder has no {', '.join(missing)}")
-    return GlobalEncoderConfig(
-        architecture=architecture,
-        select_layer=select_layer,
-        **from_hugging_face(vision, VISION_NAMES),
-    )
+    kind = str(config.get("model_type") or "clip_vision_model")
+    if kind not in _VISION_CLASSES:
+        raise CheckpointError(
+            f"model_type {kind} is not supported as global encoder; supported are clip and siglip"
+        )
+    architecture, family = _VISION_CLASSES[kind]
+    theirs: Any = build_config(family, config)
+    stated: Mapping[str, Any] = config
+    if isinstance(theirs, CLIPConfig | SiglipConfig):
+        theirs, stated = theirs.vision_config, config.get("vision_config") or {}
+    check_fields(theirs, used={*VISION_NAMES.values(), *_VISION_KEYS_WITHOUT_EFFECT})
+    unused_keys(stated, type(theirs))
+    values = from_hugging_face(theirs.to_dict(), VISION_NAMES)
+    if select_layer >= 0:
+        select_layer -= values["num_layers"] + 1
+    return GlobalEncoderConfig(architecture=architecture, select_layer=select_layer, **values)
 
 
 def infer_grounding_encoder(shapes: Shapes) -> GroundingEncoderConfig:
@@ -120,35 +138,37 @@ def default_region_encoder(clip: GlobalEncoderConfig) -> RegionEncoderConfig:
 def infer_language_model(
     config: Mapping[str, Any], shapes: Shapes, *, rope_theta: float
 ) -> LanguageModelConfig:
-    """From the LLaMA of a release: sizes from shapes, everything else from config.json.
+    """From the LLaMA of a release: what config.json does not state follows from shapes.
 
     Args:
-        config: Content of config.json.
+        config: Content of config.json, with keys of the release that transformers does not know.
         shapes: Of all tensors.
-        rope_theta: Base of the rotary embeddings.
+        rope_theta: Base of the rotary embeddings if config.json does not state it.
 
     Raises:
-        CheckpointError: A value is missing.
+        CheckpointError: A value is missing, or a key changes the function in a way that is not supported.
     """
     vocab_size, hidden = _shape(shapes, "language_model.model.embed_tokens.weight")
     layer = "language_model.model.layers.0."
-    stated = from_hugging_face(config, LANGUAGE_NAMES)
     for name in ("num_heads", "rms_norm_eps"):
-        if name not in stated:
-            raise CheckpointError(
-                f"config.json of the language model has no {LANGUAGE_NAMES[name]}"
-            )
-    if stated.get("num_key_value_heads") == stated["num_heads"]:
-        stated["num_key_value_heads"] = None
+        if LANGUAGE_NAMES[name] not in config:
+            raise CheckpointError(f"has no {LANGUAGE_NAMES[name]}, which the language model needs")
     inferred = {
-        "vocab_size": vocab_size,
         "hidden_size": hidden,
         "intermediate_size": _shape(shapes, f"{layer}mlp.gate_proj.weight")[0],
-        "num_layers": _count(shapes, "language_model.model.layers."),
+        "num_hidden_layers": _count(shapes, "language_model.model.layers."),
         "rope_theta": rope_theta,
-        "tie_embeddings": "language_model.lm_head.weight" not in shapes,
     }
-    return LanguageModelConfig(**(stated | inferred))
+    values = {key: value for key, value in config.items() if value is not None}
+    # the release enlarges the vocabulary; the file of a base model may still have the old size
+    theirs = build_config(LlamaConfig, inferred | values | {"vocab_size": vocab_size})
+    language = to_language_config(theirs)
+    update: dict[str, Any] = {}
+    if language.num_key_value_heads == language.num_heads:
+        update["num_key_value_heads"] = None
+    if language.head_dim == language.hidden_size // language.num_heads:
+        update["head_dim"] = None
+    return language.model_copy(update=update)
 
 
 def release_compat(config: ModelConfig) -> ModelConfig:

@@ -28,17 +28,28 @@ LANGUAGE_NAMES: Mapping[str, str] = {
     "hidden_act": "hidden_act",
     "rms_norm_eps": "rms_norm_eps",
     "max_positions": "max_position_embeddings",
+    "attention_bias": "attention_bias",
+    "mlp_bias": "mlp_bias",
     "tie_embeddings": "tie_word_embeddings",
 }
 """Likewise for `LanguageModelConfig`: LlamaConfig, Qwen2Config and Qwen3Config."""
 
 ROPE_SCALING_NAMES: Mapping[str, str] = {
+    "type": "rope_type",
     "factor": "factor",
     "low_freq_factor": "low_freq_factor",
     "high_freq_factor": "high_freq_factor",
     "original_max_positions": "original_max_position_embeddings",
+    "attention_factor": "attention_factor",
+    "beta_fast": "beta_fast",
+    "beta_slow": "beta_slow",
+    "mscale": "mscale",
+    "mscale_all_dim": "mscale_all_dim",
+    "truncate": "truncate",
+    "short_factor": "short_factor",
+    "long_factor": "long_factor",
 }
-"""Likewise for `RopeScalingConfig`: the `rope_parameters` of type llama3."""
+"""Likewise for `RopeScalingConfig`: `rope_parameters`."""
 
 
 def to_hugging_face(config: Config, names: Mapping[str, str]) -> dict[str, Any]:

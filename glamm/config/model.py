@@ -6,6 +6,7 @@ from typing import ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from glamm.config.base import Config
+from glamm.config.language import LanguageModelConfig
 from glamm.special_tokens import ADDED_TOKENS, BEGIN, BOX, END, SEG, UNKNOWN
 
 ModelSize: TypeAlias = Literal["tiny", "small", "7b"]
@@ -13,9 +14,6 @@ ModelSize: TypeAlias = Literal["tiny", "small", "7b"]
 
 PromptStyleName: TypeAlias = Literal["release", "plain"]
 """The text around a conversation; see `glamm.text.conversation.PROMPT_STYLES`."""
-
-LanguageArchitecture: TypeAlias = Literal["llama", "qwen2", "qwen3"]
-"""Families of language models; Llama 1 to 3, Vicuna and SmolLM2 are `llama`."""
 
 GlobalEncoderArchitecture: TypeAlias = Literal["clip", "siglip"]
 """Families of global encoders; `siglip` is SigLIP and the SigLIP 2 of fixed resolution."""
@@ -131,61 +129,6 @@ class RegionEncoderConfig(Config):
         if self.width % 4 or self.width % self.num_groups:
             raise ValueError(
                 f"width {self.width} must be a multiple of 4 and of num_groups {self.num_groups}"
-            )
-        return self
-
-
-class RopeScalingConfig(Config):
-    """How Llama 3.1 and its successors scale rotary embeddings to sequences longer than those of their pretraining.
-
-    Args:
-        factor: Low frequencies are divided by it.
-        low_freq_factor: Frequencies with waves longer than `original_max_positions / low_freq_factor` are low.
-        high_freq_factor: Frequencies with waves shorter than `original_max_positions / high_freq_factor` are kept.
-        original_max_positions: Length of the sequences in pretraining.
-    """
-
-    factor: PositiveFloat
-    low_freq_factor: PositiveFloat = 1.0
-    high_freq_factor: PositiveFloat = 4.0
-    original_max_positions: PositiveInt = 8192
-
-
-class LanguageModelConfig(Config):
-    """A decoder-only language model, by default a LLaMA.
-
-    Args:
-        architecture: Model family: decides which projections have a bias, and whether queries and keys are normalized.
-        num_key_value_heads: Heads of keys and values, shared by groups of query heads; None uses `num_heads`.
-        head_dim: Width of a head; None uses `hidden_size / num_heads`.
-        rope_scaling: Scaling of the rotary embeddings; None does not scale.
-        tie_embeddings: The output head uses the weights of the input embedding; the state dict has them once.
-    """
-
-    architecture: LanguageArchitecture = "llama"
-    vocab_size: PositiveInt
-    hidden_size: PositiveInt = 4096
-    intermediate_size: PositiveInt = 11008
-    num_layers: PositiveInt = 32
-    num_heads: PositiveInt = 32
-    num_key_value_heads: PositiveInt | None = None
-    head_dim: PositiveInt | None = None
-    hidden_act: str = "silu"
-    rms_norm_eps: PositiveFloat = 1e-5
-    rope_theta: PositiveFloat = 10_000.0
-    rope_scaling: RopeScalingConfig | None = None
-    max_positions: PositiveInt = 2048
-    tie_embeddings: bool = False
-
-    @model_validator(mode="after")
-    def _check_heads(self) -> "LanguageModelConfig":
-        if self.num_key_value_heads and self.num_heads % self.num_key_value_heads:
-            raise ValueError(
-                f"num_heads {self.num_heads} must be a multiple of num_key_value_heads {self.num_key_value_heads}"
-            )
-        if self.head_dim is None and self.hidden_size % self.num_heads:
-            raise ValueError(
-                f"hidden_size {self.hidden_size} must be a multiple of num_heads {self.num_heads}, or set head_dim"
             )
         return self
 

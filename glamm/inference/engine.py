@@ -123,7 +123,7 @@ class Engine:
 
     def _max_tokens(self, request: GenerationRequest, options: GenerationOptions) -> int:
         length = num_positions(self.model, request)
-        limit = self.model.config.language_model.max_positions
+        limit = self.model.config.language_model.max_cached_positions
         if length >= limit:
             raise RequestError(
                 f"the question takes {length} of the model's {limit} positions, image included, and leaves no "
@@ -355,7 +355,7 @@ class Engine:
     def _empty_kv_cache(self) -> BatchedKVCache:
         return BatchedKVCache(
             max_batch_size=self.options.max_batch_size,
-            max_length=self.model.config.language_model.max_positions,
+            max_length=self.model.config.language_model.max_cached_positions,
             is_static=self.options.compile_decode,
         )
 

@@ -8,9 +8,10 @@ from typing import Any
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
-from glamm.config.model import LanguageModelConfig
+from glamm.config.language import LanguageModelConfig
 from glamm.errors import CheckpointError, HostError
-from glamm.models.language.causal import to_language_config
+from glamm.models.foreign_keys import naming, refused_by_transformers
+from glamm.models.language.foreign_config import to_language_config
 from glamm.text.tokenizer import (
     FAST_FILE,
     SENTENCEPIECE_FILE,
@@ -36,9 +37,15 @@ def read_language_config(source: Path) -> LanguageModelConfig:
         HostError: Reading a GGUF file needs the package gguf.
     """
     folder, options = _location(source)
-    with _checkpoint_errors(source, "has no configuration of a language model"):
+    file = source if options else folder / "config.json"
+    with (
+        _checkpoint_errors(source, "has no configuration of a language model"),
+        naming(file),
+        refused_by_transformers(),
+    ):
         theirs = AutoConfig.from_pretrained(folder, local_files_only=True, **options)
-    return to_language_config(theirs)
+    with naming(file):
+        return to_language_config(theirs)
 
 
 def read_language_tokenizer(source: Path) -> Tokenizer:
@@ -91,4 +98,4 @@ def _checkpoint_errors(source: Path, fault: str) -> Iterator[None]:
     except ImportError as error:
         raise HostError(f"{source}: needs another package: pip install gguf") from error
     except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{source}: {fault}: {error}") from error
+        raise CheckpointError(f"{source}: {fault}: {' '.join(str(error).split())}") from error

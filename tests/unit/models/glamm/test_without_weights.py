@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from glamm.config.model import GlobalEncoderConfig, LanguageModelConfig, RopeScalingConfig
+from glamm.config.language import LanguageModelConfig, RopeScalingConfig
+from glamm.config.model import GlobalEncoderConfig
 from glamm.models.glamm import GLaMM
 from glamm.models.glamm.without_weights import build_without_weights
 from tests.builders.memory import allocations

@@ -4,10 +4,12 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from glamm.config.model import LanguageModelConfig, ModelConfig, RopeScalingConfig
-from glamm.errors import CheckpointError
+from glamm.config.language import LanguageModelConfig, RopeScalingConfig
+from glamm.config.model import ModelConfig
 from glamm.inference.engine import generate
-from glamm.models.language.causal import build_language_model, to_language_config
+from glamm.inference.prompts import num_positions
+from glamm.models.language.causal import build_language_model
+from glamm.models.language.foreign_config import to_language_config
 from tests.builders.models import BBOX, CONFIG, SEG, build_batch, build_model, build_request
 
 SIZES = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_layers": 2}
@@ -17,7 +19,9 @@ LANGUAGE_MODELS = {
         num_heads=4,
         num_key_value_heads=2,
         rope_theta=500_000.0,
-        rope_scaling=RopeScalingConfig(factor=8.0, original_max_positions=64),
+        rope_scaling=RopeScalingConfig(
+            factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_positions=64
+        ),
         **SIZES,
     ),
     "qwen 2": LanguageModelConfig(
@@ -38,6 +42,18 @@ LANGUAGE_MODELS = {
         rope_theta=100_000.0,
         tie_embeddings=True,
         **(SIZES | {"hidden_size": 48}),
+    ),
+    "biases": LanguageModelConfig(num_heads=4, attention_bias=True, mlp_bias=True, **SIZES),
+    "longrope": LanguageModelConfig(
+        num_heads=4,
+        rope_scaling=RopeScalingConfig(
+            type="longrope",
+            short_factor=(1.0, 1.1, 1.2, 1.3),
+            long_factor=(2.0, 3.0, 4.0, 5.0),
+            factor=4.0,
+            original_max_positions=80,
+        ),
+        **SIZES,
     ),
 }
 every_language_model = pytest.mark.parametrize(
@@ -148,22 +164,11 @@ def test_configuration_is_read_back_from_a_folder_of_transformers(
         assert torch.equal(again.eval()(ids).logits, model.eval()(ids).logits)
 
 
-@pytest.mark.parametrize(
-    ("family", "changes", "message"),
-    [
-        ("gpt2", {}, "type gpt2 are not supported; supported are llama, qwen2, qwen3"),
-        ("llama", {"mlp_bias": True}, "llama models with mlp_bias"),
-        ("llama", {"attention_bias": True}, "llama models with attention_bias"),
-        (
-            "llama",
-            {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0}},
-            "type linear",
-        ),
-    ],
-    ids=["family", "mlp bias", "attention bias", "linear rope"],
-)
-def test_unsupported_configuration_is_refused(
-    family: str, changes: dict[str, object], message: str
-) -> None:
-    with pytest.raises(CheckpointError, match=message):
-        to_language_config(AutoConfig.for_model(family, **changes))
+def test_answers_end_where_longrope_changes_the_positions_already_read() -> None:
+    model = build_model(_config(LANGUAGE_MODELS["longrope"]))
+
+    request = build_request([7, 8, 9])
+
+    answer = generate(model, request, max_new_tokens=500, eos_token_id=-1)
+
+    assert num_positions(model, request) + len(answer.token_ids) == 80
