@@ -10,7 +10,6 @@ from torch import Tensor
 from glamm.allocator import release_freed_memory
 from glamm.checkpoints.load_foreign import (
     LoadedModel,
-    Sources,
     merge_lora_weights,
     open_sources,
     read_weights,
@@ -18,6 +17,7 @@ from glamm.checkpoints.load_foreign import (
 from glamm.checkpoints.model_card import write_card
 from glamm.checkpoints.new_folder import check_space, new_folder
 from glamm.checkpoints.probe import probe
+from glamm.checkpoints.sources import Origin, Sources
 from glamm.checkpoints.store import CONFIG_FILE, load_model, save_model
 from glamm.checkpoints.tensor_file import WrittenFile
 from glamm.checkpoints.write_release import (
@@ -47,6 +47,8 @@ class Conversion:
         dtype: Name of the weights' type.
         initialized: Names of tensors that are random because no file contains them.
         probe: Largest absolute value of each compared output; comparing outputs of zeros would prove nothing.
+        origins: Which part comes from which file.
+        unused_keys: As in `LoadedModel`.
     """
 
     files: tuple[WrittenFile, ...]
@@ -54,6 +56,8 @@ class Conversion:
     dtype: str
     initialized: tuple[str, ...]
     probe: Mapping[str, float]
+    origins: tuple[Origin, ...]
+    unused_keys: tuple[str, ...]
 
 
 def convert(
@@ -119,6 +123,8 @@ def _report(
         dtype=str(next(loaded.model.parameters()).dtype).removeprefix("torch."),
         initialized=loaded.initialized,
         probe={name: float(value.abs().max()) for name, value in probed.items()},
+        origins=loaded.origins,
+        unused_keys=loaded.unused_keys,
     )
 
 

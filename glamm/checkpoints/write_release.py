@@ -12,9 +12,11 @@ from glamm.checkpoints.name_maps.official import OUR_CONFIG, into_official, to_o
 from glamm.checkpoints.tensor_file import WrittenFile, write_weights
 from glamm.checkpoints.weight_files import SAFETENSORS_INDEX
 from glamm.config.hf_names import LANGUAGE_NAMES, VISION_NAMES, to_hugging_face
+from glamm.config.language import LanguageModelConfig
 from glamm.config.model import ModelConfig
 from glamm.files import write_bytes, write_text
 from glamm.models.glamm import GLaMM
+from glamm.models.language.foreign_config import to_rope_parameters
 from glamm.progress import NO_PROGRESS, Progress
 from glamm.text.tokenizer import Tokenizer, tokenizer_file_name
 
@@ -99,7 +101,9 @@ def release_config(config: ModelConfig, dtype: str) -> dict[str, Any]:
         "model_type": "llava",
         **to_hugging_face(language, _RELEASE_LANGUAGE_NAMES),
         "num_key_value_heads": language.num_key_value_heads or language.num_heads,
+        **({} if language.head_dim is None else {"head_dim": language.head_dim}),
         "rope_theta": language.rope_theta,
+        "rope_scaling": _rope_scaling(language),
         "pad_token_id": config.special_tokens.pad,
         "bos_token_id": config.special_tokens.bos,
         "eos_token_id": config.special_tokens.eos,
@@ -114,6 +118,15 @@ def release_config(config: ModelConfig, dtype: str) -> dict[str, Any]:
         "torch_dtype": dtype,
         OUR_CONFIG: config.model_dump(mode="json"),
     }
+
+
+def _rope_scaling(language: LanguageModelConfig) -> dict[str, Any] | None:
+    """The key of transformers 4, which named the method `type` first and `rope_type` later."""
+    if language.rope_scaling is None:
+        return None
+    parameters = to_rope_parameters(language)
+    del parameters["rope_theta"]
+    return {**parameters, "type": parameters["rope_type"]}
 
 
 def _write_shards(

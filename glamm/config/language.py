@@ -29,9 +29,10 @@ _OPTIONAL: dict[RopeScalingType, frozenset[str]] = {
 }
 
 
-def scaling_fields(method: RopeScalingType) -> frozenset[str]:
-    """The fields of `RopeScalingConfig` that a method uses."""
-    return _REQUIRED[method] | _OPTIONAL.get(method, frozenset())
+SCALING_FIELDS: dict[RopeScalingType, frozenset[str]] = {
+    method: required | _OPTIONAL.get(method, frozenset()) for method, required in _REQUIRED.items()
+}
+"""The fields of `RopeScalingConfig` that each method uses."""
 
 
 class RopeScalingConfig(Config):
@@ -75,7 +76,7 @@ class RopeScalingConfig(Config):
         missing = _REQUIRED[self.type] - given
         if missing:
             raise ValueError(f"{self.type} needs {', '.join(sorted(missing))}")
-        unused = given - scaling_fields(self.type)
+        unused = given - SCALING_FIELDS[self.type]
         if unused:
             raise ValueError(f"{self.type} does not use {', '.join(sorted(unused))}")
         return self

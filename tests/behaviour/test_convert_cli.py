@@ -120,7 +120,7 @@ def test_memory_is_the_model_and_one_shard(tmp_path):
 import re, sys
 from pathlib import Path
 from glamm.checkpoints.convert import convert
-from glamm.checkpoints.load_foreign import Sources
+from glamm.checkpoints.sources import Sources
 from glamm.checkpoints.probe import probe
 from glamm.checkpoints.store import load_model
 def peak():  # of this process: getrusage starts at the peak of the parent

@@ -1,4 +1,4 @@
-"""Tensor names of the published models that GLaMM is built from: CLIP, SAM and language models."""
+"""Tensor names of the published models that GLaMM is built from: CLIP and language models."""
 
 from glamm.errors import CheckpointError
 
@@ -10,12 +10,6 @@ _CLIP_TEXT = (
     "logit_scale",
     "logit_bias",
 )
-_SAM = {
-    "image_encoder.": "grounding_encoder.vit.",
-    "prompt_encoder.": "prompt_encoder.",
-    "mask_decoder.": "mask_decoder.",
-}
-_SAM_CONSTANTS = ("pixel_mean", "pixel_std")
 _DERIVED = (".position_ids", ".inv_freq")
 
 
@@ -37,20 +31,6 @@ def clip_to_ours(name: str) -> str | None:
         ):
             return None if rest.startswith("head.") else _CLIP + rest
     raise CheckpointError(f"{name} is not a tensor of a CLIP vision model")
-
-
-def sam_to_ours(name: str) -> str | None:
-    """Translate a name of segment-anything's checkpoints; None for constants.
-
-    Raises:
-        CheckpointError: SAM has no such tensor.
-    """
-    if name in _SAM_CONSTANTS:
-        return None
-    for theirs, ours in _SAM.items():
-        if name.startswith(theirs):
-            return ours + name.removeprefix(theirs)
-    raise CheckpointError(f"{name} is not a tensor of SAM")
 
 
 def llama_to_ours(name: str) -> str | None:

@@ -5,14 +5,25 @@ from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from transformers import PreTrainedConfig
+from transformers import LlamaConfig, PreTrainedConfig, Qwen2Config, Qwen3Config
 
 from glamm.config.hf_names import LANGUAGE_NAMES, ROPE_SCALING_NAMES, from_hugging_face
-from glamm.config.language import LanguageModelConfig, RopeScalingConfig, scaling_fields
+from glamm.config.language import (
+    SCALING_FIELDS,
+    LanguageArchitecture,
+    LanguageModelConfig,
+    RopeScalingConfig,
+    RopeScalingType,
+)
 from glamm.errors import CheckpointError
 from glamm.models.foreign_keys import check_fields, shortened
 
-_ARCHITECTURES = ("llama", "qwen2", "qwen3")
+LANGUAGE_CLASSES: Mapping[LanguageArchitecture, type[PreTrainedConfig]] = {
+    "llama": LlamaConfig,
+    "qwen2": Qwen2Config,
+    "qwen3": Qwen3Config,
+}
+"""transformers' class by `model_type`."""
 
 _USED = frozenset(
     {
@@ -45,10 +56,12 @@ def to_language_config(theirs: PreTrainedConfig) -> LanguageModelConfig:
         CheckpointError: The model is of another family, or a key changes the function in a way that is not supported; the
             message names the key and its value.
     """
-    family = theirs.model_type
-    if family not in _ARCHITECTURES:
+    families: Mapping[str, LanguageArchitecture] = {name: name for name in LANGUAGE_CLASSES}
+    family = families.get(theirs.model_type)
+    if family is None:
         raise CheckpointError(
-            f"language models of type {family} are not supported; supported are {', '.join(_ARCHITECTURES)}"
+            f"language models of type {theirs.model_type} are not supported; supported are "
+            f"{', '.join(LANGUAGE_CLASSES)}"
         )
     theirs.standardize_rope_params()  # as transformers does when it builds the model
     values: dict[str, Any] = theirs.to_dict()
@@ -91,20 +104,19 @@ def _check_windows(theirs: PreTrainedConfig, values: Mapping[str, Any]) -> None:
 
 
 def _rope_scaling(rope: Mapping[str, Any], *, max_positions: int) -> RopeScalingConfig | None:
-    method = rope.get("rope_type", "default")
-    if method == "default":
-        used = frozenset[str]()
-    elif method in RopeScalingConfig.model_fields["type"].annotation.__args__:
-        used = {ROPE_SCALING_NAMES[name] for name in scaling_fields(method)}
-    else:
-        raise CheckpointError(f"rope_parameters: rope_type {shortened(method)} is not supported")
+    stated = rope.get("rope_type", "default")
+    methods: Mapping[str, RopeScalingType] = {name: name for name in SCALING_FIELDS}
+    method = methods.get(stated)
+    if method is None and stated != "default":
+        raise CheckpointError(f"rope_parameters: rope_type {shortened(stated)} is not supported")
+    used = {ROPE_SCALING_NAMES[name] for name in SCALING_FIELDS[method]} if method else set[str]()
     for key, value in rope.items():
         is_neutral = value is None or (key == "partial_rotary_factor" and value == 1)
         if key not in used | _ROPE_KEYS | _ROPE_WITHOUT_EFFECT and not is_neutral:
             raise CheckpointError(
-                f"rope_parameters: {key} {shortened(value)} is not supported for rope_type {method}"
+                f"rope_parameters: {key} {shortened(value)} is not supported for rope_type {stated}"
             )
-    if method == "default":
+    if method is None:
         return None
     fields = {
         name: rope[theirs]

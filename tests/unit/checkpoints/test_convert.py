@@ -11,8 +11,9 @@ from transformers import CLIPVisionModel, LlamaConfig, LlamaForCausalLM
 
 from glamm.checkpoints.convert import convert
 from glamm.checkpoints.inspect import describe, verify
-from glamm.checkpoints.load_foreign import Sources, load_sources
+from glamm.checkpoints.load_foreign import load_sources
 from glamm.checkpoints.probe import probe
+from glamm.checkpoints.sources import Sources
 from glamm.checkpoints.store import load_model
 from glamm.checkpoints.weight_files import open_weights
 from glamm.checkpoints.write_release import write_release
@@ -265,13 +266,13 @@ def published(size):
 )
 def test_sizes_of_published_sams_are_inferred(size, layers, heads, global_layers):
     from glamm.checkpoints.infer_config import infer_grounding_encoder, infer_mask_decoder  # noqa: PLC0415
-    from glamm.checkpoints.name_maps.parts import sam_to_ours  # noqa: PLC0415
+    from glamm.checkpoints.name_maps.sam import sam_names  # noqa: PLC0415
     from glamm.models.sam.grounding_encoder import GroundingEncoder  # noqa: PLC0415
 
+    weights = published(size).state_dict()
+    to_ours = sam_names(weights)
     shapes = {
-        ours: tuple(value.shape)
-        for name, value in published(size).state_dict().items()
-        if (ours := sam_to_ours(name))
+        ours: tuple(value.shape) for name, value in weights.items() if (ours := to_ours(name))
     }
 
     config = infer_grounding_encoder(shapes)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from glamm.checkpoints.load_foreign import Sources, load_sources
+from glamm.checkpoints.load_foreign import load_sources
+from glamm.checkpoints.sources import Sources
 from glamm.checkpoints.weight_files import open_weights
 from glamm.errors import CheckpointError
 from tests.builders.checkpoints import official, write_folder
