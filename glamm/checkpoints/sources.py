@@ -19,6 +19,7 @@ from glamm.checkpoints.weight_files import (
     read_config_json,
 )
 from glamm.errors import CheckpointError
+from glamm.models.glamm.new_parts import NEW_PARTS
 from glamm.models.language.pretrained import is_gguf, read_gguf_weights
 
 REPLACEABLE = {
@@ -113,9 +114,13 @@ def origins(parts: Sequence[Part]) -> tuple[Origin, ...]:
 
 
 def lacking(missing: Collection[str], main: Part, sources: Sources) -> str | None:
-    """The message about a part of which the main weights have some tensors but not all; None if there is none."""
+    """The message about a part that could come from elsewhere, and of which the main weights have some tensors but not all.
+
+    Returns:
+        None if there is no such part.
+    """
     held = [name for name in main.headers() if not split_lora(name)]
-    for part in sorted({name.partition(".")[0] for name in missing}):
+    for part in sorted({name.partition(".")[0] for name in missing} & {*REPLACEABLE, *NEW_PARTS}):
         names = sorted(name for name in missing if name.startswith(f"{part}."))
         count = sum(name.startswith(f"{part}.") for name in held)
         if count:
