@@ -28,6 +28,7 @@ class IssueKind(StrEnum):
     INVALID_RECORD = "invalid_record"
     INVALID_PART = "invalid_part"
     NOTHING_TO_TRAIN = "nothing_to_train"
+    ASSUMPTION = "assumption"  # what was read where the data does not say what is meant
     # evaluation
     MISSING_PREDICTION = "missing_prediction"  # counted as an empty answer
     UNREADABLE_IMAGE = "unreadable_image"  # the model did not answer; counted as an empty answer
@@ -104,10 +105,16 @@ class Issue:
         """A part of a record that is left out."""
         return cls(Location(file, record, field), Severity.PART, IssueKind.INVALID_PART, reason)
 
+    @classmethod
+    def of_assumption(cls, file: str, record: str, reason: str) -> "Issue":
+        """Something that the data does not say and that was assumed; nothing is left out."""
+        return cls(Location(file, record), Severity.PART, IssueKind.ASSUMPTION, reason)
+
     def __str__(self) -> str:
         """One line for the terminal."""
         where = self.location
         lost = "left out in part" if self.severity is Severity.PART else "left out"
+        lost = "assumed" if self.kind is IssueKind.ASSUMPTION else lost
         error = DataError(self.reason, file=where.file, record=where.record, field=where.field)
         return f"{error} ({lost})"
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from pydantic import BeforeValidator
 
@@ -58,6 +58,7 @@ class CocoFile:
         annotations: By image id, in file order; each has an id that no other annotation has.
         categories: Names by id.
         issues: What was left out.
+        info: What the tool that wrote the file says about it; empty if that is no object.
     """
 
     file: str
@@ -65,6 +66,7 @@ class CocoFile:
     annotations: dict[Key, list[json_fields.Json]]
     categories: dict[Key, str]
     issues: tuple[Issue, ...]
+    info: json_fields.Json
 
     def find_image(
         self, root: Path, folders: Sequence[str], image_id: Key, *, frame: Frame
@@ -130,7 +132,9 @@ def read_coco(root: Path, path: Path) -> CocoFile:
         for category_id, category in categories_by_id.items()
         if isinstance(name := category.get("name"), str)
     }
-    return CocoFile(file, images, dict(annotations), categories, tuple(issues))
+    info = content.get("info")
+    info = cast("json_fields.Json", info) if isinstance(info, dict) else {}
+    return CocoFile(file, images, dict(annotations), categories, tuple(issues), info)
 
 
 def _index(

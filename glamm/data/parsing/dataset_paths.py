@@ -43,11 +43,12 @@ def resolve_image(root: Path, folders: Sequence[str], name: str) -> Path:
     Raises:
         DataError: The name leads outside the root, or there is no such file.
     """
-    path = Path(name)
+    path = Path(name.replace("\\", "/"))  # as Windows writes it
     if not name or path.is_absolute() or ".." in path.parts or "\0" in name:
         raise DataError(f"'{name}' is no file name inside the image folder", field="file_name")
     try:
-        image_path = find_file(root, [f"{folder}/{name}" for folder in folders])
+        names = dict.fromkeys((name, path.as_posix()))
+        image_path = find_file(root, [f"{folder}/{name}" for name in names for folder in folders])
     except OSError as error:  # a name too long for the file system
         raise DataError(f"'{name[:80]}' is no file name: {error.strerror}") from error
     if image_path is None:

@@ -47,7 +47,20 @@ def find_image(
     Raises:
         DataError: There is no such image below the root, it cannot be read, or in its frame it has another size.
     """
-    path = resolve_image(root, folders, name)
+    return refer_to(resolve_image(root, folders, name), size=size, frame=frame)
+
+
+def refer_to(path: Path, *, size: Size | None, frame: Frame) -> ImageRef:
+    """Read the header of an image that was found.
+
+    Args:
+        path: The image.
+        size: As in `find_image`.
+        frame: As in `find_image`.
+
+    Raises:
+        DataError: It cannot be read, or in its frame it has another size.
+    """
     header = image_header(path)
     if size is None:
         size = header.upright_size if frame is Frame.TURNED else header.size

@@ -1,18 +1,23 @@
 """Your own images in COCO's form: instances with categories, captions, or both.
 
-`annotations/instances_<split>.json` and `annotations/captions_<split>.json`; images in `images/`, in a folder named
-after the split, or in the root. Files without a split in their name are for training. COCO 2017 itself has this form.
+Files are COCO's own (`annotations/instances_<split>.json`, `annotations/captions_<split>.json`; COCO 2017 itself has this
+form), or exports of tools as they come; `glamm.data.parsing.coco_exports` finds them. Files without a split in their name
+are for training.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from glamm.data.parsing import json_fields
-from glamm.data.parsing.coco_json import CocoFile, CocoInstance, Key, read_coco
+from glamm.data.parsing import coco_exports, json_fields
+from glamm.data.parsing.coco_exports import AnnotationFile, Content
+from glamm.data.parsing.coco_json import CocoFile, CocoImage, CocoInstance, Key, read_coco
 from glamm.data.parsing.coco_segmentation import parse_segmentation, usable_box
-from glamm.data.parsing.dataset_paths import find_file
+from glamm.data.parsing.dataset_paths import relative, resolve_image
+from glamm.data.parsing.image_refs import refer_to
+from glamm.data.parsing.image_search import ImageSearch
 from glamm.data.parsing.layout import field_path, parse
 from glamm.data.readers.captions import CaptionsRecord, caption_samples, captions_of
 from glamm.data.readers.labeled_shapes import class_targets
@@ -21,11 +26,65 @@ from glamm.errors import DataError
 from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import Frame, ImageRef, Obj, Sample, Task
 
-_KINDS = ("instances", "captions")
+_BROWSER_TOOLS = ("roboflow", "fiftyone", "label studio", "cvat")
+"""Tools as they name themselves in `info`."""
+
+_FILES_OF_BROWSER_TOOLS = {
+    "_annotations.coco",
+    "labels",
+    "result",
+    "instances_default",
+    "person_keypoints_default",
+}
+"""Names of files that only these tools write."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Source:
+    """An annotation file that was read.
+
+    Args:
+        file: Where it lies.
+        content: What it holds.
+        frame: The pixels on which its annotations are drawn.
+        search: Finds images whose names lead nowhere.
+        found_elsewhere: Names whose images the search found in another place, with these places.
+    """
+
+    file: AnnotationFile
+    content: CocoFile
+    frame: Frame
+    search: ImageSearch
+    found_elsewhere: list[tuple[str, Path]] = field(default_factory=list)
+
+    def find_image(self, image_id: Key) -> ImageRef:
+        """Find one of the images of the file.
+
+        Raises:
+            DataError: Its entry is invalid, or no image or several ones are meant.
+        """
+        image = parse(CocoImage, self.content.images[image_id])
+        try:
+            path = resolve_image(self.file.root, self.file.image_folders, image.file_name)
+        except DataError:
+            path = self.search.find(image.file_name)
+            if path is None:
+                raise
+            self.found_elsewhere.append((image.file_name, path))
+        return refer_to(path, size=image.size, frame=self.frame)
+
+    def has_image_of(self, other: "_Source", image_id: Key) -> bool:
+        """Whether an id means the same image here as in another file."""
+        here, there = (source.content.images.get(image_id, {}) for source in (self, other))
+        return bool(here) and here.get("file_name") == there.get("file_name")
 
 
 class OwnCocoReader:
-    """Reads instances and captions of one's own images."""
+    """Reads instances and captions of one's own images.
+
+    Tools that run in a browser draw on the image as EXIF turns it. The annotations of all other tools are drawn on the
+    stored image, unless only the turned one has the stated size.
+    """
 
     name = "coco"
     splits = ("train", "val", "test")
@@ -33,66 +92,122 @@ class OwnCocoReader:
 
     def exists_in(self, root: Path) -> bool:
         """Whether instances or captions of a split are below a folder."""
-        return any(_path(root, kind, split) for kind in _KINDS for split in self.splits)
+        return bool(coco_exports.find_annotation_files(root))
 
     def read(self, root: Path, split: str) -> Iterator[Record | Issue]:
         """Yield one record per image: one target per category, meaning all its instances, and every caption."""
-        paths = (_path(root, kind, split) for kind in _KINDS)
-        instances, captions = (read_coco(root, path) if path else None for path in paths)
-        lists_image: dict[Key, CocoFile] = {}  # the first file that has an entry for the image
-        for content in (instances, captions):
-            if content:
-                yield from content.issues
-                for image_id in content.images:
-                    lists_image.setdefault(image_id, content)
-        for image_id, content in lists_image.items():
-            read = partial(self._read_image, root, split, image_id, content, instances, captions)
-            yield from read_record(Location(content.file, f"image {image_id}"), read)
-
-    def _read_image(
-        self,
-        root: Path,
-        split: str,
-        image_id: Key,
-        content: CocoFile,
-        instances: CocoFile | None,
-        captions: CocoFile | None,
-        issues: IssueLog,
-    ) -> Record:
-        image_ref = content.find_image(root, _image_folders(split), image_id, frame=self.frame)
-        objects = _objects(instances, image_id, image_ref, issues) if instances else ()
-        texts = captions_of(captions, image_id, issues) if captions else ()
-        sample_id = f"{self.name}/{split}/{image_id}"
-        samples = [
-            replace(sample, objects=objects)
-            for sample in caption_samples(
-                texts, image_ref, sample_id=sample_id, dataset=self.name, split=split
-            )
-        ]
-        if objects:
-            classes = Sample(
-                sample_id=f"{sample_id}/classes",
-                task=Task.SEMANTIC_SEGMENTATION,
-                dataset=self.name,
-                split=split,
-                image=image_ref,
-                objects=objects,
-                targets=class_targets(objects),
-            )
-            samples.insert(0, classes)
-        if not samples:
-            raise DataError("no annotation")
-        return Record(issues.location, tuple(samples), raw=CaptionsRecord(texts))
+        files = coco_exports.choose_files(coco_exports.find_annotation_files(root), split)
+        for unread, instead in files.unread:
+            reason = f"is not read, but {instead.file}: both are for {split}"
+            yield Issue.of_assumption(unread.file, "all", reason)
+        sources = [_open(file) for file in files.chosen]
+        for source in sources:
+            if source.file.is_unusual:
+                reason = "names no split and is read as train"
+                yield Issue.of_assumption(source.file.file, "all", reason)
+            yield from source.content.issues
+        captions = [source for source in sources if _holds_captions(source)]
+        instances = [source for source in sources if source not in captions]
+        has_repeated_ids = max(len(instances), len(captions)) > 1
+        for source, captions_source, image_id in _images(instances, captions):
+            subset = f"{source.file.subset}/" if has_repeated_ids else ""
+            sample_id = f"{self.name}/{split}/{subset}{image_id}"
+            read = partial(_read_image, source, captions_source, image_id, sample_id, split)
+            yield from read_record(Location(source.content.file, f"image {image_id}"), read)
+        for source in sources:
+            yield from _places(source)
 
 
-def _path(root: Path, kind: str, split: str) -> Path | None:
-    names = [f"{kind}_{split}.json", f"{kind}_{split}2017.json"]
-    names += [f"{kind}.json"] if split == "train" else []
-    return find_file(root, [f"{folder}{name}" for name in names for folder in ("annotations/", "")])
+def _open(file: AnnotationFile) -> _Source:
+    content = read_coco(file.root, file.path)
+    names = [name for image in content.images.values() if isinstance(name := image.get("file_name"), str)]  # fmt: skip
+    search = ImageSearch(file.root, names, skipped=file.folders_of_others)
+    return _Source(file, content, _frame(file, content), search)
 
 
-def _image_folders(split: str) -> tuple[str, ...]:
-    return (f"images/{split}", f"{split}2017", split, "images", ".")
+def _frame(file: AnnotationFile, content: CocoFile) -> Frame:
+    info = json.dumps(content.info).lower()
+    is_of_browser_tool = (
+        file.path.stem in _FILES_OF_BROWSER_TOOLS
+        or any(tool in info for tool in _BROWSER_TOOLS)
+        or any(_is_of_cvat(annotations[0]) for annotations in content.annotations.values())
+    )
+    return Frame.TURNED if is_of_browser_tool else Frame.BY_SIZE
+
+
+def _is_of_cvat(annotation: json_fields.Json) -> bool:
+    attributes = annotation.get("attributes")
+    return isinstance(attributes, dict) and "occluded" in attributes
+
+
+def _holds_captions(source: _Source) -> bool:
+    if source.file.content is not Content.UNNAMED:
+        return source.file.content is Content.CAPTIONS
+    annotations = [one for several in source.content.annotations.values() for one in several]
+    return bool(annotations) and all(
+        "caption" in one and "category_id" not in one for one in annotations
+    )
+
+
+def _images(
+    instances: Sequence[_Source], captions: Sequence[_Source]
+) -> Iterator[tuple[_Source, _Source | None, Key]]:
+    """Each image once: the file that lists it, the one that holds its captions, and its id in both."""
+    with_objects: set[tuple[int, Key]] = set()  # captions files by index
+    for source in instances:
+        for image_id in source.content.images:
+            same = [i for i, one in enumerate(captions) if one.has_image_of(source, image_id)]
+            with_objects |= {(index, image_id) for index in same[:1]}
+            yield source, captions[same[0]] if same else None, image_id
+    for index, source in enumerate(captions):
+        for image_id in source.content.images:
+            if (index, image_id) not in with_objects:
+                yield source, source, image_id
+
+
+def _read_image(
+    source: _Source,
+    captions_source: _Source | None,
+    image_id: Key,
+    sample_id: str,
+    split: str,
+    issues: IssueLog,
+) -> Record:
+    image_ref = source.find_image(image_id)
+    objects = () if source is captions_source else _objects(source.content, image_id, image_ref, issues)  # fmt: skip
+    texts = captions_of(captions_source.content, image_id, issues) if captions_source else ()
+    samples = [
+        replace(sample, objects=objects)
+        for sample in caption_samples(
+            texts, image_ref, sample_id=sample_id, dataset=OwnCocoReader.name, split=split
+        )
+    ]
+    if objects:
+        classes = Sample(
+            sample_id=f"{sample_id}/classes",
+            task=Task.SEMANTIC_SEGMENTATION,
+            dataset=OwnCocoReader.name,
+            split=split,
+            image=image_ref,
+            objects=objects,
+            targets=class_targets(objects),
+        )
+        samples.insert(0, classes)
+    if not samples:
+        has_annotations = image_id in source.content.annotations
+        raise DataError("none of its annotations can be used" if has_annotations else "no annotation")  # fmt: skip
+    return Record(issues.location, tuple(samples), raw=CaptionsRecord(texts))
+
+
+def _places(source: _Source) -> Iterator[Issue]:
+    """Where images are whose names lead nowhere."""
+    if source.found_elsewhere:
+        name, path = source.found_elsewhere[0]
+        reason = (
+            f"{len(source.found_elsewhere)} images are not where their names say and were found by the end of their "
+            f"names; first: '{name}' is {relative(source.file.root, path)}"
+        )
+        yield Issue.of_assumption(source.file.file, "images", reason)
 
 
 def _objects(
@@ -120,7 +235,10 @@ def _object(
     )
     box = usable_box(instance.bbox, segmentation.mask, size=image_ref.size)
     if box is None or not segmentation.area:
-        raise DataError("has no pixels", field="segmentation")
+        reason = "has no pixels"
+        if instance.bbox and not instance.segmentation:
+            reason += ": only a box is given, and what is inside it cannot be told"
+        raise DataError(reason, field="segmentation")
     return Obj(
         id=instance.id,
         box=box,

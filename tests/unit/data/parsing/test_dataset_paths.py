@@ -37,18 +37,23 @@ def test_image_is_searched_in_the_order_of_the_folders(root):
     assert resolve_image(root, ["a", "b"], "2.jpg") == root / "b/2.jpg"
 
 
+def test_image_is_found_by_a_path_of_windows(root):
+    assert resolve_image(root, ["."], "b\\2.jpg") == root / "b/2.jpg"
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("3.jpg", r"field file_name: there is no image '3\.jpg' in a or b"),
         ("", r"field file_name: '' is no file name inside"),
         ("../../secret.jpg", "is no file name inside"),
+        ("..\\..\\secret.jpg", "is no file name inside"),
         ("/etc/passwd", "is no file name inside"),
         ("1.jpg\0", "is no file name inside"),
         ("x" * 5000, "is no file name: File name too long"),
         ("link.jpg", r"'link\.jpg' is a link that leaves"),
     ],
-    ids=["missing", "empty", "parent", "absolute", "null byte", "long", "link"],
+    ids=["missing", "empty", "parent", "windows parent", "absolute", "null byte", "long", "link"],
 )
 def test_image_name_that_leads_nowhere_or_outside_is_an_error(root, name, message):
     (root / "a/link.jpg").symlink_to(root.parent / "secret.jpg")

@@ -1,0 +1,418 @@
+"""COCO files are read as the tools export them: the right images, splits and pixels, or one sentence that says why not."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from glamm.data.preparation.check import CheckedRecord
+from glamm.data.preparation.read_checked import read_splits
+from glamm.data.readers.registry import get_reader
+from glamm.geometry import masks
+from glamm.geometry.image_files import decode
+from glamm.structures.issue import Issue
+from tests.builders.own_data import read_records
+
+SIZE = (40, 60)
+BOX = [5, 8, 20, 12]  # left, top, width, height
+X1, Y1, X2, Y2 = 5, 8, 25, 20
+RED, BLUE = (200, 30, 30), (30, 30, 200)
+
+INFO = {
+    "roboflow": {"description": "Exported from roboflow.com", "year": "2026"},
+    "fiftyone": {"description": "Exported from FiftyOne", "url": "https://voxel51.com/fiftyone"},
+    "label studio": {"contributor": "Label Studio", "version": "1.0"},
+    "cvat": {"contributor": "", "date_created": "", "description": ""},
+}
+
+
+def write_image(path: Path, color=RED) -> None:
+    """A gray image with an object of this color; its pixels tell it from others."""
+    pixels = np.full((*SIZE, 3), 120, dtype=np.uint8)
+    pixels[Y1:Y2, X1:X2] = color
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, quality=100, subsampling=0)
+
+
+def annotation(number: int, **fields) -> dict:
+    polygon = [[X1, Y1, X2, Y1, X2, Y2, X1, Y2]]
+    return {
+        "id": number,
+        "image_id": number,
+        "category_id": 1,
+        "bbox": BOX,
+        "area": 240,
+        "segmentation": polygon,
+        "iscrowd": 0,
+    } | fields
+
+
+def write_coco(path: Path, *names: str, info: dict | None = None, **fields) -> None:
+    """A file that annotates an object in each of the images."""
+    content = {
+        "info": info or {},
+        "categories": [
+            {"id": 0, "name": "things", "supercategory": "none"},
+            {"id": 1, "name": "thing", "supercategory": "things"},
+        ],
+        "images": [
+            {"id": number, "file_name": name, "height": SIZE[0], "width": SIZE[1]}
+            for number, name in enumerate(names)
+        ],
+        "annotations": [annotation(number, **fields) for number in range(len(names))],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def read(root: Path) -> tuple[dict[str, list[str]], list[str]]:
+    """Images by split; each must have the object's color under its mask. And the issues."""
+    items = list(read_splits(get_reader("coco"), root))
+    images: dict[str, list[str]] = {}
+    for item in items:
+        if isinstance(item, CheckedRecord):
+            sample = item.record.samples[0]
+            [obj] = sample.objects
+            assert obj.mask
+            pixels = decode(item.image_bytes, size=sample.image.size, frame=sample.image.frame)
+            colors = pixels[masks.decode(obj.mask)].mean(axis=0)
+            assert sample.targets[0].text == "thing"
+            assert min(abs(colors - RED).max(), abs(colors - BLUE).max()) < 6
+            file = Path(sample.image.path or "").relative_to(root).as_posix()
+            images.setdefault(sample.split, []).append(file)
+    return images, [str(item) for item in items if isinstance(item, Issue)]
+
+
+def roboflow(root):
+    for split in ("train", "valid", "test"):
+        write_image(root / f"{split}/IMG_1_jpg.rf.0a.jpg")
+        write_coco(root / f"{split}/_annotations.coco.json", "IMG_1_jpg.rf.0a.jpg")
+    (root / "README.roboflow.txt").write_text("")
+    name = "IMG_1_jpg.rf.0a.jpg"
+    return {"train": [f"train/{name}"], "val": [f"valid/{name}"], "test": [f"test/{name}"]}
+
+
+def roboflow_without_splits(root):
+    write_image(root / "train/a.jpg")
+    write_coco(root / "train/_annotations.coco.json", "a.jpg")
+    return {"train": ["train/a.jpg"]}
+
+
+def fiftyone(root):
+    write_image(root / "data/000001.jpg")
+    write_coco(root / "labels.json", "000001.jpg", info=INFO["fiftyone"])
+    return {"train": ["data/000001.jpg"]}
+
+
+def fiftyone_by_split(root):
+    for split in ("train", "validation"):
+        write_image(root / split / "data/000001.jpg")
+        write_coco(root / split / "labels.json", "000001.jpg", info=INFO["fiftyone"])
+    return {"train": ["train/data/000001.jpg"], "val": ["validation/data/000001.jpg"]}
+
+
+def fiftyone_labels_by_split(root):
+    for split in ("train", "val"):
+        write_image(root / "data" / split / "1.jpg")
+        write_coco(root / f"labels/{split}.json", "1.jpg", info=INFO["fiftyone"])
+    return {"train": ["data/train/1.jpg"], "val": ["data/val/1.jpg"]}
+
+
+def label_studio(root):
+    write_image(root / "images/0a1b2c3d-a.jpg")
+    write_coco(root / "result.json", "images/0a1b2c3d-a.jpg", info=INFO["label studio"])
+    return {"train": ["images/0a1b2c3d-a.jpg"]}
+
+
+def label_studio_on_windows(root):
+    write_image(root / "images/0a1b2c3d-a.jpg")
+    write_coco(root / "result_coco.json", r"images\0a1b2c3d-a.jpg", info=INFO["label studio"])
+    return {"train": ["images/0a1b2c3d-a.jpg"]}
+
+
+def cvat(root):
+    write_image(root / "images/default/f1.jpg")
+    write_image(root / "images/default/street/f 2.jpg")
+    write_coco(root / "annotations/instances_default.json", "f1.jpg", "street/f 2.jpg")
+    return {"train": ["images/default/f1.jpg", "images/default/street/f 2.jpg"]}
+
+
+def cvat_with_flat_images(root):
+    write_image(root / "images/f1.jpg")
+    write_coco(root / "annotations/instances_default.json", "f1.jpg")
+    return {"train": ["images/f1.jpg"]}
+
+
+def cvat_keypoints(root):
+    write_image(root / "images/default/f1.jpg")
+    write_coco(root / "annotations/person_keypoints_default.json", "f1.jpg", keypoints=[9, 9, 2])
+    return {"train": ["images/default/f1.jpg"]}
+
+
+def cvat_project(root):
+    for subset in ("Train", "Validation", "batch_7"):
+        write_image(root / f"images/{subset}/frame_000000.jpg")
+        write_coco(root / f"annotations/instances_{subset}.json", "frame_000000.jpg")
+    return {
+        "train": ["images/Train/frame_000000.jpg", "images/batch_7/frame_000000.jpg"],
+        "val": ["images/Validation/frame_000000.jpg"],
+    }
+
+
+def cvat_task_by_split(root):
+    for split in ("train", "test"):
+        write_image(root / split / "images/default/f1.jpg")
+        write_coco(root / split / "annotations/instances_default.json", "f1.jpg")
+    return {"train": ["train/images/default/f1.jpg"], "test": ["test/images/default/f1.jpg"]}
+
+
+def coco_2017(root):
+    for split in ("train", "val"):
+        write_image(root / f"{split}2017/1.jpg")
+        write_coco(root / f"annotations/instances_{split}2017.json", "1.jpg")
+    return {"train": ["train2017/1.jpg"], "val": ["val2017/1.jpg"]}
+
+
+def coco_2014(root):
+    for split in ("train", "val"):
+        write_image(root / f"{split}2014/COCO_{split}2014_1.jpg")
+        write_coco(root / f"annotations/instances_{split}2014.json", f"COCO_{split}2014_1.jpg")
+    return {
+        "train": ["train2014/COCO_train2014_1.jpg"],
+        "val": ["val2014/COCO_val2014_1.jpg"],
+    }
+
+
+def file_per_split_in_the_root(root):
+    for split in ("train", "val"):
+        write_image(root / f"images/{split}_1.jpg")
+        write_coco(root / f"{split}.json", f"{split}_1.jpg")
+    return {"train": ["images/train_1.jpg"], "val": ["images/val_1.jpg"]}
+
+
+def images_in_folders_named_by_the_file(root):
+    for split in ("train", "val"):
+        write_image(root / f"images/{split}/1.jpg")
+        write_coco(root / f"annotations/{split}_annotations.json", f"{split}/1.jpg")
+    return {"train": ["images/train/1.jpg"], "val": ["images/val/1.jpg"]}
+
+
+def labelme2coco(root):
+    write_image(root / "JPEGImages/a.jpg")
+    write_coco(root / "annotations.json", "JPEGImages/a.jpg")
+    return {"train": ["JPEGImages/a.jpg"]}
+
+
+LAYOUTS = [
+    roboflow,
+    roboflow_without_splits,
+    fiftyone,
+    fiftyone_by_split,
+    fiftyone_labels_by_split,
+    label_studio,
+    label_studio_on_windows,
+    cvat,
+    cvat_with_flat_images,
+    cvat_keypoints,
+    cvat_task_by_split,
+    coco_2017,
+    coco_2014,
+    file_per_split_in_the_root,
+    images_in_folders_named_by_the_file,
+    labelme2coco,
+]
+
+
+@pytest.mark.parametrize("make", LAYOUTS, ids=lambda make: make.__name__)
+def test_export_is_read_as_it_comes(tmp_path, make):
+    expected = make(tmp_path)
+
+    assert read(tmp_path) == (expected, [])
+
+
+def test_subset_of_an_unknown_name_is_read_as_train_and_said(tmp_path):
+    expected = cvat_project(tmp_path)
+
+    images, issues = read(tmp_path)
+
+    assert images == expected
+    assert issues == [
+        "file annotations/instances_batch_7.json, record all: names no split and is read as train (assumed)"
+    ]
+
+
+def test_only_file_of_any_name_is_read_as_train_and_said(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    write_coco(tmp_path / "my_project-2.json", "a.jpg")
+
+    images, issues = read(tmp_path)
+
+    assert images == {"train": ["a.jpg"]}
+    assert issues == [
+        "file my_project-2.json, record all: names no split and is read as train (assumed)"
+    ]
+
+
+def test_files_that_could_both_be_meant_are_listed(tmp_path):
+    write_image(tmp_path / "a.jpg")
+    for name in ("first.json", "second.json"):
+        write_coco(tmp_path / name, "a.jpg")
+
+    images, [issue] = read(tmp_path)
+
+    assert images == {}
+    assert "train may be any of first.json, second.json: name the one that is meant" in issue
+
+
+def test_file_that_is_not_read_is_named_with_the_one_that_is(tmp_path):
+    coco_2017(tmp_path)
+    write_coco(tmp_path / "annotations/person_keypoints_train2017.json", "1.jpg")
+    write_coco(tmp_path / "annotations/panoptic_val2017.json", "1.jpg")
+
+    images, issues = read(tmp_path)
+
+    assert images == {"train": ["train2017/1.jpg"], "val": ["val2017/1.jpg"]}
+    assert issues == [
+        "file annotations/person_keypoints_train2017.json, record all: is not read, but "
+        "annotations/instances_train2017.json: both are for train (assumed)"
+    ]
+
+
+def test_samples_of_several_files_have_different_ids(tmp_path):
+    cvat_project(tmp_path)
+
+    records, _ = read_records("coco", tmp_path, "train")
+
+    ids = [record.samples[0].sample_id for record in records]
+    assert ids == ["coco/train/Train/0/classes", "coco/train/batch_7/0/classes"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "images\\\\1/90fbb0c7-a.jpg",
+        r"..\..\label-studio\label-studio\media\upload\4\90fbb0c7-a.jpg",
+        r"C:\Users\me\AppData\Local\label-studio\label-studio\media\upload\4\90fbb0c7-a.jpg",
+        "/root/.local/share/label-studio/media/upload/1/90fbb0c7-a.jpg",
+        "/data/local-files/?d=pictures/90fbb0c7-a.jpg",
+        "https://host.example/data/upload/1/90fbb0c7-a.jpg?token=5",
+        "s3://bucket/90fbb0c7-a.jpg",
+        "90FBB0C7-A.JPG",
+    ],
+    ids=["doubled", "upward", "windows", "upload", "local files", "url", "bucket", "capitals"],
+)
+@pytest.mark.parametrize("stored", ["90fbb0c7-a.jpg", "a.jpg"])
+def test_image_is_found_by_the_end_of_its_path_and_said(tmp_path, name, stored):
+    write_image(tmp_path / "images" / stored)
+    write_coco(tmp_path / "result.json", name)
+
+    images, [issue] = read(tmp_path)
+
+    assert images == {"train": [f"images/{stored}"]}
+    assert "1 images are not where their names say" in issue
+    assert f"is images/{stored} (assumed)" in issue
+
+
+def test_path_decides_between_images_of_one_name(tmp_path):
+    for folder in ("day", "night"):
+        write_image(tmp_path / f"pictures/{folder}/1.jpg")
+    write_coco(tmp_path / "result.json", "/home/me/day/1.jpg", "/home/me/night/1.jpg")
+
+    images, _ = read(tmp_path)
+
+    assert images == {"train": ["pictures/day/1.jpg", "pictures/night/1.jpg"]}
+
+
+def test_images_of_one_name_are_listed_when_the_path_does_not_decide(tmp_path):
+    for folder in ("day", "night"):
+        write_image(tmp_path / f"pictures/{folder}/1.jpg")
+    write_coco(tmp_path / "result.json", "/home/me/1.jpg")
+
+    images, [issue] = read(tmp_path)
+
+    assert images == {}
+    assert "may be any of 2 images: pictures/day/1.jpg, pictures/night/1.jpg (left out)" in issue
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("/day/1.jpg", "/night/1.jpg"), ("/up/0a1b2c3d-1.jpg", "/up/99999999-1.jpg")],
+    ids=["folders", "uploads"],
+)
+def test_image_that_several_names_could_mean_is_not_guessed(tmp_path, names):
+    write_image(tmp_path / "images/1.jpg")
+    write_coco(tmp_path / "result.json", *names)
+
+    images, issues = read(tmp_path)
+
+    assert images == {}
+    assert len(issues) == 2
+    assert "may be images/1.jpg, but so may others of the file's images" in issues[0]
+
+
+def test_other_upload_of_the_same_name_is_another_image(tmp_path):
+    write_image(tmp_path / "images/0a1b2c3d-1.jpg")
+    write_coco(tmp_path / "result.json", "images/99999999-1.jpg")
+
+    images, [issue] = read(tmp_path)
+
+    assert images == {}
+    assert "there is no image 'images/99999999-1.jpg'" in issue
+
+
+def test_image_of_another_split_is_not_taken_for_a_missing_one(tmp_path):
+    coco_2017(tmp_path)
+    write_image(tmp_path / "val2017/2.jpg", BLUE)
+    write_coco(tmp_path / "annotations/instances_train2017.json", "1.jpg", "2.jpg")
+
+    images, [issue] = read(tmp_path)
+
+    assert images["train"] == ["train2017/1.jpg"]
+    assert "there is no image '2.jpg' in train2017" in issue
+
+
+def test_image_outside_the_root_is_not_opened(tmp_path):
+    write_image(tmp_path / "outside.jpg")
+    root = tmp_path / "root"
+    (root / "images").mkdir(parents=True)
+    (root / "images/a.jpg").symlink_to(tmp_path / "outside.jpg")
+    write_coco(root / "result.json", "/elsewhere/a.jpg", str(tmp_path / "outside.jpg"))
+
+    images, issues = read(root)
+
+    assert images == {}
+    assert "points outside the data set's folder" in issues[0]
+    assert "no file name inside the image folder" in issues[1]
+
+
+def test_annotation_that_is_only_a_box_is_left_out_and_said(tmp_path):
+    write_image(tmp_path / "train/a.jpg")
+    write_coco(tmp_path / "train/_annotations.coco.json", "a.jpg", segmentation=[])
+
+    images, issues = read(tmp_path)
+
+    assert images == {}
+    assert "field annotation 0.segmentation: has no pixels: only a box is given" in issues[0]
+    assert "record image 0: none of its annotations can be used (left out)" in issues[1]
+
+
+def test_same_id_in_another_file_may_be_another_image(tmp_path):
+    for name, color in (("a.jpg", RED), ("b.jpg", BLUE)):
+        write_image(tmp_path / "images" / name, color)
+    write_coco(tmp_path / "annotations/instances_train.json", "a.jpg")
+    captions = {
+        "images": [{"id": 0, "file_name": "b.jpg", "height": SIZE[0], "width": SIZE[1]}],
+        "annotations": [{"id": 3, "image_id": 0, "caption": "Something blue."}],
+    }
+    (tmp_path / "annotations/captions_train.json").write_text(json.dumps(captions))
+
+    records, issues = read_records("coco", tmp_path)
+
+    assert issues == []
+    assert [[s.sample_id for s in record.samples] for record in records] == [
+        ["coco/train/0/classes"],
+        ["coco/train/0/3"],
+    ]
+    assert [record.samples[0].image.key for record in records] == ["a.jpg", "b.jpg"]
