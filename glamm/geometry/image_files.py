@@ -31,9 +31,9 @@ UNREADABLE = (
 """What Pillow's decoders raise for damaged files: TypeError comes from TIFF, RuntimeError from AVIF."""
 
 _ORIENTATION_TAG = 0x0112
-_DEPTH = (
-    "depth"  # in `info` of an opened image: decoding, which reading EXIF data may start, forgets it
-)
+_DEPTH = "depth"
+"""Key in the `info` of an opened image: decoding, which reading EXIF data may start, forgets the depth."""
+
 _QUARTER_TURNS = {5, 6, 7, 8}  # EXIF orientations that swap height and width
 _OPPOSITE = {6: 8, 8: 6}  # the others are their own opposites
 
@@ -256,13 +256,10 @@ def _turn(stored: UInt8[np.ndarray, "rows columns 3"], orientation: int) -> Pixe
 
 def _header(image: Image.Image, *, suffix: str) -> ImageHeader:
     orientation = _orientation(image)
-    height, width = image.height, image.width
+    size = (image.height, image.width)
     if image.format == "TIFF" and orientation in _QUARTER_TURNS:
-        height, width = (
-            width,
-            height,
-        )  # Pillow turns TIFF itself, and states the size after the turn
-    return ImageHeader((height, width), orientation, _pixel_format(image, suffix))
+        size = (image.width, image.height)  # Pillow turns TIFF, and states the size after the turn
+    return ImageHeader(size, orientation, _pixel_format(image, suffix))
 
 
 def _orientation(image: Image.Image) -> int:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from glamm.data.parsing.dataset_paths import relative
+from glamm.data.parsing.dataset_paths import SPLIT_OF_NAME, relative
 from glamm.errors import DataError
 
 LOOKED_FOR = (
@@ -25,15 +25,6 @@ LOOKED_FOR = (
     "any other .json with COCO's lists in these folders",
 )
 
-_SPLIT_WORDS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 _NEUTRAL_WORDS = {
     *("instances", "person", "keypoints", "captions", "annotations", "annotation", "coco"),
     *("labels", "result", "default"),
@@ -63,7 +54,7 @@ _RANKS = list(Content)
 
 def split_in_name(name: str) -> str | None:
     """The split that the words of a name mean, such as val for `Validation` or `valid2017`; None if not exactly one."""
-    splits = {_SPLIT_WORDS[word] for word in _words(name) if word in _SPLIT_WORDS}
+    splits = {SPLIT_OF_NAME[word] for word in _words(name) if word in SPLIT_OF_NAME}
     return splits.pop() if len(splits) == 1 else None
 
 

@@ -5,6 +5,17 @@ from pathlib import Path
 
 from glamm.errors import DataError
 
+SPLIT_OF_NAME = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""Splits by the names that people give them, in small letters."""
+
 
 def find_file(root: Path, names: Sequence[str]) -> Path | None:
     """The first of several relative paths that is a file below the root, or None."""

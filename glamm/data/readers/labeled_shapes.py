@@ -15,17 +15,6 @@ from glamm.structures.issue import IssueLog
 from glamm.structures.sample import ImageRef, Mask, Obj, Sample, Target, Task
 from glamm.typing import Size
 
-SPLIT_OF_NAME = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""Splits by the names that people give them, in small letters."""
-
 
 @dataclass(frozen=True, slots=True)
 class Shape:

@@ -15,10 +15,15 @@ import numpy as np
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.coco_segmentation import polygon_mask
 from glamm.data.parsing.cvat_xml import CvatImage, number, stream_images, to_number, to_whole, whole
-from glamm.data.parsing.dataset_paths import ensure_inside, files_of_split, relative, resolve_image
+from glamm.data.parsing.dataset_paths import (
+    SPLIT_OF_NAME,
+    ensure_inside,
+    files_of_split,
+    relative,
+    resolve_image,
+)
 from glamm.data.parsing.image_refs import find_image
 from glamm.data.readers.labeled_shapes import (
-    SPLIT_OF_NAME,
     Drawing,
     Shape,
     outline_mask,
