@@ -145,6 +145,11 @@ def union(masks: Sequence[Mask]) -> Mask:
     return Mask(size=masks[0].size, counts=_binary(merged["counts"]))
 
 
+def difference(mask: Mask, other: Mask) -> Mask:
+    """The pixels of a mask that another mask of the same size does not have."""
+    return encode(decode(mask) & ~decode(other))
+
+
 def area(mask: Mask) -> int:
     """Number of foreground pixels."""
     return int(coco.area({"size": list(mask.size), "counts": mask.counts}))

@@ -78,6 +78,32 @@ def labelme_root(root: Path) -> Path:
     return root
 
 
+def labelme_shapes_root(
+    root: Path, *shapes: object, size: tuple[int, int] = (80, 100), **fields: object
+) -> Path:
+    """One image of 80 x 100 pixels with these shapes, in a file as LabelMe 6 writes it."""
+    (root / "a.jpg").write_bytes(jpeg(size))
+    content = {
+        "version": "6.3.1",
+        "flags": {},
+        "shapes": shapes,
+        "imagePath": "a.jpg",
+        "imageData": None,
+        "imageHeight": size[0],
+        "imageWidth": size[1],
+    }
+    (root / "a.json").write_text(json.dumps(content | fields), encoding="utf-8")
+    return root
+
+
+def labelme_shape(
+    kind: str | None, points: list[list[float]], **fields: object
+) -> dict[str, object]:
+    """A shape as LabelMe 6 writes it."""
+    others = {"label": "thing", "group_id": None, "description": "", "flags": {}, "mask": None}
+    return others | {"shape_type": kind, "points": points} | fields
+
+
 CVAT_SHAPES = """
     <box label="cup" xtl="2" ytl="2" xbr="12" ybr="12" occluded="0" z_order="0"/>
     <polygon label="cup" points="20.0,2.0;30.0,2.0;30.0,18.0" group_id="1"/>

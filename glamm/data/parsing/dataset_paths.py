@@ -1,5 +1,6 @@
 """Paths inside a data set: nothing outside its root folder is ever opened."""
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +19,18 @@ SPLIT_OF_NAME = {
 
 
 def find_file(root: Path, names: Sequence[str]) -> Path | None:
-    """The first of several relative paths that is a file below the root, or None."""
-    return next((root / name for name in names if (root / name).is_file()), None)
+    """The first of several relative paths that is a file below the root, or None.
+
+    A letter with an accent is one character or two: macOS writes the latter, annotation tools often the former. Both
+    name the same file.
+    """
+    paths = (root / spelling for name in names for spelling in _spellings(name))
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _spellings(name: str) -> dict[str, None]:
+    """A name as it is, with composed and with decomposed characters; each once, in this order."""
+    return dict.fromkeys((name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD"))))
 
 
 def find_folder(root: Path, names: Sequence[str]) -> Path | None:

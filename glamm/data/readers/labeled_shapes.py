@@ -1,7 +1,7 @@
 """Shapes with class names, drawn by people with LabelMe or CVAT: objects and semantic segmentation from them."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,13 @@ from glamm.geometry.outlines import Outline
 from glamm.structures.issue import IssueLog
 from glamm.structures.sample import ImageRef, Mask, Obj, Sample, Target, Task
 from glamm.typing import Size
+
+
+HOLE = "_background_"
+"""Label of a shape that is cut out of the shapes before it, as LabelMe's own conversions do."""
+
+IGNORED = "__ignore__"
+"""Label of pixels that LabelMe's conversions give no class."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +79,30 @@ def usable_shapes(drawings: Iterable[Drawing], issues: IssueLog) -> tuple[Shape,
             issues.add(f"{error.reason} ({what})", field_path(drawing.field, error.field))
     if not num_drawings:
         raise DataError("has no shapes")
+    shapes = _with_holes(shapes)
+    for shape in shapes:
+        if not masks.area(shape.mask):
+            issues.add(f"'{HOLE}' cuts out all pixels of '{shape.label[:80]}'", "shapes")
+    shapes = [shape for shape in shapes if masks.area(shape.mask)]
     if not shapes:
         raise DataError(f"none of its shapes ({num_drawings}) can be used")
     return tuple(shapes)
 
 
+def _with_holes(shapes: Sequence[Shape]) -> list[Shape]:
+    """The shapes without the holes, which are cut out of those before them."""
+    result: list[Shape] = []
+    for shape in shapes:
+        if shape.label == HOLE:
+            result = [replace(s, mask=masks.difference(s.mask, shape.mask)) for s in result]
+        else:
+            result.append(shape)
+    return result
+
+
 def _with_pixels(shape: Shape) -> Shape:
+    if shape.label == IGNORED:
+        raise DataError("is no class", field="label")
     if not masks.area(shape.mask):
         raise DataError("covers no pixel of the image")
     return shape

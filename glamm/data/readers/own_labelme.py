@@ -1,6 +1,7 @@
 """Your own images annotated with LabelMe: a JSON file beside each image.
 
-Files are in the root, in `labelme/` or in `annotations/`, or in folders named after a split in one of these.
+Files are in the root, in `labelme/`, `annotations/`, `labels/` or `images/`, or in folders named after a split in one of
+these.
 """
 
 import base64
@@ -42,7 +43,7 @@ from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import Frame, ImageRef, Mask
 from glamm.typing import Size
 
-_FOLDERS = (".", "labelme", "annotations")
+_FOLDERS = (".", "labelme", "annotations", "labels", "images")
 _NUM_SNIFFED_FILES = 3
 _NUM_SNIFFED_BYTES = 1 << 16
 _DEFAULT_KIND = "polygon"  # of files before LabelMe 3.7
@@ -152,16 +153,17 @@ def _find_image(root: Path, path: Path, content: LabelMeFile, frame: Frame) -> I
 
 
 def _image_name(root: Path, folder: PurePath, stated: str) -> str:
-    """Where `imagePath` says, or beside the file if both have been moved."""
+    """Where `imagePath` says; beside the file, or in `images/`, if they have been moved."""
     try:
         name = _resolve(folder, stated)
         resolve_image(root, (".",), name)
     except DataError as error:
-        name = (folder / PurePosixPath(stated).name).as_posix()
+        folders = (folder.as_posix(), f"images/{folder.name}", "images")
         try:
-            resolve_image(root, (".",), name)
+            path = resolve_image(root, folders, PurePosixPath(stated).name)
         except DataError:
             raise error from None
+        return relative(root, path)
     return name
 
 

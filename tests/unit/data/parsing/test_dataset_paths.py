@@ -1,3 +1,5 @@
+import unicodedata
+
 import pytest
 
 from glamm.data.parsing.dataset_paths import (
@@ -26,6 +28,17 @@ def test_first_existing_path_is_found(root):
     assert find_file(root, ["c/1.jpg", "b/1.jpg", "a/1.jpg"]) == root / "b/1.jpg"
     assert find_folder(root, ["c", "a/1.jpg", "b"]) == root / "b"
     assert find_file(root, ["a", "c"]) is find_folder(root, ["c"]) is None
+
+
+@pytest.mark.parametrize(("named", "written"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_unicode_form_of_a_name_does_not_matter(root, named, written):
+    named, written = (
+        unicodedata.normalize(form, "stra\u00df\u00e9/b\u00e4r.jpg") for form in (named, written)
+    )
+    (root / written).parent.mkdir()
+    (root / written).touch()
+
+    assert find_file(root, [named]) == root / written
 
 
 def test_paths_are_named_relative_to_the_root(root):

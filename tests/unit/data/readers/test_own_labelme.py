@@ -2,6 +2,7 @@ import base64
 import io
 import json
 import math
+import unicodedata
 
 import numpy as np
 import pytest
@@ -11,7 +12,13 @@ from glamm.data.preparation.read_checked import read_checked
 from glamm.data.readers.registry import READERS_BY_NAME
 from glamm.geometry import masks
 from tests.builders.data import jpeg
-from tests.builders.own_data import areas_by_text, labelme_root, read_records
+from tests.builders.own_data import (
+    areas_by_text,
+    labelme_root,
+    labelme_shape,
+    labelme_shapes_root,
+    read_records,
+)
 
 
 def change_file(root, **fields):
@@ -100,27 +107,6 @@ def test_invalid_shape_is_left_out_alone(tmp_path, shape, message):
     assert message in issues[0]
 
 
-def shapes_root(root, *shapes, size=(80, 100), **fields):
-    """One image of 80 x 100 pixels with these shapes, in a file as LabelMe 6 writes it."""
-    (root / "a.jpg").write_bytes(jpeg(size))
-    content = {
-        "version": "6.3.1",
-        "flags": {},
-        "shapes": shapes,
-        "imagePath": "a.jpg",
-        "imageData": None,
-        "imageHeight": size[0],
-        "imageWidth": size[1],
-    }
-    (root / "a.json").write_text(json.dumps(content | fields), encoding="utf-8")
-    return root
-
-
-def shape(kind, points, **fields):
-    others = {"label": "thing", "group_id": None, "description": "", "flags": {}, "mask": None}
-    return others | {"shape_type": kind, "points": points} | fields
-
-
 def only_mask(root):
     [record], issues = read_records("labelme", root)
     [obj] = record.samples[0].objects
@@ -156,7 +142,7 @@ def test_patch_of_a_mask_lies_at_its_first_corner(tmp_path, points, top_left):
     expected = np.zeros((80, 100), dtype=bool)
     expected[top_left[0] : top_left[0] + 3, top_left[1] : top_left[1] + 4] = L_SHAPE
 
-    mask = only_mask(shapes_root(tmp_path, shape("mask", points, mask=patch())))
+    mask = only_mask(labelme_shapes_root(tmp_path, labelme_shape("mask", points, mask=patch())))
 
     assert (mask == expected).all()
 
@@ -166,16 +152,16 @@ def test_patch_of_a_mask_lies_at_its_first_corner(tmp_path, points, top_left):
 )
 def test_every_value_above_zero_of_a_mask_is_foreground(tmp_path, mode, foreground):
     text = patch(mode=mode, foreground=foreground)
-    root = shapes_root(tmp_path, shape("mask", [[0, 0], [3, 2]], mask=text))
+    root = labelme_shapes_root(tmp_path, labelme_shape("mask", [[0, 0], [3, 2]], mask=text))
 
     assert (only_mask(root)[:3, :4] == L_SHAPE).all()
 
 
 def test_patch_that_reaches_outside_is_cut_off(tmp_path):
-    root = shapes_root(
+    root = labelme_shapes_root(
         tmp_path,
-        shape("mask", [[-2, -1], [1, 1]], mask=patch(), label="first"),
-        shape("mask", [[98, 78], [101, 80]], mask=patch(), label="last"),
+        labelme_shape("mask", [[-2, -1], [1, 1]], mask=patch(), label="first"),
+        labelme_shape("mask", [[98, 78], [101, 80]], mask=patch(), label="last"),
     )
 
     [record], _ = read_records("labelme", root)
@@ -207,15 +193,15 @@ def test_patch_that_reaches_outside_is_cut_off(tmp_path):
     ],
 )
 def test_shapes_have_their_areas(tmp_path, kind, points, area):
-    mask = only_mask(shapes_root(tmp_path, shape(kind, points)))
+    mask = only_mask(labelme_shapes_root(tmp_path, labelme_shape(kind, points)))
 
     assert mask.sum() == pytest.approx(area, rel=0.02, abs=5)
 
 
 @pytest.mark.parametrize("kind", ["linestrip", "line", "point", "points", "cuboid"])
 def test_shape_without_an_area_is_called_not_supported(tmp_path, kind):
-    cup = shape("rectangle", [[2, 2], [12, 12]], label="cup")
-    root = shapes_root(tmp_path, cup, shape(kind, [[1, 1], [9, 9]], label="path"))
+    cup = labelme_shape("rectangle", [[2, 2], [12, 12]], label="cup")
+    root = labelme_shapes_root(tmp_path, cup, labelme_shape(kind, [[1, 1], [9, 9]], label="path"))
 
     [record], issues = read_records("labelme", root)
 
@@ -229,33 +215,36 @@ def test_shape_without_an_area_is_called_not_supported(tmp_path, kind):
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (shape("mask", [[1, 1], [4, 3]]), ".mask: is missing (mask 'thing')"),
-        (shape("mask", [[1, 1]], mask=patch()), ".points: must be 2 points, are 1"),
-        (shape("mask", [[1, 1], [4, 3]], mask="AAAA"), ".mask: is no PNG that can be read"),
-        (shape("mask", [[1, 1], [4, 3]], mask="A"), ".mask: "),
+        (labelme_shape("mask", [[1, 1], [4, 3]]), ".mask: is missing (mask 'thing')"),
+        (labelme_shape("mask", [[1, 1]], mask=patch()), ".points: must be 2 points, are 1"),
+        (labelme_shape("mask", [[1, 1], [4, 3]], mask="AAAA"), ".mask: is no PNG that can be read"),
+        (labelme_shape("mask", [[1, 1], [4, 3]], mask="A"), ".mask: "),
         (
-            shape("mask", [[1, 1], [14, 3]], mask=patch()),
+            labelme_shape("mask", [[1, 1], [14, 3]], mask=patch()),
             ".mask: is 3 x 4 (height x width), its points span 3 x 14",
         ),
         (
-            shape("mask", [[1, 1], [4, 3]], mask=base64_png(Image.new("RGB", (4, 3)))),
+            labelme_shape("mask", [[1, 1], [4, 3]], mask=base64_png(Image.new("RGB", (4, 3)))),
             ".mask: must be a gray PNG, is RGB",
         ),
         (
-            shape("mask", [[1, 1], [4, 3]], mask=base64_png(Image.new("1", (900, 900)))),
+            labelme_shape("mask", [[1, 1], [4, 3]], mask=base64_png(Image.new("1", (900, 900)))),
             ".mask: has 900 x 900 pixels, more than its image",
         ),
         (
-            shape("mask", [[1, 1], [4, 3]], mask=patch(np.zeros((3, 4)))),
+            labelme_shape("mask", [[1, 1], [4, 3]], mask=patch(np.zeros((3, 4)))),
             ": covers no pixel of the image (mask 'thing')",
         ),
         (
-            shape("rectangle", [[101, 2], [120, 9]]),
+            labelme_shape("rectangle", [[101, 2], [120, 9]]),
             ": covers no pixel of the image (rectangle 'thing')",
         ),
-        (shape("oriented_rectangle", [[1, 1], [4, 3]]), ".points: must be 4 points, are 2"),
-        (shape("rectangle", [[1, 1], [4, 3], [5, 5]]), ".points: must be 2 or 4 points, are 3"),
-        (shape("circle", [[1, 1]]), ".points: must be 2 points, are 1 (circle 'thing')"),
+        (labelme_shape("oriented_rectangle", [[1, 1], [4, 3]]), ".points: must be 4 points, are 2"),
+        (
+            labelme_shape("rectangle", [[1, 1], [4, 3], [5, 5]]),
+            ".points: must be 2 or 4 points, are 3",
+        ),
+        (labelme_shape("circle", [[1, 1]]), ".points: must be 2 points, are 1 (circle 'thing')"),
     ],
     ids=[
         "no patch",
@@ -273,7 +262,7 @@ def test_shape_without_an_area_is_called_not_supported(tmp_path, kind):
     ],
 )
 def test_shape_that_cannot_be_used_is_an_issue(tmp_path, broken, message):
-    root = shapes_root(tmp_path, shape("rectangle", [[2, 2], [12, 12]]), broken)
+    root = labelme_shapes_root(tmp_path, labelme_shape("rectangle", [[2, 2], [12, 12]]), broken)
 
     [record], [issue] = read_records("labelme", root)
 
@@ -289,13 +278,15 @@ def test_file_of_an_old_version_needs_no_size(tmp_path):
         "fill_color": None,
         "points": [[0, 0], [9, 0], [9, 9]],
     }
-    root = shapes_root(tmp_path, old, imageHeight=None, imageWidth=None, lineColor=[0, 255, 0, 128])
+    root = labelme_shapes_root(
+        tmp_path, old, imageHeight=None, imageWidth=None, lineColor=[0, 255, 0, 128]
+    )
 
     assert only_mask(root).shape == (80, 100)
 
 
 def test_file_may_begin_with_a_byte_order_mark(tmp_path):
-    root = shapes_root(tmp_path, shape("rectangle", [[2, 2], [12, 12]]))
+    root = labelme_shapes_root(tmp_path, labelme_shape("rectangle", [[2, 2], [12, 12]]))
     path = root / "a.json"
     path.write_text(path.read_text(encoding="utf-8"), encoding="utf-8-sig")
 
@@ -307,7 +298,9 @@ def test_file_may_begin_with_a_byte_order_mark(tmp_path):
     ["a.jpg", "./a.jpg", "..\\..\\old\\a.jpg", "C:\\Users\\me\\a.jpg", "/home/me/a.jpg"],
 )
 def test_image_that_moved_with_its_file_is_found_beside_it(tmp_path, stated):
-    root = shapes_root(tmp_path, shape("rectangle", [[2, 2], [12, 12]]), imagePath=stated)
+    root = labelme_shapes_root(
+        tmp_path, labelme_shape("rectangle", [[2, 2], [12, 12]]), imagePath=stated
+    )
 
     assert only_mask(root).sum() == 100
 
@@ -315,7 +308,7 @@ def test_image_that_moved_with_its_file_is_found_beside_it(tmp_path, stated):
 def test_images_of_one_name_in_two_folders_have_keys_of_their_own(tmp_path):
     for split in ("train", "val"):
         (tmp_path / split).mkdir()
-        shapes_root(tmp_path / split, shape("rectangle", [[2, 2], [12, 12]]))
+        labelme_shapes_root(tmp_path / split, labelme_shape("rectangle", [[2, 2], [12, 12]]))
 
     records, _ = read_records("labelme", tmp_path)
 
@@ -325,7 +318,9 @@ def test_images_of_one_name_in_two_folders_have_keys_of_their_own(tmp_path):
 def test_image_that_only_its_file_holds_is_read(tmp_path):
     content = jpeg((80, 100))
     data = base64.b64encode(content).decode()
-    root = shapes_root(tmp_path, shape("rectangle", [[2, 2], [12, 12]]), imageData=data)
+    root = labelme_shapes_root(
+        tmp_path, labelme_shape("rectangle", [[2, 2], [12, 12]]), imageData=data
+    )
     (root / "a.jpg").unlink()
 
     [item] = read_checked(READERS_BY_NAME["labelme"], root)
@@ -348,9 +343,45 @@ def test_image_that_only_its_file_holds_is_read(tmp_path):
     ids=["none", "no base64", "no image", "another size"],
 )
 def test_missing_image_that_its_file_does_not_hold_is_left_out(tmp_path, data, message):
-    root = shapes_root(tmp_path, shape("rectangle", [[2, 2], [12, 12]]), imageData=data)
+    root = labelme_shapes_root(
+        tmp_path, labelme_shape("rectangle", [[2, 2], [12, 12]]), imageData=data
+    )
     (root / "a.jpg").unlink()
 
     _, [issue] = read_records("labelme", root)
 
     assert message in issue
+
+
+@pytest.mark.parametrize(("stated", "written"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_image_may_be_named_in_another_unicode_form(tmp_path, stated, written):
+    stated, written = (unicodedata.normalize(form, "caf\u00e9.jpg") for form in (stated, written))
+    root = labelme_shapes_root(
+        tmp_path, labelme_shape("rectangle", [[2, 2], [12, 12]]), imagePath=stated
+    )
+    (root / "a.jpg").rename(root / written)
+
+    assert only_mask(root).sum() == 100
+
+
+@pytest.mark.parametrize(
+    ("label_file", "image"),
+    [
+        ("images/a.json", "images/a.jpg"),
+        ("labels/a.json", "images/a.jpg"),
+        ("labels/train/a.json", "images/train/a.jpg"),
+        ("annotations/a.json", "images/a.jpg"),
+    ],
+    ids=str,
+)
+def test_files_and_images_may_have_folders_of_their_own(tmp_path, label_file, image):
+    root = labelme_shapes_root(
+        tmp_path, labelme_shape("rectangle", [[2, 2], [12, 12]]), imagePath="..\\old\\a.jpg"
+    )
+    for old, new in (("a.json", label_file), ("a.jpg", image)):
+        (root / new).parent.mkdir(parents=True, exist_ok=True)
+        (root / old).rename(root / new)
+
+    [record], _ = read_records("labelme", root, "train")
+
+    assert record.samples[0].image.key == image
