@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from glamm.config.model import GroundingEncoderConfig, ModelConfig
 from glamm.models.glamm import GLaMM
+from glamm.models.glamm.without_weights import build_without_weights
 
 _CLIP_POSITIONS = "global_encoder.clip.embeddings.position_embedding.weight"
 _SAM_POSITIONS = "grounding_encoder.vit.pos_embed"
@@ -22,7 +23,7 @@ def resized(
     """Create a model for images of another size.
 
     Args:
-        model: Not changed; the new model has its own copy of every tensor.
+        model: Not to be used any more: the new model has its tensors, except those that depend on a size.
         global_size: Side of the global encoder's input in pixels; None keeps it.
         grounding_size: Side of the grounding encoder's input in pixels; None keeps it.
 
@@ -36,15 +37,12 @@ def resized(
     new = _resized_config(old, global_size=global_size, grounding_size=grounding_size)
     if new == old:
         return model
-    with torch.device("meta"):
-        shapes = {name: value.shape for name, value in GLaMM.from_config(new).state_dict().items()}
+    resized_model = build_without_weights(new, device=next(model.parameters()).device)
+    shapes = {name: value.shape for name, value in resized_model.state_dict().items()}
     weights = {
         name: _interpolated(name, value, shapes[name]) for name, value in model.state_dict().items()
     }
-    device = next(model.parameters()).device
-    # not on the meta device: buffers that are not in the state dict need their values
-    resized_model = GLaMM.from_config(new).to(device)
-    resized_model.load_state_dict(weights)
+    resized_model.load_state_dict(weights, assign=True)
     return resized_model.train(model.training)
 
 

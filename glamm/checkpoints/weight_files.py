@@ -6,6 +6,7 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -63,7 +64,7 @@ class WeightFiles:
     def first_tensor(self, suffix: str) -> Tensor | None:
         """Read only the first tensor whose name ends with a suffix; None if there is none."""
         for path in self.paths:
-            for name in _read_headers(path):
+            for name in _headers_of(path):
                 if name.endswith(suffix):
                     return _read_one(path, name)
         return None
@@ -77,7 +78,7 @@ class WeightFiles:
         """
         headers: dict[str, StoredTensor] = {}
         for path in self.paths:
-            for name, stored in _read_headers(path).items():
+            for name, stored in _headers_of(path).items():
                 if name in headers:
                     raise CheckpointError(f"{path}: {name} is in two files of {self.source}")
                 headers[name] = stored
@@ -186,8 +187,15 @@ def _read(path: Path) -> Iterator[tuple[str, Tensor]]:
         yield name, tensor.clone(memory_format=torch.contiguous_format)
 
 
-def _read_headers(path: Path) -> dict[str, StoredTensor]:
-    if path.stat().st_size == 0:
+def _headers_of(path: Path) -> Mapping[str, StoredTensor]:
+    status = path.stat()
+    return _read_headers(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=64)
+def _read_headers(path: Path, size: int, _changed: int) -> Mapping[str, StoredTensor]:
+    """The headers of a file as it is now; a pickle of older versions of torch is read whole each time."""
+    if size == 0:
         raise CheckpointError(f"{path}: is empty (0 bytes). Copy it again from where it came from.")
     if path.suffix == ".safetensors":
         return read_header(path)

@@ -9,16 +9,17 @@ from torch import Tensor
 
 from glamm.checkpoints.name_maps.lora import LoraWeights
 from glamm.checkpoints.name_maps.official import OUR_CONFIG, into_official, to_official
+from glamm.checkpoints.release_tokenizer import write_tokenizer
 from glamm.checkpoints.tensor_file import WrittenFile, write_weights
 from glamm.checkpoints.weight_files import SAFETENSORS_INDEX
 from glamm.config.hf_names import LANGUAGE_NAMES, VISION_NAMES, to_hugging_face
 from glamm.config.language import LanguageModelConfig
 from glamm.config.model import ModelConfig
-from glamm.files import write_bytes, write_text
+from glamm.files import write_text
 from glamm.models.glamm import GLaMM
 from glamm.models.language.foreign_config import to_rope_parameters
 from glamm.progress import NO_PROGRESS, Progress
-from glamm.text.tokenizer import Tokenizer, tokenizer_file_name
+from glamm.text.tokenizer import Tokenizer
 
 CLIP_FOLDER, ADAPTER_FOLDER = "clip", "adapter"
 DEFAULT_SHARD_BYTES = 5 << 30
@@ -66,7 +67,7 @@ def write_release(
     written.append(_write_clip(tower, model.config, folder / CLIP_FOLDER, progress))
     dtype = str(next(model.parameters()).dtype).removeprefix("torch.")
     _write_json(folder / "config.json", release_config(model.config, dtype))
-    write_bytes(folder / tokenizer_file_name(tokenizer.model), tokenizer.model)
+    write_tokenizer(tokenizer, folder, max_length=model.config.language_model.max_positions)
     return written
 
 

@@ -218,6 +218,7 @@ class FastTokenizer(Tokenizer):
             raise CheckpointError(
                 f"{FAST_FILE} does not name the tokens that begin and end a text: copy {NAMES_FILE} to the same folder"
             )
+        self._control_names = dict(control)
         ids = {token: self._id(name) for token, name in control.items()}
         added = [AddedToken(token, normalized=False, special=True) for token in ADDED_TOKENS]
         self._fast.add_special_tokens(added)  # pyright: ignore[reportUnknownMemberType]
@@ -239,6 +240,10 @@ class FastTokenizer(Tokenizer):
             added={token: self._id(token) for token in ADDED_TOKENS},
             control=ids,
         )
+
+    def control_name(self, token: str) -> str:
+        """The vocabulary's own text for `BEGIN`, `END` or `UNKNOWN`."""
+        return self._control_names[token]
 
     def _id(self, name: str) -> int:
         index = self._fast.token_to_id(name)

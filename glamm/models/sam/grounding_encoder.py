@@ -1,14 +1,17 @@
 """The grounding encoder: SAM's image encoder, including normalization and padding."""
 
 from functools import partial
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, UInt8
 from segment_anything.modeling import ImageEncoderViT
+from segment_anything.modeling.image_encoder import Attention as SamAttention
 from torch import Tensor, nn
 
 from glamm.config.model import GroundingEncoderConfig
 from glamm.models.computed_buffers import ComputedBuffers
+from glamm.models.sam.attention import ChunkedAttention
 from glamm.typing import Size
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
@@ -28,6 +31,8 @@ class GroundingEncoder(ComputedBuffers):
     def __init__(self, *, vit: ImageEncoderViT) -> None:
         super().__init__()
         self.vit = vit
+        for block in vit.blocks:
+            block.attn = ChunkedAttention(cast("SamAttention", block.attn))
         self.compute_buffers()
 
     @classmethod

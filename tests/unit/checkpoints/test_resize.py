@@ -3,6 +3,7 @@ import torch
 
 from glamm.checkpoints.resize import resized
 from glamm.models.glamm import GLaMM
+from tests.builders.memory import allocations
 from tests.builders.training import micro_config
 
 
@@ -128,3 +129,14 @@ def test_uniform_image_has_nearly_the_same_tokens(model):
 def test_size_that_is_not_a_multiple_of_the_patch_is_refused(model):
     with pytest.raises(ValueError, match="not a multiple of the patch size"):
         resized(model, grounding_size=63)
+
+
+def test_resized_model_needs_no_second_copy_and_keeps_the_type(model):
+    model.bfloat16()
+
+    with allocations() as memory:
+        other = resized(model, global_size=64, grounding_size=64)
+
+    assert {value.dtype for value in other.state_dict().values()} == {torch.bfloat16}
+    assert memory.kept < sum(value.nbytes for value in model.state_dict().values()) / 4
+    assert all(parameter.requires_grad for parameter in other.parameters())
