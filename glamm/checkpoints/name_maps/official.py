@@ -10,6 +10,7 @@ from torch import Tensor
 
 from glamm.config.model import ModelConfig
 from glamm.errors import CheckpointError
+from glamm.models.language.causal import rotary_frequencies
 
 # (theirs, ours): the first match is used
 _PREFIXES = (
@@ -116,7 +117,7 @@ def into_official(weights: Mapping[str, Tensor], config: ModelConfig) -> dict[st
     """
     renamed = {to_official(name): value for name, value in weights.items()}
     dtype = next((value.dtype for value in weights.values()), torch.float32)
-    frequencies = _inverse_frequencies(config).to(
+    frequencies = rotary_frequencies(config.language_model).to(
         torch.float32 if dtype is torch.bfloat16 else dtype
     )
     for layer in range(config.language_model.num_layers):
@@ -163,10 +164,3 @@ def _bases_of(frequencies: Float[Tensor, " pairs"]) -> tuple[float, float]:
         low = max(low, largest**exponent)
         high = min(high, smallest**exponent) if smallest > 0 else high
     return (low, high) if at[0] == 1 else (math.inf, 0.0)
-
-
-def _inverse_frequencies(config: ModelConfig) -> Tensor:
-    language = config.language_model
-    width = language.head_dim or language.hidden_size // language.num_heads
-    exponent = torch.arange(0, width, 2).float() / width
-    return 1.0 / (language.rope_theta**exponent)

@@ -1,13 +1,16 @@
 """The language model: LLaMA, Qwen 2 or Qwen 3 of transformers, built from our configuration."""
 
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
+    LlamaConfig,
     LlamaForCausalLM,
+    PreTrainedConfig,
     Qwen2ForCausalLM,
     Qwen3ForCausalLM,
 )
@@ -33,27 +36,36 @@ def build_language_model(config: LanguageModelConfig, *, eos_token_id: int) -> L
         config: Sizes and family.
         eos_token_id: The token that ends an answer.
     """
-    explicit = config.model_copy(
-        update={
-            "num_key_value_heads": config.num_key_value_heads or config.num_heads,
-            "head_dim": config.head_dim or config.hidden_size // config.num_heads,
-        }
-    )
-    model = AutoModelForCausalLM.from_config(
-        AutoConfig.for_model(
-            explicit.architecture,
-            rope_parameters=to_rope_parameters(config),
-            bos_token_id=None,
-            eos_token_id=eos_token_id,
-            **to_hugging_face(explicit, LANGUAGE_NAMES),
-        )
-    )
+    model = AutoModelForCausalLM.from_config(_their_config(config, eos_token_id=eos_token_id))
     model.model.rotary_emb = RotaryEmbedding(model.config)
     if config.tie_embeddings:
         model.register_state_dict_post_hook(_remove_tied_head)
         model.register_load_state_dict_pre_hook(_add_tied_head)
         model.register_load_state_dict_post_hook(_tie_head)
     return model
+
+
+def rotary_frequencies(config: LanguageModelConfig) -> Float[Tensor, " pairs"]:
+    """The inverse frequencies of a language model's rotary embedding, scaled, in float32."""
+    return RotaryEmbedding(cast("LlamaConfig", _their_config(config))).inv_freq
+
+
+def _their_config(
+    config: LanguageModelConfig, *, eos_token_id: int | None = None
+) -> PreTrainedConfig:
+    explicit = config.model_copy(
+        update={
+            "num_key_value_heads": config.num_key_value_heads or config.num_heads,
+            "head_dim": config.head_dim or config.hidden_size // config.num_heads,
+        }
+    )
+    return AutoConfig.for_model(
+        explicit.architecture,
+        rope_parameters=to_rope_parameters(config),
+        bos_token_id=None,
+        eos_token_id=eos_token_id,
+        **to_hugging_face(explicit, LANGUAGE_NAMES),
+    )
 
 
 class RotaryEmbedding(ComputedBuffers, LlamaRotaryEmbedding):

@@ -12,6 +12,7 @@ from glamm.checkpoints.name_maps.official import (
     to_official,
     to_ours,
 )
+from glamm.config.language import RopeScalingConfig
 from glamm.config.model import ModelConfig
 from glamm.errors import CheckpointError
 from glamm.models.glamm import GLaMM
@@ -118,6 +119,18 @@ def test_exported_frequencies_are_exact_or_have_the_type_of_the_weights(
     name = f"model.layers.{language.num_layers - 1}.self_attn.rotary_emb.inv_freq"
     assert exported[name].dtype == frequencies
     assert torch.equal(exported[name], stored_frequencies(10_000.0, width, frequencies))
+
+
+def test_exported_frequencies_are_scaled() -> None:
+    """Each is divided by the factor, as transformers computes `linear` scaling."""
+    scaling = RopeScalingConfig(type="linear", factor=4.0)
+    language = CONFIG.language_model.model_copy(update={"rope_scaling": scaling})
+
+    exported = into_official({}, CONFIG.model_copy(update={"language_model": language}))
+
+    width = language.hidden_size // language.num_heads
+    name = "model.layers.0.self_attn.rotary_emb.inv_freq"
+    assert torch.equal(exported[name], stored_frequencies(10_000.0, width, torch.float32) / 4)
 
 
 def test_another_rotary_base_is_refused() -> None:
