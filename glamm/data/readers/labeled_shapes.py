@@ -15,7 +15,6 @@ from glamm.structures.issue import IssueLog
 from glamm.structures.sample import ImageRef, Mask, Obj, Sample, Target, Task
 from glamm.typing import Size
 
-
 HOLE = "_background_"
 """Label of a shape that is cut out of the shapes before it, as LabelMe's own conversions do."""
 
