@@ -67,7 +67,7 @@ def whole(attributes: dict[str, str], name: str) -> int:
     Raises:
         DataError: It is missing or something else.
     """
-    return to_whole(attributes.get(name, ""), name)
+    return to_whole(_stated(attributes, name), name)
 
 
 def number(attributes: dict[str, str], name: str) -> float:
@@ -76,7 +76,13 @@ def number(attributes: dict[str, str], name: str) -> float:
     Raises:
         DataError: It is missing or something else.
     """
-    return to_number(attributes.get(name, ""), name)
+    return to_number(_stated(attributes, name), name)
+
+
+def _stated(attributes: dict[str, str], name: str) -> str:
+    if name not in attributes:
+        raise DataError("is missing", field=name)
+    return attributes[name]
 
 
 def to_whole(text: str, name: str) -> int:

@@ -1,6 +1,7 @@
 """Your own images annotated with CVAT, exported as "CVAT for images 1.1": one XML file for a task or a project.
 
-The file is `annotations.xml`, or any other `.xml`, in the root, in `annotations/` or in a folder named after a split.
+The file is `annotations.xml`, or any other `.xml`, in the root, in `annotations/` or in a folder named after a split;
+several exports have a folder each, with an `annotations.xml`.
 Images are in `images/`, as CVAT writes them: `images/NAME` for a task, `images/SUBSET/NAME` for a project. They may also
 be beside the file.
 """
@@ -79,9 +80,15 @@ class CvatReader:
         split_of_file: dict[Path, str] = {}
         for split in self.splits:
             for path in files_of_split(root, (".", "annotations"), "*.xml", split):
-                if _is_cvat(ensure_inside(root, path)):
-                    split_of_file[path] = SPLIT_OF_NAME.get(path.stem.lower(), split)
-        return split_of_file
+                split_of_file[path] = SPLIT_OF_NAME.get(path.stem.lower(), split)
+        for path in sorted(root.glob("*/annotations.xml")):
+            split_of_folder = SPLIT_OF_NAME.get(path.parent.name.lower(), "train")
+            split_of_file.setdefault(path, split_of_folder)
+        return {
+            path: split
+            for path, split in split_of_file.items()
+            if _is_cvat(ensure_inside(root, path))
+        }
 
     def _read_image(
         self, root: Path, split: str, folder: Path, image: CvatImage, issues: IssueLog
@@ -105,7 +112,7 @@ class CvatReader:
         ]
         written = _written_name(root, folders, name)
         found = find_image(root, folders, written, size=image.size, frame=self.frame)
-        return replace(found, key=f"{image.subset}/{written}".removeprefix("/"))
+        return replace(found, key=(folder.relative_to(root) / image.subset / written).as_posix())
 
 
 def _written_name(root: Path, folders: list[str], name: str) -> str:

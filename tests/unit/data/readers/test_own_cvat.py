@@ -32,6 +32,7 @@ def test_subset_of_an_image_is_its_split(tmp_path):
     [
         ('name="1.jpg"', 'name="../1.jpg"', "is no file name"),
         ('xbr="12"', 'xbr="nan"', "not finite"),
+        ('xbr="12"', "", r"box 0\.xbr: is missing \(box 'cup'\)"),
         ("20.0,2.0;30.0,2.0;30.0,18.0", "20.0,2.0;30.0", "a polygon needs three points"),
         ("20.0,2.0;", "twenty,2.0;", "must be a number, is 'twenty'"),
         ('rle="1,2,1,3,1"', 'rle="1,2,1"', "runs add up to 4 pixels"),
@@ -47,6 +48,7 @@ def test_subset_of_an_image_is_its_split(tmp_path):
     ids=[
         "outside",
         "nan",
+        "no corner",
         "two points",
         "text",
         "short runs",
@@ -280,15 +282,23 @@ def test_images_of_a_task_are_where_cvat_writes_them(tmp_path, name, path):
     assert path_of(record.samples[0].image, tmp_path) == path
 
 
-def test_folder_of_a_split_may_hold_an_export_of_its_own(tmp_path):
-    for seed, split in enumerate(("train", "val")):
-        (tmp_path / split / "images").mkdir(parents=True)
-        (tmp_path / split / "images/a.jpg").write_bytes(jpeg(seed=seed))
-        write_xml(tmp_path / split, image_element("a.jpg", BOX, size=SIZE))
+def test_folders_may_hold_exports_of_their_own(tmp_path):
+    split_of_folder = {"Train": "train", "task_12": "train", "val": "val", "Validation": "val"}
+    for seed, folder in enumerate(split_of_folder):
+        (tmp_path / folder / "images").mkdir(parents=True)
+        (tmp_path / folder / "images/a.jpg").write_bytes(jpeg(seed=seed))
+        write_xml(tmp_path / folder, image_element("a.jpg", BOX, size=SIZE))
 
-    for split in ("train", "val"):
-        [record], _ = read_records("cvat", tmp_path, split)
-        assert path_of(record.samples[0].image, tmp_path) == f"{split}/images/a.jpg"
+    images = {
+        (split, path_of(record.samples[0].image, tmp_path)): record.samples[0].image.key
+        for split in ("train", "val", "test")
+        for record in read_records("cvat", tmp_path, split)[0]
+    }
+
+    assert images == {
+        (split, f"{folder}/images/a.jpg"): f"{folder}/a.jpg"
+        for folder, split in split_of_folder.items()
+    }
 
 
 def test_image_of_another_size_is_left_out(tmp_path):
