@@ -11,6 +11,7 @@ from glamm.config.data import PrepareConfig
 from glamm.data.preparation.prepare import prepare
 from glamm.data.shards.reader import ShardReader, read_pixels
 from glamm.geometry import masks
+from glamm.structures.sample import Obj
 
 RED = (200, 30, 30)
 X1, Y1, X2, Y2 = 10, 8, 30, 20  # the red object, in the image as EXIF turns it
@@ -62,26 +63,159 @@ def cvat(root: Path, size: tuple[int, int]) -> Path:
     return root / "images/a.jpg"
 
 
+def coco(path: Path, size: tuple[int, int], box=(X1, Y1, X2, Y2), **fields: object) -> None:
+    """Annotate `a.jpg` in COCO's form."""
+    x1, y1, x2, y2 = box
+    annotation = {
+        "id": 1,
+        "image_id": 1,
+        "category_id": 1,
+        "segmentation": [[x1, y1, x2, y1, x2, y2, x1, y2]],
+        "attributes": {"occluded": False} if "cvat" in fields else {},
+    }
+    content = {
+        "info": fields,
+        "images": [{"id": 1, "file_name": "a.jpg", "height": size[0], "width": size[1]}],
+        "annotations": [annotation],
+        "categories": [{"id": 1, "name": "thing"}],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def roboflow(root: Path, size: tuple[int, int]) -> Path:
+    coco(root / "train/_annotations.coco.json", size)
+    return root / "train/a.jpg"
+
+
+def fiftyone(root: Path, size: tuple[int, int]) -> Path:
+    coco(root / "labels.json", size)
+    return root / "data/a.jpg"
+
+
+def label_studio(root: Path, size: tuple[int, int]) -> Path:
+    coco(root / "result.json", size)
+    return root / "images/a.jpg"
+
+
+def cvat_coco(root: Path, size: tuple[int, int]) -> Path:
+    coco(root / "annotations/instances_default.json", size)
+    return root / "images/default/a.jpg"
+
+
+def renamed_label_studio(root: Path, size: tuple[int, int]) -> Path:
+    coco(root / "annotations/instances_train.json", size, contributor="Label Studio")
+    return root / "images/a.jpg"
+
+
+def renamed_cvat(root: Path, size: tuple[int, int]) -> Path:
+    coco(root / "annotations/instances_train.json", size, cvat="")
+    return root / "images/a.jpg"
+
+
+def jsonl(root: Path, size: tuple[int, int], box=(X1, Y1, X2, Y2), frame="turned") -> Path:
+    x1, y1, x2, y2 = box
+    line = {
+        "task": "semseg",
+        "image": {"file": "a.jpg", "frame": frame, "height": size[0], "width": size[1]},
+        "objects": [{"id": 1, "segmentation": [[x1, y1, x2, y1, x2, y2, x1, y2]]}],
+        "targets": [{"text": "thing", "object_ids": [1]}],
+    }
+    (root / "train.jsonl").write_text(json.dumps(line), encoding="utf-8")
+    return root / "a.jpg"
+
+
+ON_THE_TURNED_IMAGE = [
+    labelme,
+    cvat,
+    roboflow,
+    fiftyone,
+    label_studio,
+    cvat_coco,
+    renamed_label_studio,
+    renamed_cvat,
+    jsonl,
+]
+
+
+def prepared_sample(root: Path, out: Path) -> tuple[Obj, np.ndarray]:
+    """The object of the only sample, and its pixels, both from shards."""
+    prepare(root, out, PrepareConfig())
+    [[sample]] = ShardReader(out / "train")
+    [obj] = sample.objects
+    return obj, read_pixels(sample.image)
+
+
+def assert_mask_lies_on_the_object(obj: Obj, pixels: np.ndarray) -> None:
+    assert obj.mask
+    assert masks.area(obj.mask) == (X2 - X1) * (Y2 - Y1)
+    assert abs(pixels[masks.decode(obj.mask)].mean(axis=0) - RED).max() < 6
+
+
 @pytest.mark.parametrize("size", [(40, 60), (48, 48)], ids=["oblong", "square"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("annotate", [labelme, cvat])
+@pytest.mark.parametrize("annotate", ON_THE_TURNED_IMAGE)
 def test_masks_lie_on_what_was_annotated(tmp_path, annotate, orientation, size):
     root, out = tmp_path / "data", tmp_path / "shards"
     root.mkdir()
     photograph(annotate(root, size), size=size, orientation=orientation)
 
-    prepare(root, out, PrepareConfig())
+    obj, pixels = prepared_sample(root, out)
 
-    [[sample]] = ShardReader(out / "train")
-    [obj] = sample.objects
-    pixels = read_pixels(sample.image)
     assert pixels.shape[:2] == size
-    assert masks.area(obj.mask) == (X2 - X1) * (Y2 - Y1)
-    assert abs(pixels[masks.decode(obj.mask)].mean(axis=0) - RED).max() < 6
+    assert_mask_lies_on_the_object(obj, pixels)
+
+
+def stored_box_and_size(orientation: int, size: tuple[int, int]):
+    """The object and the (height, width) in the pixels as a camera stores them."""
+    seen = np.zeros(size, dtype=np.uint8)
+    seen[Y1:Y2, X1:X2] = 1
+    image = Image.fromarray(seen)
+    if orientation in _UNDO:
+        image = image.transpose(_UNDO[orientation])
+    return image.getbbox(), image.size[::-1]
+
+
+def plain_coco(root: Path, size: tuple[int, int], box: tuple[int, int, int, int]) -> Path:
+    coco(root / "annotations/instances_train.json", size, box)
+    return root / "images/a.jpg"
+
+
+def jsonl_by_size(root: Path, size: tuple[int, int], box: tuple[int, int, int, int]) -> Path:
+    return jsonl(root, size, box, frame="by_size")
+
+
+@pytest.mark.parametrize("size", [(40, 60), (48, 48)], ids=["oblong", "square"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("annotate", [plain_coco, jsonl_by_size])
+def test_masks_lie_on_what_was_annotated_in_the_stored_image(tmp_path, annotate, orientation, size):
+    root, out = tmp_path / "data", tmp_path / "shards"
+    root.mkdir()
+    box, stored_size = stored_box_and_size(orientation, size)
+    path = annotate(root, stored_size, box)
+    photograph(path, size=size, orientation=orientation)
+
+    obj, pixels = prepared_sample(root, out)
+
+    assert pixels.shape[:2] == stored_size
+    assert_mask_lies_on_the_object(obj, pixels)
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-@pytest.mark.parametrize("annotate", [labelme, cvat])
+@pytest.mark.parametrize("annotate", [plain_coco, jsonl_by_size])
+def test_size_of_the_turned_image_means_that_the_tool_turned_it(tmp_path, annotate, orientation):
+    root, out = tmp_path / "data", tmp_path / "shards"
+    root.mkdir()
+    path = annotate(root, (40, 60), (X1, Y1, X2, Y2))
+    photograph(path, size=(40, 60), orientation=orientation)
+
+    obj, pixels = prepared_sample(root, out)
+
+    assert_mask_lies_on_the_object(obj, pixels)
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+@pytest.mark.parametrize("annotate", ON_THE_TURNED_IMAGE)
 def test_size_of_the_stored_image_means_that_an_old_tool_did_not_turn_it(
     tmp_path, annotate, orientation
 ):
@@ -94,10 +228,7 @@ def test_size_of_the_stored_image_means_that_an_old_tool_did_not_turn_it(
     with Image.open(path) as image:
         image.save(path, quality=100, subsampling=0, exif=exif)
 
-    prepare(root, out, PrepareConfig())
+    obj, pixels = prepared_sample(root, out)
 
-    [[sample]] = ShardReader(out / "train")
-    [obj] = sample.objects
-    pixels = read_pixels(sample.image)
     assert pixels.shape[:2] == (40, 60)
-    assert abs(pixels[masks.decode(obj.mask)].mean(axis=0) - RED).max() < 6
+    assert_mask_lies_on_the_object(obj, pixels)

@@ -25,6 +25,7 @@ class JsonlImage(SizedImage):
     """The image of a sample."""
 
     file: Text
+    frame: Choice[Frame] = Frame.BY_SIZE
 
 
 class JsonlObject(Layout):
@@ -74,7 +75,7 @@ class JsonlSample(Layout):
 
 
 class JsonlReader:
-    """Reads this project's own form."""
+    """Reads this project's own form. A line may say in which frame it is drawn."""
 
     name = "jsonl"
     splits = ("train", "val", "test")
@@ -105,9 +106,8 @@ class JsonlReader:
         layout = parse(JsonlSample, parse_json(line, path))
         if not layout.turns and not layout.targets:
             raise DataError("has neither turns nor targets", field="turns, targets")
-        image_ref = find_image(
-            root, _IMAGE_FOLDERS, layout.image.file, size=layout.image.size, frame=self.frame
-        )
+        image = layout.image
+        image_ref = find_image(root, _IMAGE_FOLDERS, image.file, size=image.size, frame=image.frame)
         sample_id = str(number) if layout.sample_id is None else layout.sample_id
         sample = Sample(
             sample_id=f"{self.name}/{split}/{sample_id}",
