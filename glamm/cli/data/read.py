@@ -10,7 +10,7 @@ from rich.console import Console
 from glamm.data.inspection.as_read.describe import describe
 from glamm.data.inspection.as_read.tables import tables_json
 from glamm.data.preparation.read_checked import read_splits
-from glamm.data.readers.registry import get_reader
+from glamm.data.readers.registry import get_reader, no_data_set
 from glamm.errors import DataError, RequestError
 from glamm.structures.issue import Issue, Severity
 
@@ -36,7 +36,7 @@ def read(
     if not root.is_dir():
         raise DataError("is no folder", file=root)
     if not chosen.exists_in(root):
-        raise DataError(f"holds no data set in the layout {dataset}", file=root)
+        raise no_data_set(root, [dataset])
     tables, faults = tables_json(chosen, root)
     found = [*read_splits(chosen, root, split), *faults]
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)

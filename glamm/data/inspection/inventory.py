@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from glamm.data.readers.registry import READERS_BY_NAME, Reader, find_readers
+from glamm.data.readers.registry import READERS_BY_NAME, Reader, find_readers, no_data_set
 from glamm.data.record import Record
 from glamm.errors import DataError
 from glamm.files import read_json_object, sha256
@@ -166,10 +166,7 @@ def take_inventory(root: Path) -> Inventory:
         raise DataError("is no folder: name the one that holds the data sets", file=root)
     readers = find_readers(root)
     if not readers:
-        raise DataError(
-            "holds no data set in a known layout; glamm data read --help lists the layouts",
-            file=root,
-        )
+        raise no_data_set(root)
     files: set[str] = set()
     splits = [
         _read_split(reader, root, split, files) for reader in readers for split in reader.splits

@@ -22,7 +22,7 @@ from glamm.data.preparation.incremental import (
     make_block,
     split_blocks,
 )
-from glamm.data.readers.registry import Reader, find_readers, get_reader
+from glamm.data.readers.registry import Reader, find_readers, get_reader, no_data_set
 from glamm.data.shards.writer import INDEX_FILE, IndexWriter
 from glamm.errors import DataError
 from glamm.files import sha256
@@ -163,14 +163,10 @@ def _choose_readers(root: Path, config: PrepareConfig) -> tuple[Reader, ...]:
     chosen = tuple(get_reader(name) for name in sorted(set(config.datasets))) or find_readers(root)
     missing = [reader.name for reader in chosen if not reader.exists_in(root)]
     if missing:
-        raise DataError(
-            f"does not hold {', '.join(missing)}, which prepare.datasets names", file=root
-        )
+        error = no_data_set(root, missing)
+        raise DataError(f"{error.reason} (prepare.datasets names it)", file=root)
     if not chosen:
-        raise DataError(
-            "holds no data set in a known layout; glamm data read --help lists the layouts",
-            file=root,
-        )
+        raise no_data_set(root)
     return chosen
 
 

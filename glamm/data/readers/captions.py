@@ -52,6 +52,7 @@ class CocoCaptionsReader:
     name = "coco_captions_2017"
     splits = ("train", "val")
     frame = Frame.BY_SIZE
+    looked_for = ("coco_2017/annotations/captions_train2017.json", "the same with val2017")
 
     def exists_in(self, root: Path) -> bool:
         """Whether the captions of a split are below a folder."""

@@ -34,6 +34,11 @@ class CocoReader(ABC):
         """Those that have a file."""
         return tuple(self.files)
 
+    @property
+    def looked_for(self) -> tuple[str, ...]:
+        """What makes the data set exist in a folder."""
+        return tuple(name for names in self.files.values() for name in names)
+
     def exists_in(self, root: Path) -> bool:
         """Whether the file of a split is below a folder."""
         return any(find_file(root, names) for names in self.files.values())

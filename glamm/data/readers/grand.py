@@ -23,7 +23,7 @@ from glamm.data.parsing.dataset_paths import (
 from glamm.data.parsing.image_refs import image_header
 from glamm.data.parsing.json_stream import read_json
 from glamm.data.parsing.layout import CornerBox, Integer, Items, Layout, Number, Text, parse
-from glamm.data.readers.grand_lmdb import find_tables, read_tables
+from glamm.data.readers.grand_lmdb import TABLE_FOLDERS, find_tables, read_tables
 from glamm.data.readers.grand_phrases import GroundedCaption, Phrase, expressions, ground_caption
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
@@ -148,6 +148,7 @@ class GrandReader:
     name = _NAME
     frame = _FRAME
     splits = ("train", "val", "test")
+    looked_for = (*(f"{folder}/" for folder in _ANNOTATIONS), *TABLE_FOLDERS)
 
     def exists_in(self, root: Path) -> bool:
         """Whether there are annotation files or tables below a folder."""

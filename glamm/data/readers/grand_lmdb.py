@@ -58,6 +58,10 @@ class TableEntry:
     content: dict[str, Any]
 
 
+TABLE_FOLDERS = tuple(f"{folder}/" for folder in _FOLDERS.values())
+"""Where the tables are, relative to the root."""
+
+
 def find_tables(root: Path) -> dict[str, Path]:
     """The tables below a folder, by what they hold: objects, captions or expressions."""
     found = {name: find_file(root, [f"{folder}/data.mdb"]) for name, folder in _FOLDERS.items()}

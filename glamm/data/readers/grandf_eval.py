@@ -45,6 +45,11 @@ class GrandfEvalReader:
     name = _NAME
     frame = _FRAME
     splits = ("val", "test")
+    looked_for = tuple(
+        f"{ANNOTATION_FOLDER}/{name}"
+        for split in ("val", "test")
+        for name in eval_file_names(split)
+    )
 
     def exists_in(self, root: Path) -> bool:
         """Whether one of the files is below a folder."""

@@ -85,6 +85,7 @@ class GrandfRefcocogReader:
     name = _NAME
     frame = _FRAME
     splits = ("train", "val")
+    looked_for = ("GranDf/annotations/train/RefCOCOg_GCG_train.json", "the same with val")
 
     def exists_in(self, root: Path) -> bool:
         """Whether one of the files is below a folder."""

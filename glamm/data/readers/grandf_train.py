@@ -88,6 +88,11 @@ class GrandfTrainReader:
         """Those that have a file."""
         return tuple(self.files)
 
+    @property
+    def looked_for(self) -> tuple[str, ...]:
+        """What makes the data set exist in a folder."""
+        return tuple(self.files.values())
+
     def exists_in(self, root: Path) -> bool:
         """Whether the data set is below a folder."""
         return find_file(root, tuple(self.files.values())) is not None

@@ -73,6 +73,7 @@ class LlavaReader:
     name = "llava_instruct_150k"
     splits = ("train",)
     frame = Frame.BY_SIZE
+    looked_for = _FILES
 
     def exists_in(self, root: Path) -> bool:
         """Whether the file of conversations is below a folder."""

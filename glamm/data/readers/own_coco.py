@@ -89,6 +89,7 @@ class OwnCocoReader:
     name = "coco"
     splits = ("train", "val", "test")
     frame = Frame.BY_SIZE
+    looked_for = coco_exports.LOOKED_FOR
 
     def exists_in(self, root: Path) -> bool:
         """Whether instances or captions of a split are below a folder."""

@@ -54,6 +54,9 @@ class CvatReader:
     name = "cvat"
     splits = ("train", "val", "test")
     frame = Frame.TURNED
+    looked_for = (
+        "annotations.xml or another XML file with <annotations>, in this folder, annotations/, train/, val/ or test/",
+    )
 
     def exists_in(self, root: Path) -> bool:
         """Whether one of the XML files looks like CVAT's."""

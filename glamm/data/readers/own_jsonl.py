@@ -80,6 +80,7 @@ class JsonlReader:
     name = "jsonl"
     splits = ("train", "val", "test")
     frame = Frame.BY_SIZE
+    looked_for = ("train.jsonl", "val.jsonl", "test.jsonl")
 
     def exists_in(self, root: Path) -> bool:
         """Whether there is a file of a split in a folder."""

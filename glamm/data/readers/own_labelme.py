@@ -102,6 +102,9 @@ class LabelMeReader:
     name = "labelme"
     splits = ("train", "val", "test")
     frame = Frame.TURNED
+    looked_for = (
+        'JSON files with "shapes", in this folder, labelme/ or annotations/, or in train/, val/ or test/ of these',
+    )
 
     def exists_in(self, root: Path) -> bool:
         """Whether one of the first JSON files of a split is LabelMe's."""

@@ -142,6 +142,11 @@ class ReferringReader:
 
     frame = Frame.BY_SIZE
 
+    @property
+    def looked_for(self) -> tuple[str, ...]:
+        """What makes the data set exist in a folder."""
+        return (f"Refer_Segm/{self.name}/instances.json", " or ".join(self.refs))
+
     def exists_in(self, root: Path) -> bool:
         """Whether annotations and expressions are both below a folder."""
         return all(self._paths(root))

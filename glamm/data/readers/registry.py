@@ -1,6 +1,6 @@
 """All data sets that can be read, in one table."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -26,8 +26,8 @@ from glamm.data.readers.semantic_png import (
     mapillary_classes,
 )
 from glamm.data.record import Record
-from glamm.errors import RequestError
-from glamm.structures.issue import Issue
+from glamm.errors import DataError, RequestError
+from glamm.structures.issue import Issue, one_line
 from glamm.structures.sample import Frame, Task
 
 
@@ -48,6 +48,11 @@ class Reader(Protocol):
     @property
     def frame(self) -> Frame:
         """The pixels on which the tool that made the data set draws, of an image whose EXIF data asks for a turn."""
+        ...
+
+    @property
+    def looked_for(self) -> tuple[str, ...]:
+        """The files and folders that make the data set exist, relative to the root, for a person."""
         ...
 
     def exists_in(self, root: Path) -> bool:
@@ -217,6 +222,10 @@ READERS: tuple[Reader, ...] = (
     JsonlReader(),
 )
 
+_OWN = ("coco", "labelme", "cvat", "jsonl")
+_MAX_LISTED = 10  # entries of a folder in a message
+_MAX_LISTED_INSIDE = 3
+
 READERS_BY_NAME = {
     reader.name: reader for reader in sorted(READERS, key=lambda reader: reader.name)
 }
@@ -239,3 +248,53 @@ def get_reader(name: str) -> Reader:
 def find_readers(root: Path) -> tuple[Reader, ...]:
     """Readers of the data sets below a folder, in the order of their names."""
     return tuple(reader for reader in READERS_BY_NAME.values() if reader.exists_in(root))
+
+
+def no_data_set(root: Path, names: Sequence[str] = ()) -> DataError:
+    """The error about a folder in which no reader finds anything: what was looked for, and what lies there.
+
+    Args:
+        root: The folder.
+        names: Data sets that were asked for; those of people's own data unless given.
+    """
+    readers = [get_reader(name) for name in names or _OWN]
+    which = f"in the layout {' or '.join(names)}" if names else "in a known layout"
+    looked_for = "; ".join(f"{', '.join(reader.looked_for)} ({reader.name})" for reader in readers)
+    if not names:
+        looked_for += "; the paths in data/README.md (public data sets)"
+    return DataError(
+        f"holds no data set {which}. Looked for {looked_for}. The folder holds: {_listing(root)}{_hint(root, readers)}",
+        file=root,
+    )
+
+
+def _hint(root: Path, readers: Sequence[Reader]) -> str:
+    """Where a data set is instead, if it is near."""
+    others = [reader.name for reader in find_readers(root)]
+    if others:
+        return f". It holds one in the layout {' and '.join(others)}"
+    for path in _entries(root):
+        if path.is_dir() and any(reader.exists_in(path) for reader in readers):
+            return f". Its folder {one_line(path.name)} holds one: name that folder"
+    return ""
+
+
+def _listing(folder: Path) -> str:
+    """The first entries of a folder, and of the folders in it."""
+    shown: list[str] = []
+    for path in _entries(folder)[:_MAX_LISTED]:
+        if path.is_dir():
+            names = [one_line(inner.name) for inner in _entries(path)]
+            rest = ", ..." if len(names) > _MAX_LISTED_INSIDE else ""
+            shown.append(f"{one_line(path.name)}/ ({', '.join(names[:_MAX_LISTED_INSIDE])}{rest})")
+        else:
+            shown.append(one_line(path.name))
+    num_others = len(_entries(folder)) - len(shown)
+    return ", ".join(shown) + (f" and {num_others} more" if num_others else "") or "nothing"
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []

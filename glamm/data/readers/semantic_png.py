@@ -76,6 +76,11 @@ class SemanticPngReader:
         """Those that have a folder."""
         return tuple(self.labels)
 
+    @property
+    def looked_for(self) -> tuple[str, ...]:
+        """What makes the data set exist in a folder."""
+        return tuple(f"{folder}/" for folders in self.labels.values() for folder in folders)
+
     def exists_in(self, root: Path) -> bool:
         """Whether the label maps of a split are below a folder."""
         return any(find_folder(root, folders) for folders in self.labels.values())

@@ -48,6 +48,7 @@ def test_example_of_the_documentation_is_read(tmp_path):
         ({"image": None}, "field image: is missing"),
         ({"image": {"file": "/etc/passwd"}}, "is no file name"),
         ({"image": {"file": "0.jpg", "height": 5, "width": 5}}, "the image is 24 x 32"),
+        ({"image": {"file": "0.jpg", "frame": "up"}}, r"field image\.frame: must be 'turned', 'stored'"),
         ({"image": {"file": "0.jpg", "height": "5"}}, r"field image\.height: must be a whole number"),
         ({"objects": []}, "object 1, which does not exist"),
         ({"objects": [{"id": 1}]}, r"objects\[0\]: needs a bbox"),
@@ -59,7 +60,7 @@ def test_example_of_the_documentation_is_read(tmp_path):
         ({"targets": [{"text": "cup", "object_ids": [1]}]}, "either turns or targets"),
     ],
     ids=[
-        "task", "no image", "outside", "other size", "height", "no object", "no box", "id", "empty box", "label",
+        "task", "no image", "outside", "other size", "frame", "height", "no object", "no box", "id", "empty box", "label",
         "no turns", "no role", "turns and targets",
     ],
 )  # fmt: skip
