@@ -110,11 +110,16 @@ class Issue:
         """Something that the data does not say and that was assumed; nothing is left out."""
         return cls(Location(file, record), Severity.PART, IssueKind.ASSUMPTION, reason)
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether something is left out."""
+        return self.kind is not IssueKind.ASSUMPTION
+
     def __str__(self) -> str:
         """One line for the terminal."""
         where = self.location
         lost = "left out in part" if self.severity is Severity.PART else "left out"
-        lost = "assumed" if self.kind is IssueKind.ASSUMPTION else lost
+        lost = lost if self.is_loss else "assumed"
         error = DataError(self.reason, file=where.file, record=where.record, field=where.field)
         return f"{error} ({lost})"
 

@@ -54,7 +54,7 @@ def prepare(
             nonlocal left_out
             for issue in block.issues[: max(_MAX_PRINTED_ISSUES - left_out, 0)]:
                 progress.console.print(str(issue))
-            left_out += len(block.issues)
+            left_out += sum(issue.is_loss for issue in block.issues)
             shards[block.is_kept] += len(block.content.shards)
             progress.update(
                 task,

@@ -68,7 +68,8 @@ class _Totals:
         self.checksums |= {f"{split}/{shard.filename}": shard.sha256 for shard in shards}
         for issue in block.issues:
             is_part = issue.severity is Severity.PART
-            (self.parts_left_out if is_part else self.records_left_out)[dataset] += 1
+            if issue.is_loss:
+                (self.parts_left_out if is_part else self.records_left_out)[dataset] += 1
             if issue.severity is Severity.FILE:
                 self.broken_files.append(issue)
 
@@ -163,8 +164,8 @@ def _choose_readers(root: Path, config: PrepareConfig) -> tuple[Reader, ...]:
     chosen = tuple(get_reader(name) for name in sorted(set(config.datasets))) or find_readers(root)
     missing = [reader.name for reader in chosen if not reader.exists_in(root)]
     if missing:
-        error = no_data_set(root, missing)
-        raise DataError(f"{error.reason} (prepare.datasets names it)", file=root)
+        reason = f"does not hold {', '.join(missing)}, which prepare.datasets names"
+        raise DataError(f"{reason}: it {no_data_set(root, missing).reason}", file=root)
     if not chosen:
         raise no_data_set(root)
     return chosen

@@ -37,3 +37,10 @@ def test_log_keeps_issues_in_order_with_their_location():
         IssueKind.NOTHING_TO_TRAIN,
     ]
     assert "left out in part" in str(log.issues[0])
+
+
+def test_assumption_is_no_loss():
+    issue = Issue.of_assumption("a.json", "all", "names no split and is read as train")
+
+    assert not issue.is_loss
+    assert str(issue) == ("file a.json, record all: names no split and is read as train (assumed)")
