@@ -3,16 +3,18 @@
 A conversion that is merely likely would make some images black or white without a word, so anything else is refused.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Num, UInt8
+from jaxtyping import UInt8
 from PIL import Image, ImageFile
 from PIL.TiffImagePlugin import (
     BITSPERSAMPLE,
     PHOTOMETRIC_INTERPRETATION,
+    PLANAR_CONFIGURATION,
     SAMPLEFORMAT,
     TiffImageFile,
 )
@@ -20,6 +22,8 @@ from PIL.TiffImagePlugin import (
 _MODES_OF_16_BITS = {"I;16", "I;16L", "I;16B", "I;16N"}
 _GRAY_MODES = _MODES_OF_16_BITS | {"I", "F"}
 _WHITE_OF_16_BITS = (1 << 16) - 1
+_RAW_16_BITS = re.compile(";16[BLN]$")  # of Pillow's names for what a file stores, such as RGB;16B
+_PLANAR = 2  # of TIFF's tag PlanarConfiguration
 _SIGNED = 2  # of TIFF's tag SampleFormat
 _MAX_DARKNESS = 16
 """An image whose brightest value is below white / 16 is taken for one of another scale, such as 12 bits in 16."""
@@ -50,12 +54,15 @@ def read_depth(image: Image.Image) -> Depth:
     """How a file stores its values.
 
     Raises:
-        DepthError: Its values are signed.
+        DepthError: Its values are signed, or stored in a way that Pillow misreads.
     """
     tags: Mapping[int, Any] = image.tag_v2 if isinstance(image, TiffImageFile) else {}
     bits = max(tags.get(BITSPERSAMPLE, (16,)))
     if bits <= 16 and _SIGNED in tags.get(SAMPLEFORMAT, ()):
         raise DepthError(f"has signed values, and nothing tells which one is black: {_REMEDY}")
+    if bits > 8 and tags.get(PLANAR_CONFIGURATION) == _PLANAR and image.mode not in _GRAY_MODES:
+        # Pillow would read the two bytes of a value as two pixels
+        raise DepthError(f"stores its channels of {bits} bits one after the other: {_REMEDY}")
     white = None
     if image.mode in _MODES_OF_16_BITS:
         white = (1 << bits) - 1
@@ -90,10 +97,12 @@ def to_8_bits(image: Image.Image, depth: Depth) -> UInt8[np.ndarray, "height wid
         raise DepthError(
             f"has values from {low:g} to {high:g}, and nothing tells which ones are black and white: {_REMEDY}"
         )
+    scaled = values.astype(np.float32)  # holds 16 bits exactly, in half the memory of float64
     if depth.is_inverted:
-        values, high = white - values.astype(np.float64), white - low
+        scaled, high = white - scaled, white - low
     _check_brightness(high, white)
-    return _scale(values, white)
+    scaled *= 255 / white
+    return np.rint(scaled, out=scaled).astype(np.uint8)
 
 
 def check_reduced(pixels: UInt8[np.ndarray, "..."], depth: Depth) -> None:
@@ -112,10 +121,10 @@ def _stores_16_bits(image: Image.Image) -> bool:
         return False
     for tile in image.tile:
         arguments = tile.args if isinstance(tile.args, tuple) else (tile.args,)
-        for argument in arguments:
-            if isinstance(argument, str) and ";16" in argument:
-                return True
-        if tile.codec_name == "ppm" and isinstance(arguments[-1], int) and arguments[-1] > 255:
+        if any(isinstance(value, str) and _RAW_16_BITS.search(value) for value in arguments):
+            return True
+        white = arguments[-1]
+        if tile.codec_name.startswith("ppm") and isinstance(white, int) and white > 255:
             return True
     return False
 
@@ -131,9 +140,3 @@ def _check_brightness(high: float, white: int) -> None:
         raise DepthError(
             f"would be black: its brightest value is {high:g} if {white} is white; {_REMEDY}"
         )
-
-
-def _scale(
-    values: Num[np.ndarray, "height width"], white: int
-) -> UInt8[np.ndarray, "height width"]:
-    return np.rint(values * (255 / white)).astype(np.uint8)

@@ -114,6 +114,10 @@ UNCLEAR_FILES = {
     "int32 to 70000": (encoded(SIXTEEN.astype(np.int32) * 2, "TIFF"), "from 20560 to 118220"),
     "negative int32": (encoded(GRAY.astype(np.int32) - 128, "TIFF"), "from -88 to 102"),
     "signed 16 bits": (encoded(SIXTEEN, "TIFF", tiffinfo={339: 2}), "has signed values"),
+    "16 bits by channel": (
+        with_tag(encoded_by_opencv(np.dstack([SIXTEEN] * 3), ".tif"), 284, old=1, new=2),
+        "stores its channels of 16 bits one after the other",
+    ),
     "signed 8 bits": (encoded(GRAY, "TIFF", tiffinfo={339: 2}), "has signed values"),
     "float to 2": (encoded(GRAY.astype(np.float32) / 115, "TIFF"), "would be black"),
     "float to 65535": (encoded(SIXTEEN.astype(np.float32), "TIFF"), "from 10280 to 59110"),
