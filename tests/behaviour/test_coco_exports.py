@@ -21,7 +21,7 @@ from tests.builders.coco_exports import (
     write_coco,
     write_image,
 )
-from tests.builders.own_data import read_records
+from tests.builders.own_data import edit_json, read_records
 
 
 def read(root: Path) -> tuple[dict[str, list[str]], list[str]]:
@@ -128,7 +128,7 @@ def test_image_is_found_by_the_end_of_its_path_and_said(tmp_path, name, stored):
     images, [issue] = read(tmp_path)
 
     assert images == {"train": [f"images/{stored}"]}
-    assert "1 images are not where their names say" in issue
+    assert "1 image(s) are not where their names say" in issue
     assert f"is images/{stored} (assumed)" in issue
 
 
@@ -233,3 +233,47 @@ def test_same_id_in_another_file_may_be_another_image(tmp_path):
         ["coco/train/0/3"],
     ]
     assert [record.samples[0].image.key for record in records] == ["a.jpg", "b.jpg"]
+
+
+def test_image_is_found_by_its_url_where_it_has_no_name(tmp_path):
+    write_image(tmp_path / "train2017/7.jpg")
+    write_coco(tmp_path / "annotations/lvis_v1_train.json", "7.jpg")
+    edit_json(
+        tmp_path / "annotations/lvis_v1_train.json",
+        lambda content: content["images"][0].update(
+            coco_url=f"http://host.example/train2017/{content['images'][0].pop('file_name')}"
+        ),
+    )
+
+    images, [issue] = read(tmp_path)
+
+    assert images == {"train": ["train2017/7.jpg"]}
+    assert "is train2017/7.jpg (assumed)" in issue
+
+
+def test_absolute_path_inside_the_folder_is_no_assumption(tmp_path):
+    write_image(tmp_path / "data/1.jpg")
+    write_coco(tmp_path / "labels.json", str(tmp_path / "data/1.jpg"))
+
+    assert read(tmp_path) == ({"train": ["data/1.jpg"]}, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("[]", "the file: must be an object, is a list"),
+        ("{}", "images: lists no images"),
+        ("null", "the file: must be an object"),
+        ('{"images": 3, "annotations": []}', "images: must be a list"),
+        ("{", "is not JSON"),
+    ],
+    ids=["list", "empty", "null", "number", "cut"],
+)
+def test_file_without_images_is_an_issue(tmp_path, content, reason):
+    (tmp_path / "instances_train.json").write_text(content)
+
+    images, [issue] = read(tmp_path)
+
+    assert images == {}
+    assert issue.startswith("file instances_train.json, record ")
+    assert reason in issue

@@ -36,6 +36,7 @@ _SUBSET_OF_NAME = re.compile(r"(?:instances|captions|person_keypoints)_(.+)", re
 _YEAR = re.compile(r"(?:19|20)\d\d$")
 _COCO_LIST = re.compile(rb'"(?:images|annotations|categories)"\s*:\s*\[')
 _NUM_SNIFFED_BYTES = 1 << 16
+_MAX_LISTED = 5  # files in a message
 _MAX_SNIFFED_FILES = 200  # a folder with more holds a file per image, which is another form
 
 
@@ -117,7 +118,8 @@ class AnnotationFile:
     @cached_property
     def own_folders(self) -> tuple[str, ...]:
         """Existing folders that belong to this file alone, relative to the root."""
-        names = [f"images/{self.subset}", f"data/{self.subset}", self.subset]
+        subset = self.subset
+        names = [f"images/{subset}", f"data/{subset}", f"{subset}/images", f"{subset}/data", subset]
         if self.split_folder:
             inner = [*names, "data", "images", "."]
             names = [*(f"{self.split_folder}/{name}" for name in inner), *names]
@@ -215,8 +217,9 @@ def _best(
     best = min(files, key=lambda file: file.rank)
     equal = [file.file for file in files if file.rank == best.rank]
     if len(equal) > 1:
+        rest = f" and {len(equal) - _MAX_LISTED} more" if len(equal) > _MAX_LISTED else ""
         raise DataError(
-            f"{best.split} may be any of {', '.join(equal)}: name the one that is meant "
+            f"{best.split} may be any of {', '.join(equal[:_MAX_LISTED])}{rest}: name the one that is meant "
             f"annotations/instances_{best.split}.json, or move the others away",
             file=best.path,
         )
@@ -250,7 +253,9 @@ def _has_usual_name(path: Path) -> bool:
 
 
 def _looks_like_coco(root: Path, path: Path) -> bool:
-    if "panoptic" in _words(path.stem) or not path.resolve().is_relative_to(root.resolve()):
+    words = set(_words(path.stem))
+    has_no_objects = "panoptic" in words or {"image", "info"} <= words
+    if has_no_objects or not path.resolve().is_relative_to(root.resolve()):
         return False
     try:
         with path.open("rb") as file:

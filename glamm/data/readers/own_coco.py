@@ -63,14 +63,18 @@ class _Source:
         Raises:
             DataError: Its entry is invalid, or no image or several ones are meant.
         """
-        image = parse(CocoImage, self.content.images[image_id])
+        entry = self.content.images[image_id]
+        if "file_name" not in entry and "coco_url" in entry:  # LVIS
+            entry = entry | {"file_name": entry["coco_url"]}
+        image = parse(CocoImage, entry)
         try:
             path = resolve_image(self.file.root, self.file.image_folders, image.file_name)
         except DataError:
             path = self.search.find(image.file_name)
             if path is None:
                 raise
-            self.found_elsewhere.append((image.file_name, path))
+            if path.resolve() != Path(image.file_name):
+                self.found_elsewhere.append((image.file_name, path))
         return refer_to(path, size=image.size, frame=self.frame)
 
     def has_image_of(self, other: "_Source", image_id: Key) -> bool:
@@ -106,6 +110,8 @@ class OwnCocoReader:
             if source.file.is_unusual:
                 reason = "names no split and is read as train"
                 yield Issue.of_assumption(source.file.file, "all", reason)
+            if not source.content.images:
+                yield Issue.of_part(source.file.file, "all", "lists no images", "images")
             yield from source.content.issues
         captions = [source for source in sources if _holds_captions(source)]
         instances = [source for source in sources if source not in captions]
@@ -121,7 +127,8 @@ class OwnCocoReader:
 
 def _open(file: AnnotationFile) -> _Source:
     content = read_coco(file.root, file.path)
-    names = [name for image in content.images.values() if isinstance(name := image.get("file_name"), str)]  # fmt: skip
+    values = (image.get("file_name", image.get("coco_url")) for image in content.images.values())
+    names = [name for name in values if isinstance(name, str)]
     search = ImageSearch(file.root, names, skipped=file.folders_of_others)
     return _Source(file, content, _frame(file, content), search)
 
@@ -205,7 +212,7 @@ def _places(source: _Source) -> Iterator[Issue]:
     if source.found_elsewhere:
         name, path = source.found_elsewhere[0]
         reason = (
-            f"{len(source.found_elsewhere)} images are not where their names say and were found by the end of their "
+            f"{len(source.found_elsewhere)} image(s) are not where their names say and were found by the end of their "
             f"names; first: '{name}' is {relative(source.file.root, path)}"
         )
         yield Issue.of_assumption(source.file.file, "images", reason)

@@ -34,7 +34,13 @@ def test_other_forms_are_no_annotation_files(tmp_path):
     write(tmp_path, "labels.json", text='{"classes": ["a"], "labels": {"1": 0}}')
     write(tmp_path, "a.json", text='{"shapes": [], "imagePath": "a.jpg"}')
     write(tmp_path, "data.json", text='{"categories": {"label": {}}, "items": []}')
-    write(tmp_path, "panoptic_train2017.json", "._instances_train.json", "deep/er/train.json")
+    write(
+        tmp_path,
+        "panoptic_train2017.json",
+        "image_info_test.json",
+        "._instances_train.json",
+        "deep/er/train.json",
+    )
 
     assert find_annotation_files(tmp_path) == []
 
