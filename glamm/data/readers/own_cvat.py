@@ -55,7 +55,8 @@ class CvatReader:
     splits = ("train", "val", "test")
     frame = Frame.TURNED
     looked_for = (
-        "annotations.xml or another XML file with <annotations>, in this folder, annotations/, train/, val/ or test/",
+        "annotations.xml, here or in any folder",
+        "other XML files with <annotations>, here, in annotations/ or in train/, val/ or test/",
     )
 
     def exists_in(self, root: Path) -> bool:
