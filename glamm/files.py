@@ -6,12 +6,15 @@ writer of the same path overwrites what a killed one left.
 
 import hashlib
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from glamm.errors import DataError
+from glamm.stop_request import uninterrupted
 
 _SUFFIX = ".part"
 
@@ -35,10 +38,30 @@ def replacing(path: Path, *, tag: str = "") -> Iterator[Path]:
         yield part
         part.replace(path)
     except BaseException as error:
-        part.unlink(missing_ok=True)
+        with uninterrupted():
+            part.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno is not None:
             error.filename = str(path)
         raise
+
+
+@contextmanager
+def scratch_folder(prefix: str, *, parent: Path | None = None) -> Iterator[Path]:
+    """A new empty folder that is removed at the end of the block, also if a signal ends the block.
+
+    Args:
+        prefix: The beginning of its name.
+        parent: Where it is created; the system's folder for temporary files by default.
+    """
+    folder: Path | None = None
+    try:
+        with uninterrupted():
+            folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+        yield folder
+    finally:
+        if folder is not None:
+            with uninterrupted():
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def final_path(path: Path) -> Path | None:

@@ -2,8 +2,8 @@
 
 | what is started | with |
 |---|---|
-| a program | `run_supervised`, `start_supervised`, `ProcessGroups` |
-| functions of ours in parallel | `worker_pool` |
+| a program | `run_supervised`, `supervised`, `ProcessGroups` |
+| functions of ours in parallel | `glamm.process_pool.worker_pool` |
 | a Python process of ours | any way; it calls `end_with_parent` |
 """
 
@@ -16,17 +16,14 @@ import socket
 import subprocess
 import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
-from multiprocessing import get_context
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from signal import SIG_BLOCK, SIG_IGN, SIG_SETMASK, SIG_UNBLOCK, SIGINT, pthread_sigmask, signal
-from typing import IO, Protocol, TypeVar, cast, runtime_checkable
+from typing import IO, cast
 
 from glamm import supervisor
 from glamm.errors import HostError, RunInterrupted
+from glamm.stop_request import uninterrupted
 from glamm.supervisor import end_process_groups, wait_for_end_of
 
 LOOPBACK = "127.0.0.1"
@@ -34,9 +31,6 @@ GRACE_S = 15.0
 
 _PORTS = range(20_000, 32_000)
 """Below those that the system gives to outgoing connections, which could take a port before its user does."""
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 Stream = int | IO[bytes] | None
 
@@ -124,16 +118,68 @@ def run_supervised(
         FileNotFoundError: There is no such program.
         subprocess.TimeoutExpired: It took longer than `timeout_s`.
     """
-    process = start_supervised(
+    with supervised(
         command, cwd=cwd, env=env, stdout=stdout, stderr=stderr, grace_s=grace_s
-    )
-    with process:
-        try:
-            output, errors = process.communicate(timeout=timeout_s)
-        except BaseException:
-            end_process_groups([process.pid], grace_s=grace_s)
-            raise
+    ) as process:
+        output, errors = process.communicate(timeout=timeout_s)
     return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+@contextmanager
+def supervised(
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    stdin: Stream = subprocess.DEVNULL,
+    stdout: Stream = None,
+    stderr: Stream = None,
+    grace_s: float = GRACE_S,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program while the block runs; the end of the block ends it with everything that it started.
+
+    Args:
+        command: The program and its arguments.
+        cwd: Its working directory; this process's by default.
+        env: Its whole environment; this process's by default.
+        stdin: As of `subprocess.Popen`; empty by default.
+        stdout: As of `subprocess.Popen`.
+        stderr: As of `subprocess.Popen`.
+        grace_s: Seconds between SIGTERM and SIGKILL.
+
+    Yields:
+        The leader of its process group.
+
+    Raises:
+        FileNotFoundError: There is no such program.
+    """
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        with uninterrupted():
+            process = start_supervised(
+                command,
+                cwd=cwd,
+                env=env,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                grace_s=grace_s,
+            )
+        yield process
+    finally:
+        if process is not None:
+            with uninterrupted():
+                if process.poll() is None:
+                    end_process_groups([process.pid], grace_s=grace_s)
+                _close(process)
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            with suppress(OSError):  # input that it did not read
+                stream.close()
+    process.wait()
 
 
 class ProcessGroups:
@@ -205,76 +251,6 @@ class ProcessGroups:
             )
             self._leaders.add(process.pid)
             return process
-
-
-@runtime_checkable
-class OrderedMap(Protocol):
-    """The built-in `map` of one iterable, or one over processes."""
-
-    def __call__(
-        self, function: Callable[[Item], Result], items: Iterable[Item], /
-    ) -> Iterator[Result]:
-        """Apply `function` to every item and yield the results in the order of the items."""
-        ...
-
-
-@contextmanager
-def worker_pool(
-    workers: int, *, initializer: Callable[[], None] | None = None
-) -> Iterator[OrderedMap]:
-    """Open a `map` over processes; with one worker it runs in this process.
-
-    A few items are under way at a time, so memory stays flat however many there are. An error in a worker is raised
-    where its result is read; items not yet begun are dropped then.
-
-    Args:
-        workers: How many processes, at least 1.
-        initializer: Called once in every process, not in this one; picklable.
-    """
-    if workers == 1:
-        yield map
-        return
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=get_context("spawn"),
-        initializer=_start_worker,
-        initargs=(os.getpid(), initializer),
-    )
-
-    def ordered_map(
-        function: Callable[[Item], Result], items: Iterable[Item], /
-    ) -> Iterator[Result]:
-        under_way: deque[Future[Result]] = deque()
-        for item in items:
-            with _interrupts_blocked():  # a submission may start a process, which inherits this
-                under_way.append(pool.submit(function, item))
-            if len(under_way) > workers + 1:
-                yield under_way.popleft().result()
-        while under_way:
-            yield under_way.popleft().result()
-
-    try:
-        yield ordered_map
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """Hold back Ctrl-C until the end of the block, for this thread and for the processes that it starts."""
-    before = pthread_sigmask(SIG_BLOCK, {SIGINT})
-    try:
-        yield
-    finally:
-        pthread_sigmask(SIG_SETMASK, before)
-
-
-def _start_worker(parent: int, initializer: Callable[[], None] | None) -> None:
-    signal(SIGINT, SIG_IGN)  # the parent ends the run; workers would only add their tracebacks
-    pthread_sigmask(SIG_UNBLOCK, {SIGINT})
-    end_with_parent(parent)
-    if initializer is not None:
-        initializer()
 
 
 def free_port() -> int:

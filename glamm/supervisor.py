@@ -25,6 +25,7 @@ POLL_S = 0.1
 
 _COMMAND_NOT_STARTED = 127  # as a shell reports it
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PR_SET_CHILD_SUBREAPER = 36
 _SIGNALS_FOR_THE_COMMAND = (
     signal.SIGHUP,
     signal.SIGINT,
@@ -105,8 +106,9 @@ def _running(groups: set[int], family: "set[psutil.Process]") -> "dict[psutil.Pr
 def supervise(command: list[str], *, parent: int, grace_s: float) -> int:
     """Run a command in the group that this process leads, and return its exit code.
 
-    Signals go to the whole group: the command acts on them, this process waits for it. If this process is killed,
-    so is the command (on Linux), but not what the command started.
+    Signals go to the whole group: the command acts on them, this process waits for it. If the command fails or is
+    killed, what it started and left running is ended (on Linux also what has left the group). If this process is
+    killed, so is the command (on Linux), but not what the command started.
 
     Args:
         command: The program and its arguments.
@@ -116,6 +118,7 @@ def supervise(command: list[str], *, parent: int, grace_s: float) -> int:
     Returns:
         The command's exit code; 127 if it cannot be started. A signal that ended the command ends this process too.
     """
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     try:
         process = subprocess.Popen(command, preexec_fn=_die_with_supervisor)  # noqa: PLW1509 - no threads yet
     except OSError as error:
@@ -133,14 +136,39 @@ def supervise(command: list[str], *, parent: int, grace_s: float) -> int:
     code = process.wait()
     if os.getppid() != parent:
         watcher.join()  # the command has ended; what it started may still run
+    elif code and _has_children():
+        _end_children(grace_s=grace_s)
     if code < 0:
         _end_by_signal(-code)
     return code
 
 
 def _die_with_supervisor() -> None:
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def _end_children(*, grace_s: float) -> None:
+    import psutil  # noqa: PLC0415
+
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            child.terminate()  # the process that would have passed it on has ended
+    end_process_groups([os.getpid()], grace_s=grace_s)
+
+
+def _has_children() -> bool:
+    """Whether something that the command started still runs: its parent has ended, so it is a child of this process."""
+    with suppress(ChildProcessError):
+        while True:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return True
+    return False
 
 
 def _do_nothing(_number: int, _frame: object) -> None:

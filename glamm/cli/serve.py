@@ -1,6 +1,5 @@
 """`glamm serve`: the service and its page."""
 
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ from rich.console import Console
 
 from glamm.config.dtype import DTypeName
 from glamm.errors import HostError
+from glamm.files import scratch_folder
 from glamm.serving.bento_process import last_lines, running_service
 from glamm.serving.settings import ServiceSettings
 from glamm.serving.target import choose_target
@@ -39,15 +39,15 @@ def serve(
         **{name: value for name, value in given.items() if value is not None}
     )
     console = Console(soft_wrap=True, markup=False, highlight=False, emoji=False)
-    with tempfile.TemporaryDirectory(prefix="glamm-serve-") as scratch:
-        target = choose_target(model, scratch=Path(scratch), settings=settings.as_environment())
-        console.print(f"starting {model} …")
+    with scratch_folder("glamm-serve-") as scratch:
+        target = choose_target(model, scratch=scratch, settings=settings.as_environment())
+        console.print(f"starting {model} ...")
         with running_service(
             target.name,
             folder=target.folder,
             environment=target.environment,
             port=port,
-            log=Path(scratch) / "service.log",
+            scratch=scratch,
             host=host,
         ) as service:
             console.print(f"the page: {service.url}/   (Ctrl-C ends it)")

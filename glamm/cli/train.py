@@ -7,8 +7,8 @@ from cyclopts import Parameter
 
 from glamm.config.section import load_section
 from glamm.config.training import TrainConfig
+from glamm.stop_request import StopRequest
 from glamm.training.rank_launcher import RankProcesses
-from glamm.training.signals import StopRequest
 
 
 def train(

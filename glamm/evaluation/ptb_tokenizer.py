@@ -1,13 +1,13 @@
 """The Penn Treebank tokenizer of the COCO caption evaluation, a Java program that pycocoevalcap contains."""
 
 import subprocess
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from glamm.errors import DataError, HostError
 from glamm.evaluation.java_runtime import SERIAL_COLLECTOR, last_line, pycocoevalcap_folder
 from glamm.evaluation.metrics.captions import TokenizedCaptions
+from glamm.files import scratch_folder
 from glamm.subprocesses import run_supervised
 
 _JAR = "stanford-corenlp-3.4.1.jar"
@@ -42,8 +42,8 @@ def tokenize(
 
 
 def _tokenize_lines(java: Path, lines: Sequence[str]) -> list[str]:
-    with tempfile.TemporaryDirectory(prefix="glamm-captions-") as folder:
-        file = Path(folder) / "captions.txt"
+    with scratch_folder("glamm-captions-") as folder:
+        file = folder / "captions.txt"
         file.write_text("\n".join(line.replace("\n", " ") for line in lines), encoding="utf-8")
         jar = pycocoevalcap_folder("tokenizer") / _JAR
         command = [

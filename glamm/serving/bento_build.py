@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import yaml
 from glamm import __file__ as glamm_file
 from glamm.config.package import PackageConfig
 from glamm.errors import ConfigError, HostError
-from glamm.files import replacing
+from glamm.files import replacing, scratch_folder
 from glamm.serving.manifest import MANIFEST_FILE, Manifest, compose_manifest, content_version
 from glamm.serving.model_location import DEFAULT_MODEL, DEFAULT_REPORTS, PACKED_MODEL
 from glamm.serving.settings import SETTINGS_FILE, ServiceSettings
@@ -84,8 +83,7 @@ def package(
     source = find_source()
     home = home.absolute()
     home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="context-", dir=home) as folder:
-        context = Path(folder)
+    with scratch_folder("context-", parent=home) as context:
         _copy_context(source, model, context, config)
         version = content_version(context, _files(context))
         manifest = compose_manifest(model, reports=reports, source=source, version=version)
@@ -135,13 +133,14 @@ def run_bentoml(*arguments: str, home: Path, folder: Path) -> None:
         HostError: It failed.
     """
     command = [sys.executable, "-m", "bentoml", *arguments]
-    done = run_supervised(
-        command,
-        cwd=folder,
-        env=bentoml_environment(home),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    with scratch_folder("glamm-bentoml-") as temporary:  # what BentoML leaves there when it is ended
+        done = run_supervised(
+            command,
+            cwd=folder,
+            env={**bentoml_environment(home), "TMPDIR": str(temporary)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
     if done.returncode:
         output = done.stdout.decode(errors="replace").strip()
         lines = "\n".join(output.splitlines()[-_LAST_LINES:])

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glamm.errors import HostError
-from glamm.subprocesses import LOOPBACK, check_port, end_process_groups, start_supervised
+from glamm.subprocesses import LOOPBACK, check_port, end_process_groups, supervised
 
 START_SECONDS = 180.0
-_STOP_SECONDS = 20.0
+_STOP_SECONDS = 15.0  # for the answers under way
+_START_GRACE_SECONDS = 2.0
 _POLL_SECONDS = 0.1
 _LAST_LINES = 25
 # BentoML restarts such a worker for ever.
@@ -45,7 +46,7 @@ def running_service(
     folder: Path,
     environment: Mapping[str, str],
     port: int,
-    log: Path,
+    scratch: Path,
     host: str = LOOPBACK,
 ) -> Generator[RunningService]:
     """Start `bentoml serve`, and end it with the block; it also ends if this process is killed.
@@ -55,7 +56,7 @@ def running_service(
         folder: Working directory of the process, from which it imports first.
         environment: The process's whole environment.
         port: The port to listen on.
-        log: The file for the process's output.
+        scratch: A folder for the process's output and its temporary files.
         host: The address to listen on.
 
     Raises:
@@ -75,18 +76,26 @@ def running_service(
         str(port),
     ]
     started_at = time.monotonic()
-    with log.open("wb") as stream:
-        process = start_supervised(
-            command, cwd=folder, env=environment, stdout=stream, stderr=subprocess.STDOUT
-        )
+    log = scratch / "service.log"
     reachable = LOOPBACK if host in {"0.0.0.0", "::"} else host  # noqa: S104 - compared, not bound
     url = f"http://{reachable}:{port}"
-    try:
-        _wait_until_ready(url, process, log, deadline=started_at + START_SECONDS)
+    with (
+        log.open("wb") as stream,
+        supervised(
+            command,
+            cwd=folder,
+            env={**environment, "TMPDIR": str(scratch)},
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            grace_s=_STOP_SECONDS,
+        ) as process,
+    ):
+        try:
+            _wait_until_ready(url, process, log, deadline=started_at + START_SECONDS)
+        except BaseException:
+            end_process_groups([process.pid], grace_s=_START_GRACE_SECONDS)
+            raise
         yield RunningService(url, time.monotonic() - started_at, process, log)
-    finally:
-        end_process_groups([process.pid], grace_s=_STOP_SECONDS)
-        process.wait()
 
 
 def last_lines(log: Path) -> str:

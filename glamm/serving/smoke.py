@@ -1,7 +1,6 @@
 """Checks a built Bento: starts it from its file alone and sends it an image and a question."""
 
 import logging
-import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from glamm.errors import HostError, RequestError
+from glamm.files import scratch_folder
 from glamm.geometry.masks import decode_stack
 from glamm.inference.image_io import read_image
 from glamm.inference.overlay import draw_overlay
@@ -56,15 +56,15 @@ def smoke(bento: Path, *, image: Path, question: str, out: Path) -> SmokeResult:
     """
     pixels = read_image(image)
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="glamm-smoke-") as folder:
-        home = Path(folder) / "home"
+    with scratch_folder("glamm-smoke-") as folder:
+        home = folder / "home"
         tag = import_bento(bento, home=home)
         with running_service(
             tag,
-            folder=Path(folder),
+            folder=folder,
             environment=bentoml_environment(home),
             port=free_port(),
-            log=Path(folder) / "service.log",
+            scratch=folder,
         ) as service:
             sent_at = time.perf_counter()
             answer = _send_request(service, image, question)

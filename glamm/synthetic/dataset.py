@@ -16,7 +16,7 @@ import numpy as np
 
 from glamm.config.synthetic import SynthConfig
 from glamm.files import write_bytes
-from glamm.subprocesses import OrderedMap, worker_pool
+from glamm.process_pool import OrderedMap, worker_pool
 from glamm.synthetic import records
 from glamm.synthetic.drawn import draw_scene
 from glamm.synthetic.files import claim_output_dir, write_json, write_pickle

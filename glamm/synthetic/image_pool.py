@@ -13,8 +13,8 @@ from jaxtyping import UInt8
 
 from glamm.errors import DataError
 from glamm.geometry.image_files import UNREADABLE, open_image, to_rgb, upright_rgb
+from glamm.process_pool import OrderedMap
 from glamm.structures.issue import Issue
-from glamm.subprocesses import OrderedMap
 from glamm.synthetic.descriptions import phrase_from_file_name, phrase_from_text
 from glamm.synthetic.scene import BgrImage, NounPhrase
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import IO, NoReturn
 
 from glamm.errors import HostError, RunInterrupted
+from glamm.stop_request import uninterrupted
 from glamm.subprocesses import LOOPBACK, end_with_parent, free_port
 
 _RANK = "LOCAL_RANK"
@@ -54,7 +55,12 @@ class RankProcesses:
                 "WORLD_SIZE": str(self._devices),
                 _RANK: "0",
             }
-            self._start()
+            try:
+                with uninterrupted():
+                    self._start()
+            except BaseException:
+                self._kill()
+                raise
         return self
 
     def __exit__(
@@ -76,9 +82,7 @@ class RankProcesses:
         failed = self._first_failed() if may_be_lost else None
         if error is None or isinstance(error, RunInterrupted):
             self._wait()
-        for child in self._children:
-            child.kill()
-            child.wait()
+        self._kill()
         for name in ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "WORLD_SIZE", _RANK):
             os.environ.pop(name, None)
         try:
@@ -110,6 +114,12 @@ class RankProcesses:
                 ) from error
             self._outputs.append(output)
             self._children.append(child)
+
+    def _kill(self) -> None:
+        with uninterrupted():
+            for child in self._children:
+                child.kill()
+                child.wait()
 
     def _fail_as(self, index: int) -> NoReturn:
         code = self._children[index].returncode

@@ -16,6 +16,7 @@ from glamm.checkpoints.store import save_model
 from glamm.config.training import TrainConfig
 from glamm.models.glamm import GLaMM
 from glamm.models.language.lora import merge_lora
+from glamm.stop_request import StopRequest
 from glamm.structures.manifest import MANIFEST_FILE, PrepareManifest
 from glamm.tracking.lineage import gather_lineage
 from glamm.tracking.runs import Run, start_run
@@ -25,7 +26,6 @@ from glamm.training.objective import Objective, build_objective
 from glamm.training.rank_launcher import is_first_process
 from glamm.training.run_callback import RunCallback
 from glamm.training.run_folder import RunFolder, fingerprint, write_error
-from glamm.training.signals import StopRequest
 from glamm.training.strategy import build_from_weights, gather_weights, is_sharded
 from glamm.training.throughput import peak_memory_mib
 from glamm.training.trainer import build_trainer, has_progress_bar

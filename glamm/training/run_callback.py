@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
 from glamm.config.training import TrainConfig
+from glamm.stop_request import StopRequest
 from glamm.structures.batch import Batch
 from glamm.text.tokenizer import Tokenizer
 from glamm.tracking.runs import ImageWithMasks, Run
@@ -22,7 +23,6 @@ from glamm.training.base_module import PhaseModule
 from glamm.training.joint import GLaMMModule
 from glamm.training.metrics import MetricsRecorder
 from glamm.training.run_folder import RunFolder
-from glamm.training.signals import StopRequest
 from glamm.training.throughput import ThroughputMeter, peak_memory_mib
 from glamm.training.validation_images import draw_validation_images
 

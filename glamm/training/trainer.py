@@ -7,7 +7,7 @@ precision, gradient accumulation and progress bar. Where it does not use Lightni
 | ours | instead of | because |
 |---|---|---|
 | checkpoints (`run_folder.py`) | `ModelCheckpoint` | written whole or not at all, with a checksum, after the validation of the same step, so that a resumed run has all rows in metrics.csv; a full disk does not damage the checkpoint before |
-| `StopRequest` (`signals.py`) | the SIGTERM handler | it ends `fit` with exit code 0, and can lock up processes that are in the middle of a step; ours ends all of them after the same step, with a checkpoint |
+| `StopRequest` (`glamm/stop_request.py`) | the SIGTERM handler | it ends `fit` with exit code 0, and can lock up processes that are in the middle of a step; ours ends all of them after the same step, with a checkpoint |
 | `RankProcesses` (`rank_launcher.py`) | the launcher of DDP | processes start before torch is loaded, and end with the first one |
 | metrics.csv and `Run` (`metrics.py`) | `CSVLogger`, `WandbLogger` | losses are means over the passes and devices of a step, validation metrics are in double precision, a resumed run has each row once, and a tracker that fails does not end the run |
 | `ThroughputMeter` (`throughput.py`) | `ThroughputMonitor` | batches differ in size; it measures the time spent waiting for data, and leaves out validation and checkpoints |

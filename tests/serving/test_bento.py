@@ -90,7 +90,7 @@ def test_service_that_cannot_start_gives_the_reason(memorized_model, tmp_path):
             folder=target.folder,
             environment=target.environment,
             port=free_port(),
-            log=tmp_path / "log",
+            scratch=tmp_path,
         ),
     ):
         pass

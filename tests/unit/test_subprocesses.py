@@ -6,11 +6,8 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from functools import partial
 from pathlib import Path
 
-import psutil
 import pytest
 
 from glamm.errors import HostError, RunInterrupted
@@ -21,9 +18,8 @@ from glamm.subprocesses import (
     free_port,
     run_supervised,
     start_supervised,
-    worker_pool,
 )
-from tests.builders.processes import is_running
+from tests.builders.processes import children_of, is_running, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -46,34 +42,11 @@ import sys
 from glamm.subprocesses import run_supervised
 run_supervised([sys.executable, "-c", sys.argv[1], sys.argv[2]], grace_s=0.5)
 """
-RUN_POOL = """
-import os, pathlib, sys, time
-from glamm.subprocesses import worker_pool
-
-def work(path):
-    pathlib.Path(path).with_suffix(f".{os.getpid()}").touch()
-    time.sleep(600)
-
-if __name__ == "__main__":
-    with worker_pool(2) as run:
-        list(run(work, [sys.argv[1]] * 2))
-"""
-
-
-def wait_until(is_true, *, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def read_family(path: Path) -> list[int]:
     wait_until(lambda: path.exists() and path.read_text().endswith("."))
     return [int(pid) for pid in path.read_text()[:-1].split()]
-
-
-def children_of(process):
-    return {child.pid for child in psutil.Process(process.pid).children(recursive=True)}
 
 
 @pytest.fixture
@@ -136,17 +109,6 @@ def test_program_is_killed_with_its_supervisor(tmp_path):
 
         wait_until(lambda: not is_running(program))
         os.kill(child, signal.SIGKILL)
-
-
-def test_workers_end_when_the_parent_is_killed(start_parent, tmp_path):
-    (tmp_path / "run_pool.py").write_text(RUN_POOL)
-    parent = start_parent(tmp_path / "run_pool.py", tmp_path / "worker.pid")
-    wait_until(lambda: len(list(tmp_path.glob("worker.*"))) == 2)
-    family = children_of(parent)
-
-    parent.kill()
-
-    wait_until(lambda: not any(map(is_running, family)))
 
 
 @pytest.mark.parametrize(
@@ -256,44 +218,6 @@ def test_group_that_ignores_sigterm_is_killed(tmp_path):
 
     process.wait(timeout=10)
     wait_until(lambda: not any(map(is_running, family)))
-
-
-@pytest.mark.parametrize("workers", [1, 2, 3], ids="workers-{}".format)
-def test_results_come_in_the_order_of_the_items(workers):
-    with worker_pool(workers) as run:
-        assert list(run(abs, range(-20, 0))) == list(range(20, 0, -1))
-
-
-@pytest.mark.parametrize("workers", [1, 2], ids="workers-{}".format)
-def test_few_items_are_under_way_at_a_time(workers):
-    num_taken = 0
-
-    def items():
-        nonlocal num_taken
-        for item in range(50):
-            num_taken += 1
-            yield item
-
-    with worker_pool(workers) as run:
-        ahead = [num_taken - num_results for num_results, _ in enumerate(run(abs, items()))]
-
-    assert max(ahead) <= workers + 2
-
-
-@pytest.mark.parametrize("workers", [1, 2], ids="workers-{}".format)
-def test_error_of_an_item_is_raised_at_its_result(workers):
-    with worker_pool(workers) as run:
-        results = run(partial(divmod, 12), [3, 4, 0, 2, 1])
-
-        assert [next(results), next(results)] == [(4, 0), (3, 0)]
-        with pytest.raises(ZeroDivisionError, match="zero"):
-            next(results)
-
-
-def test_initializer_runs_in_every_worker():
-    with worker_pool(2, initializer=partial(os.putenv, "GLAMM_TEST_WORKER", "1")) as run:
-        command = [sys.executable, "-c", "import os; os._exit('GLAMM_TEST_WORKER' in os.environ)"]
-        assert list(run(subprocess.call, [command] * 4)) == [1] * 4
 
 
 def test_free_port_can_be_listened_on():

@@ -1,9 +1,9 @@
 """Batches of shards for training and validation: the same whatever the number of workers, resumable at any batch."""
 
 import math
-import signal
 from collections.abc import Iterator
 from pathlib import Path
+from signal import SIG_IGN, signal
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from glamm.data.loading.sampler import Mixture
 from glamm.data.shards.reader import ShardReader
 from glamm.data.task_groups import GROUP_OF_TASK
 from glamm.errors import DataError
+from glamm.stop_request import SIGNALS
 from glamm.structures.batch import Batch
 from glamm.structures.sample import Sample
 from glamm.text.tokenizer import Tokenizer
@@ -277,9 +278,9 @@ class GLaMMDataModule(LightningDataModule):
 
 
 def _ignore_signals(_worker: int) -> None:
-    """Ctrl-C and a pipeline's SIGTERM reach the whole process group; workers must live until the run has saved."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    """A signal often reaches the whole process group, as Ctrl-C does; workers must live until the run has saved."""
+    for number in SIGNALS:
+        signal(number, SIG_IGN)
 
 
 def _identity(batch: Any) -> Any:  # noqa: ANN401 - DataLoader's own type is no narrower

@@ -26,6 +26,7 @@ from glamm.data.readers.registry import Reader, find_readers, get_reader, no_dat
 from glamm.data.shards.writer import INDEX_FILE, IndexWriter
 from glamm.errors import DataError
 from glamm.files import sha256
+from glamm.process_pool import OrderedMap, worker_pool
 from glamm.structures.issue import Issue, Severity
 from glamm.structures.manifest import (
     MANIFEST_FILE,
@@ -36,7 +37,6 @@ from glamm.structures.manifest import (
     LeftOut,
     PrepareManifest,
 )
-from glamm.subprocesses import OrderedMap, worker_pool
 
 QUARANTINE_FILE = "quarantine.jsonl"
 

@@ -123,6 +123,7 @@ def generate_predictions(
     folder.mkdir(parents=True, exist_ok=True)
     unanswered: set[ImageId] = set()
     pool = ThreadPoolExecutor(model.batch_size, thread_name_prefix="predict")
+    waits = True
     try:
         faults = pool.map(lambda image: _answer_image(image, root, folder, model), images)
         for image, fault in zip(images, faults, strict=True):
@@ -131,8 +132,11 @@ def generate_predictions(
                 reason = f"the model was not run: {fault}"
                 issues.add(reason, record=str(image.id), kind=IssueKind.UNREADABLE_IMAGE)
             progress.advance()
+    except KeyboardInterrupt:
+        waits = False  # an answer can take minutes
+        raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=waits, cancel_futures=True)
     return frozenset(unanswered)
 
 

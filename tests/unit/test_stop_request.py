@@ -4,7 +4,7 @@ import signal
 import pytest
 
 from glamm.errors import RunInterrupted
-from glamm.training.signals import StopRequest
+from glamm.stop_request import StopRequest
 
 
 @pytest.mark.parametrize(
