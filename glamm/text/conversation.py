@@ -84,6 +84,10 @@ class EncodedConversation:
     num_dropped_rounds: int
 
 
+class TextTooLongError(ValueError):
+    """The first round of a conversation exceeds the limit."""
+
+
 def build_prompt(question: str, *, style: PromptStyle) -> str:
     """The prompt of a question: the next token of the model begins the answer."""
     return f"{_opening(style)}{style.user} {style.preamble}{question} {style.assistant}"
@@ -135,7 +139,8 @@ def encode_conversation(
         The encoded conversation. Answers are never truncated, so that every [SEG] keeps its mask.
 
     Raises:
-        ValueError: The first round exceeds the limit, or there are no rounds.
+        TextTooLongError: The first round exceeds the limit.
+        ValueError: There are no rounds.
 
     Upstream: the release truncates at 961 tokens, which can remove [SEG] tokens whose masks remain.
     """
@@ -151,7 +156,7 @@ def encode_conversation(
             return EncodedConversation(
                 encoding.ids, labels, tuple(rounds[:kept]), len(rounds) - kept
             )
-    raise ValueError(
+    raise TextTooLongError(
         f"the first round alone has {num_tokens} tokens, the limit is {max_tokens}: shorten it or raise the limit"
     )
 

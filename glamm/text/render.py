@@ -25,6 +25,9 @@ _WORDS_PER_QUESTION = 8
 _WORDS_PER_TEMPLATE = 12
 """Typical numbers of words for `estimate_num_words`: a template is a question and the answer without its target."""
 
+_MAX_WORD_BYTES = 16
+"""Text without spaces, such as Chinese, counts as words of this many bytes in UTF-8."""
+
 _QUESTIONS = {
     Task.GROUNDED_CONVERSATION: GROUNDED_CONVERSATION_QUESTIONS,
     Task.IMAGE_CAPTIONING: CAPTION_QUESTIONS,
@@ -60,7 +63,7 @@ def render_rounds(sample: Sample, rng: random.Random) -> tuple[Round, ...]:
 def estimate_num_words(sample: Sample) -> int:
     """Estimate the number of words that `render_rounds` writes; similar samples are batched together to reduce padding."""
     num_words = sum(
-        (_WORDS_PER_QUESTION if turn.text is None else len(turn.text.split()))
+        (_WORDS_PER_QUESTION if turn.text is None else _num_words(turn.text))
         + _WORDS_PER_SPAN * len(turn.spans)
         for turn in sample.turns
     )
@@ -68,9 +71,13 @@ def estimate_num_words(sample: Sample) -> int:
         return num_words
     is_regions = sample.task is Task.REGION_CAPTIONING
     num_chosen = min(len(sample.targets), MAX_REGIONS if is_regions else MAX_SEGMENTATION_TARGETS)
-    target_words = sum(len(target.text.split()) for target in sample.targets)
+    target_words = sum(_num_words(target.text) for target in sample.targets)
     num_words += num_chosen * target_words // len(sample.targets)
     return num_words + num_chosen * _WORDS_PER_TEMPLATE
+
+
+def _num_words(text: str) -> int:
+    return max(len(text.split()), len(text.encode()) // _MAX_WORD_BYTES)
 
 
 def _explicit(sample: Sample, rng: random.Random) -> tuple[Round, ...]:

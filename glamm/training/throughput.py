@@ -2,6 +2,7 @@
 
 import resource
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,13 +23,20 @@ class ThroughputMeter:
     Args:
         model: The model that is trained; None if its operations are not counted.
         world_size: Number of devices. All are assumed to do as much as this one.
+        clock: Gives the time in seconds, from any start.
     """
 
-    def __init__(self, model: GLaMM | None, *, world_size: int) -> None:
-        self._model, self._world_size = model, world_size
+    def __init__(
+        self,
+        model: GLaMM | None,
+        *,
+        world_size: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._model, self._world_size, self._clock = model, world_size, clock
         self._shapes = ShapeRecorder(model) if model else None
         self._factors = training_factors(model) if model else {}
-        self._last = time.monotonic()
+        self._last = self._clock()
         self._reset()
 
     def _reset(self) -> None:
@@ -40,7 +48,7 @@ class ThroughputMeter:
 
     def request_batch(self) -> None:
         """From now on, the model waits for data."""
-        self._last = time.monotonic()
+        self._last = self._clock()
 
     def begin_pass(self) -> None:
         """The batch has arrived."""
@@ -80,7 +88,7 @@ class ThroughputMeter:
         return rates
 
     def _lap(self) -> float:
-        now = time.monotonic()
+        now = self._clock()
         last, self._last = self._last, now
         return now - last
 

@@ -24,7 +24,13 @@ from glamm.special_tokens import SEG
 from glamm.structures.batch import Batch
 from glamm.structures.ids import IGNORE_LABEL
 from glamm.structures.sample import Sample, objects_by_id
-from glamm.text.conversation import PROMPT_STYLES, EncodedConversation, Round, encode_conversation
+from glamm.text.conversation import (
+    PROMPT_STYLES,
+    EncodedConversation,
+    Round,
+    TextTooLongError,
+    encode_conversation,
+)
 from glamm.text.render import render_rounds
 from glamm.text.tokenizer import Tokenizer
 from glamm.typing import Box, Size
@@ -79,6 +85,9 @@ class SamplePreprocessor:
         seed: Decides, with the epoch and the sample id, the wording of questions, the choice of targets and the flip.
         flip_probability: How often an image is mirrored; never if a conversation about it mentions left or right.
         mask_side: Longest side of a mask in pixels; None keeps the size of the image.
+
+    Attributes:
+        max_tokens: The most tokens of a conversation; the image counts as one.
     """
 
     def __init__(
@@ -97,8 +106,18 @@ class SamplePreprocessor:
         self._flip_probability = flip_probability
         self._mask_side = mask_side
         image_tokens = model_config.global_encoder.num_tokens
-        self._max_tokens = model_config.language_model.max_positions - image_tokens + 1
-        self._skipped_ids: set[str] = set()
+        self.max_tokens = model_config.language_model.max_positions - image_tokens + 1
+        self._mentioned_datasets: set[str] = set()
+
+    def fits(self, sample: Sample) -> bool:
+        """Whether the conversation about a sample fits into the model, with the wording of epoch 0.
+
+        If it does not, the caller says so: `preprocess` does not mention the data set again.
+        """
+        does_fit = self._encode_rounds(sample, self._rng(sample, epoch=0)) is not None
+        if not does_fit:
+            self._mentioned_datasets.add(sample.dataset)
+        return does_fit
 
     def preprocess(self, samples: Sequence[Sample], *, epoch: int) -> ImageExample | None:
         """Encode the samples' conversations and decode their image.
@@ -108,12 +127,12 @@ class SamplePreprocessor:
             epoch: Changes the random choices.
 
         Returns:
-            None if no conversation fits into the model; a warning is logged once for each sample.
+            None if no conversation fits into the model; a warning is logged once for each data set.
 
         Raises:
             DataError: The image is damaged, or a conversation has not one mask for each [SEG] token.
         """
-        rng = random.Random(f"{self._seed}/{epoch}/{samples[0].sample_id}")  # noqa: S311 - not for security
+        rng = self._rng(samples[0], epoch=epoch)
         encodings = [(sample, self._encode(sample, rng)) for sample in samples]
         fitting = [(sample, encoded) for sample, encoded in encodings if encoded]
         if not fitting:
@@ -144,20 +163,34 @@ class SamplePreprocessor:
             ),
         )
 
+    def _rng(self, sample: Sample, *, epoch: int) -> random.Random:
+        return random.Random(f"{self._seed}/{epoch}/{sample.sample_id}")  # noqa: S311 - not for security
+
     def _encode(self, sample: Sample, rng: random.Random) -> EncodedConversation | None:
-        rounds = render_rounds(sample, rng)
-        try:
-            return encode_conversation(
-                rounds,
-                tokenizer=self._tokenizer,
-                style=PROMPT_STYLES[self._config.prompt_style],
-                max_tokens=self._max_tokens,
+        encoded = self._encode_rounds(sample, rng)
+        if encoded is None and sample.dataset not in self._mentioned_datasets:
+            self._mentioned_datasets.add(sample.dataset)
+            logger.warning(
+                "%s is not used: its text is longer than the %d tokens that the model has for text. Further ones of %s "
+                "are not mentioned",
+                sample.sample_id,
+                self.max_tokens,
+                sample.dataset,
             )
-        except ValueError as error:
-            if sample.sample_id not in self._skipped_ids:
-                self._skipped_ids.add(sample.sample_id)
-                logger.warning("%s is not used for training: %s", sample.sample_id, error)
-            return None
+        return encoded
+
+    def _encode_rounds(self, sample: Sample, rng: random.Random) -> EncodedConversation | None:
+        """The conversation about a sample; without the rounds at the start that are too long, if rounds are independent."""
+        rounds = render_rounds(sample, rng)
+        style = PROMPT_STYLES[self._config.prompt_style]
+        while rounds:
+            try:
+                return encode_conversation(
+                    rounds, tokenizer=self._tokenizer, style=style, max_tokens=self.max_tokens
+                )
+            except TextTooLongError:
+                rounds = rounds[1:] if sample.targets else ()
+        return None
 
     def _mask_size(self, size: Size) -> Size:
         if self._mask_side is None or max(size) <= self._mask_side:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from signal import SIG_IGN, signal
 from typing import Any
@@ -12,8 +13,9 @@ from torch.utils.data import DataLoader, Dataset
 
 from glamm.config.data import LoaderConfig
 from glamm.config.model import ModelConfig
-from glamm.data.loading.collate import SamplePreprocessor, collate
-from glamm.data.loading.sampler import Mixture
+from glamm.data.loading.collate import ImageExample, SamplePreprocessor, collate
+from glamm.data.loading.sampler import Draw, Mixture, feistel_permutation
+from glamm.data.loading.text_limit import fitting_streams
 from glamm.data.shards.reader import ShardReader
 from glamm.data.task_groups import GROUP_OF_TASK
 from glamm.errors import DataError
@@ -64,22 +66,27 @@ class TrainBatches(Dataset[Batch]):
         """The batch of a pass, counted from 0 over the whole run.
 
         Raises:
-            DataError: No sample of the batch fits into the model, or a shard is damaged.
+            DataError: No sample of a data set fits into the model, or a shard is damaged.
         """
         step, pass_index = divmod(index, self._accumulation)
         size = self._config.batch_size
         first = (pass_index * self._world_size + self._rank) * size
         draws = self._mixture.at(step).draws[first : first + size]
-        examples = [
-            self._preprocessor.preprocess(self._samples(draw.stream, draw.index), epoch=draw.epoch)
-            for draw in draws
-        ]
-        fitting = [example for example in examples if example is not None]
-        if not fitting:
-            raise DataError(
-                f"no sample of batch {index} fits into the model: shorten the texts of the data set"
-            )
-        return collate(fitting, pad_id=self._pad_id)
+        return collate([self._example(draw) for draw in draws], pad_id=self._pad_id)
+
+    def _example(self, draw: Draw) -> ImageExample:
+        """The drawn sample; where the wording of this epoch is too long for the model, another one of its stream."""
+        stream = self._mixture.streams[draw.stream]
+        key = f"{draw.epoch}/{draw.index}"
+        others = (feistel_permutation(i, len(stream), key=key) for i in range(len(stream)))
+        for index in chain([draw.index], others):
+            samples = self._samples(draw.stream, index)
+            example = self._preprocessor.preprocess(samples, epoch=draw.epoch)
+            if example is not None:
+                return example
+        raise DataError(
+            f"no sample of {stream.dataset} fits into the model: shorten the texts of the data set"
+        )
 
     def _samples(self, stream: int, index: int) -> list[Sample]:
         """The drawn sample and further ones of its task group about the same image."""
@@ -160,7 +167,7 @@ class ValidationBatches(Dataset[Batch]):
         self._preprocessor = preprocessor
         self._pad_id = pad_id
         self._batch_size = batch_size
-        streams = reader.streams if reader else ()
+        streams = fitting_streams(reader, preprocessor, reads_all=True) if reader else ()
         self._entries = np.concatenate(
             [np.zeros((0, 3), np.int64), *(s.entries for s in streams if s.group == _GROUNDED)]
         )
@@ -173,7 +180,7 @@ class ValidationBatches(Dataset[Batch]):
         """A batch; the wording of its questions is the same in every epoch.
 
         Raises:
-            DataError: No sample of the batch fits into the model, or a shard is damaged.
+            DataError: A shard is damaged.
         """
         if self._reader is None:
             raise IndexError(index)
@@ -182,10 +189,7 @@ class ValidationBatches(Dataset[Batch]):
             self._preprocessor.preprocess([self._reader[image][sample_index]], epoch=0)
             for image, sample_index, _ in self._entries[first : first + self._batch_size].tolist()
         ]
-        fitting = [example for example in examples if example is not None]
-        if not fitting:
-            raise DataError(f"no sample of validation batch {index} fits into the model")
-        return collate(fitting, pad_id=self._pad_id)
+        return collate([example for example in examples if example], pad_id=self._pad_id)
 
 
 class GLaMMDataModule(LightningDataModule):
@@ -223,22 +227,33 @@ class GLaMMDataModule(LightningDataModule):
         self._pad_id = model_config.special_tokens.pad
 
     def train_dataloader(self) -> ResumableLoader:
-        """Batches of the train split; Lightning saves its `state_dict` in checkpoints."""
+        """Batches of the train split; Lightning saves its `state_dict` in checkpoints.
+
+        Raises:
+            DataError: The shards are damaged, or no text fits into the model.
+        """
         reader = ShardReader(self._shards / "train")
         world_size = self.trainer.world_size if self.trainer else 1
+        preprocessor = self._make_preprocessor(
+            flip_probability=self._config.flip_probability,
+            mask_side=self._config.mask_loss_max_side,
+        )
+        streams = list(fitting_streams(reader, preprocessor, reads_all=False))
+        if reader.streams and not streams:
+            raise DataError(
+                f"no text fits into the {preprocessor.max_tokens} tokens that the model has for text: shorten the texts",
+                file=reader.folder,
+            )
         batches = TrainBatches(
             reader=reader,
             mixture=Mixture(
-                reader.streams,
+                streams,
                 self._config.mixture,
                 seed=self._seed,
                 samples_per_step=self._config.batch_size * world_size * self._accumulation,
                 length_bucket_steps=self._config.length_bucket_steps,
             ),
-            preprocessor=self._make_preprocessor(
-                flip_probability=self._config.flip_probability,
-                mask_side=self._config.mask_loss_max_side,
-            ),
+            preprocessor=preprocessor,
             pad_id=self._pad_id,
             config=self._config,
             accumulation=self._accumulation,

@@ -1,5 +1,3 @@
-import time
-
 import pytest
 import torch
 
@@ -7,33 +5,44 @@ from glamm.training.throughput import ThroughputMeter
 from tests.builders.models import SEG, build_batch, build_model
 
 
-def run_pass(meter, batch, *, wait=0.0, compute=0.0):
+class Clock:
+    """A clock that only the test moves."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def run_pass(meter, batch, clock, *, wait=0.0, compute=0.0):
     meter.request_batch()
-    time.sleep(wait)
+    clock.now += wait
     meter.begin_pass()
-    time.sleep(compute)
+    clock.now += compute
     meter.end_pass(batch)
 
 
 def test_time_between_passes_does_not_count():
-    meter = ThroughputMeter(None, world_size=2)
+    clock = Clock()
+    meter = ThroughputMeter(None, world_size=2, clock=clock)
     batch = build_batch([[7, 8, 2], [7, 2]], image_index=[0, 1])
 
-    run_pass(meter, batch, wait=0.05, compute=0.05)
-    time.sleep(0.5)  # a validation
-    run_pass(meter, batch, wait=0.05, compute=0.05)
+    run_pass(meter, batch, clock, wait=1.0, compute=3.0)
+    clock.now += 60.0  # a validation
+    run_pass(meter, batch, clock, wait=2.0, compute=2.0)
     rates = meter.take()
 
-    # eight samples in 0.2 s and a little; in 0.7 s they would be at most 11.4 per second
-    assert 20 < rates["samples_per_second"] <= 40
-    assert rates["data_wait_share"] == pytest.approx(0.5, abs=0.2)
+    assert rates["samples_per_second"] == pytest.approx(8 / 8)
+    assert rates["data_wait_share"] == pytest.approx(3 / 8)
 
 
 def test_tokens_and_padding_are_those_of_the_batches():
-    meter = ThroughputMeter(None, world_size=1)
+    clock = Clock()
+    meter = ThroughputMeter(None, world_size=1, clock=clock)
     batch = build_batch([[7, 8, 2], [7, 2]], image_index=[0, 1])
 
-    run_pass(meter, batch, compute=0.01)
+    run_pass(meter, batch, clock, compute=0.01)
     rates = meter.take()
 
     tokens, positions = int(batch.attention_mask.sum()), batch.input_ids.numel()
@@ -42,8 +51,9 @@ def test_tokens_and_padding_are_those_of_the_batches():
 
 
 def test_taking_rates_begins_anew():
-    meter = ThroughputMeter(None, world_size=1)
-    run_pass(meter, build_batch([[7, 2]], image_index=[0]))
+    clock = Clock()
+    meter = ThroughputMeter(None, world_size=1, clock=clock)
+    run_pass(meter, build_batch([[7, 2]], image_index=[0]), clock)
     meter.take()
 
     assert meter.take() == {"samples_per_second": 0.0, "data_wait_share": 0.0}

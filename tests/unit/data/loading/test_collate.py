@@ -14,7 +14,7 @@ from glamm.data.shards.reader import read_pixels
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
-from glamm.structures.sample import Turn, objects_by_id
+from glamm.structures.sample import Target, Turn, objects_by_id
 from glamm.text.render import render_rounds
 from glamm.text.tokenizer import embedded_tokenizer
 from tests.builders.data import OBJECTS, SIZE, caption, grounded, referring, regions
@@ -239,7 +239,22 @@ def test_text_that_does_not_fit_is_left_out_with_a_message(caplog):
         assert preprocessor.preprocess([huge], epoch=1) is None
 
     [message] = caplog.messages
-    assert "toy/train/0/caption is not used for training: the first round alone has" in message
+    assert message == (
+        "toy/train/0/caption is not used: its text is longer than the 961 tokens that the model has for text. "
+        "Further ones of toy are not mentioned"
+    )
+
+
+def test_expression_that_is_too_long_does_not_cost_the_others():
+    sample = referring()
+    targets = (Target("lorem " * 2000, (0,)), Target("thing", (1,)), Target("other", (5,)))
+
+    for seed in range(6):  # in all orders of the rounds
+        example = make_preprocessor(seed=seed).preprocess(
+            [replace(sample, targets=targets)], epoch=0
+        )
+        assert example is not None
+        assert 1 <= len(example.conversations[0].targets) <= 2
 
 
 def test_damaged_image_is_named():
