@@ -88,6 +88,22 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def stand_in(path: Path) -> str | None:
+    """What a file is that a download left in the place of the wanted one, with the remedy; None if it is none of these."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(64).lstrip().lower()
+    except OSError:
+        return None
+    if start.startswith(b"version https://git-lfs"):
+        return "is a git-lfs pointer, not the file itself. Run `git lfs pull` in its folder, or download it again."
+    if start.startswith((b"<!doctype", b"<html", b"<?xml")):
+        return (
+            "is a web page, not the file itself. Download it again; the address may need a login."
+        )
+    return None
+
+
 def read_json_object(path: Path) -> dict[str, Any]:
     """Read a file that holds one JSON object.
 
@@ -99,7 +115,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise DataError(f"cannot be read ({error.strerror})", file=path) from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"is not JSON: {error}", file=path) from error
+        raise DataError(stand_in(path) or f"is not JSON: {error}", file=path) from error
     if not isinstance(value, dict):
         raise DataError("must be a JSON object", file=path)
     return cast("dict[str, Any]", value)

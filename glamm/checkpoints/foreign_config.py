@@ -19,7 +19,11 @@ from glamm.checkpoints.infer_config import (
     release_compat,
 )
 from glamm.checkpoints.name_maps.official import OUR_CONFIG, rope_theta_of
-from glamm.checkpoints.release_keys import check_release_keys, check_release_sizes
+from glamm.checkpoints.release_keys import (
+    check_release_keys,
+    check_release_sizes,
+    is_release_family,
+)
 from glamm.checkpoints.sources import Sources
 from glamm.checkpoints.store import CONFIG_FILE, read_config
 from glamm.checkpoints.weight_files import open_weights, read_config_json
@@ -106,24 +110,38 @@ def _of_language_model(
 ) -> ForeignConfig:
     """For a language model, CLIP and SAM."""
     location = sources.main if is_gguf(sources.main) else sources.folder
-    language = read_language_config(location)
-    unused: Mapping[str, Any] = {}
-    if not is_gguf(location):
-        with naming(location / CONFIG_FILE):
-            values = read_config_json(location)
-            unused = unused_keys(values, LANGUAGE_CLASSES[language.architecture], known=KNOWN_KEYS)
-            _check_vocabulary(language, main)
+    language, unused = _read_language(sources, location, main)
+    tokenizer = read_language_tokenizer(location)
     model = _infer_config(
         sources,
         shapes,
         _with_head(language, shapes),
-        tokenizer := read_language_tokenizer(location),
+        tokenizer,
         select_layer=-2,
         init_missing=init_missing,
     )
-    return ForeignConfig(
-        model, tokenizer, tuple(f"{key} {shortened(value)}" for key, value in unused.items())
-    )
+    return ForeignConfig(model, tokenizer, unused)
+
+
+def _read_language(
+    sources: Sources, location: Path, main: Shapes
+) -> tuple[LanguageModelConfig, tuple[str, ...]]:
+    if is_gguf(location):
+        return read_language_config(location), ()
+    values = read_config_json(location)
+    path = location / CONFIG_FILE
+    if is_release_family(values) and values.get("model_type") != "llama":  # LLaVA's LLaMA alone
+        with naming(path):
+            unused = check_release_keys(values)
+            return infer_language_model(
+                values, main, rope_theta=_stored_theta(sources.main)
+            ), unused
+    language = read_language_config(location)
+    with naming(path):
+        kind = LANGUAGE_CLASSES[language.architecture]
+        unknown = unused_keys(values, kind, known=KNOWN_KEYS)
+        _check_vocabulary(language, main)
+    return language, tuple(f"{key} {shortened(value)}" for key, value in unknown.items())
 
 
 def _check_vocabulary(language: LanguageModelConfig, shapes: Shapes) -> None:
@@ -208,13 +226,17 @@ def _infer_config(
         raise CheckpointError(
             f"{sources.main}: contains no region encoder. To train a new one, add --init-missing."
         )
+    with naming(sources.sam or sources.main):
+        grounding, decoder = infer_grounding_encoder(shapes), infer_mask_decoder(shapes)
+    with naming(sources.main):
+        region = infer_region_encoder(shapes) if has_region else default_region_encoder(clip)
     config = ModelConfig(
         global_encoder=clip,
         language_model=language.model_copy(update={"vocab_size": size}),
-        grounding_encoder=infer_grounding_encoder(shapes),
-        mask_decoder=infer_mask_decoder(shapes),
+        grounding_encoder=grounding,
+        mask_decoder=decoder,
         special_tokens=SpecialTokens.from_tokenizer(tokenizer),
-        region_encoder=infer_region_encoder(shapes) if has_region else default_region_encoder(clip),
+        region_encoder=region,
     )
     return release_compat(config) if has_region else config
 

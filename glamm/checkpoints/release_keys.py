@@ -51,6 +51,11 @@ _WITHOUT_EFFECT = frozenset(
 _OF_TRAINING = re.compile(r"^(tune|freeze|unfreeze|pretrain|tokenizer)_|_lr$")
 
 
+def is_release_family(values: Mapping[str, Any]) -> bool:
+    """Whether a config.json is one of a LLaMA, by itself or inside of LLaVA or the release."""
+    return bool(_FAMILIES.match(str(values.get("model_type", "llama"))))
+
+
 def check_release_keys(values: Mapping[str, Any]) -> tuple[str, ...]:
     """Check the keys that concern more than the language model.
 
@@ -63,10 +68,9 @@ def check_release_keys(values: Mapping[str, Any]) -> tuple[str, ...]:
     Raises:
         CheckpointError: A key changes the function in a way that is not supported; the message names it and its value.
     """
-    family = values.get("model_type")
-    if family is not None and not _FAMILIES.match(str(family)):
+    if not is_release_family(values):
         raise CheckpointError(
-            f"model_type {family!r} is not supported: the language model of a release must be a LLaMA"
+            f"model_type {values['model_type']!r} is not supported: the language model of a release must be a LLaMA"
         )
     for key, accepted in _ACCEPTED.items():
         value = values.get(key)

@@ -2,6 +2,7 @@
 
 import json
 import pickle  # noqa: TID251 - only for its exception type; nothing is unpickled with it
+import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from glamm.checkpoints.tensor_file import (
     read_tensors,
 )
 from glamm.errors import CheckpointError, DataError
-from glamm.files import read_json_object
+from glamm.files import read_json_object, stand_in
 
 SAFETENSORS_INDEX, PICKLE_INDEX = "model.safetensors.index.json", "pytorch_model.bin.index.json"
 _SINGLE_FILES = (
@@ -33,8 +34,15 @@ _SINGLE_FILES = (
 )
 """File names of Hugging Face and peft, and of DeepSpeed's ZeRO-1 and ZeRO-2."""
 
+_SUFFIXES = frozenset({".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf"})
+
 _NESTED = ("module", "state_dict", "model")
 """Keys under which training programs store the tensors."""
+
+
+_MAGIC_BYTES = 8
+_FOREIGN_CLASS = re.compile(r"GLOBAL ([\w.]+)")
+"""In torch's message about a pickle that it refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +152,10 @@ def open_weights(source: Path) -> WeightFiles:
             f"{source}: contains DeepSpeed's partitions. Run the zero_to_fp32.py in the same folder, and name its "
             "pytorch_model.bin, or name global_step*/mp_rank_00_model_states.pt of a ZeRO-2 run."
         )
+    others = sorted(path.name for path in source.iterdir() if path.suffix in _SUFFIXES)
+    found = f". It contains {', '.join(others[:5])}: name the file itself" if others else ""
     raise CheckpointError(
-        f"{source}: contains no weights ({', '.join(_SINGLE_FILES[:2])} or their index)"
+        f"{source}: contains no weights ({', '.join(_SINGLE_FILES[:2])} or their index){found}"
     )
 
 
@@ -167,7 +177,8 @@ def _from_index(folder: Path, path: Path) -> WeightFiles:
         names = sorted(set(weight_map.values()))
         is_plain = all(isinstance(name, str) and Path(name).name == name for name in names)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: is not an index of weight files ({error!r})") from error
+        fault = stand_in(path) or f"is not an index of weight files ({error!r})"
+        raise CheckpointError(f"{path}: {fault}") from error
     if not is_plain:
         raise CheckpointError(f"{path}: lists a file outside its folder")
     paths = tuple(folder / name for name in names)
@@ -197,6 +208,9 @@ def _read_headers(path: Path, size: int, _changed: int) -> Mapping[str, StoredTe
     """The headers of a file as it is now; a pickle of older versions of torch is read whole each time."""
     if size == 0:
         raise CheckpointError(f"{path}: is empty (0 bytes). Copy it again from where it came from.")
+    fault = stand_in(path)
+    if fault:
+        raise CheckpointError(f"{path}: {fault}")
     if path.suffix == ".safetensors":
         return read_header(path)
     return {name: header_of(tensor) for name, tensor in _tensors_of(_unpickle(path), path)}
@@ -217,11 +231,7 @@ def _unpickle(path: Path) -> object:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)  # noqa: TID251
     except pickle.UnpicklingError as error:
-        detail = str(error).split("\n", maxsplit=1)[0][:200]
-        raise CheckpointError(
-            f"{path}: is refused, because it contains more than tensors and might run code ({detail}). Ask for safetensors, "
-            "or convert it where it was made."
-        ) from error
+        raise _refused(path, error) from error
     except (
         RuntimeError,
         OSError,
@@ -255,6 +265,19 @@ def _tensors_of(value: object, path: Path) -> Iterator[tuple[str, Tensor]]:
     raise CheckpointError(f"{path}: contains no named tensors")
 
 
+def _refused(path: Path, error: Exception) -> CheckpointError:
+    with path.open("rb") as file:
+        start = file.read(_MAGIC_BYTES)
+    if not start.startswith((b"PK", b"\x80")):  # of a zip file, of a pickle
+        return CheckpointError(f"{path}: is not a file of weights (it begins with {start!r})")
+    found = _FOREIGN_CLASS.search(str(error))
+    classes = f" ({found[1]})" if found else ""
+    return CheckpointError(
+        f"{path}: is refused, because it contains more than tensors{classes} and might run code. Save only the state dict "
+        "where it was made, best as safetensors."
+    )
+
+
 def _damaged(path: Path, error: Exception) -> CheckpointError:
-    detail = str(error).split("\n", maxsplit=1)[0][:200]
+    detail = str(error).split("\n", maxsplit=1)[0].split(". ", maxsplit=1)[0][:200]
     return CheckpointError(f"{path}: is damaged ({detail}). Copy it again from where it came from.")

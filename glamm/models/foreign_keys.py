@@ -12,6 +12,7 @@ A key of a configuration falls into one of four groups.
 import dataclasses
 import logging
 import re
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -87,7 +88,9 @@ def refused_by_transformers() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     except (StrictDataclassError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(" ".join(str(error).split())) from error
     finally:

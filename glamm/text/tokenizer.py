@@ -13,6 +13,7 @@ from tokenizers import AddedToken
 from tokenizers.processors import TemplateProcessing
 
 from glamm.errors import CheckpointError
+from glamm.files import stand_in
 from glamm.special_tokens import ADDED_TOKENS, BEGIN, END, IMAGE, UNKNOWN
 from glamm.structures.ids import IMAGE_PLACEHOLDER_ID
 
@@ -73,6 +74,9 @@ class Tokenizer(ABC):
             content = path.read_bytes()
         except OSError as error:
             raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+        fault = stand_in(path)
+        if fault:
+            raise CheckpointError(f"{path}: {fault}")
         if path.name != FAST_FILE:
             return SentencePieceTokenizer(content)
         names = path.with_name(NAMES_FILE)

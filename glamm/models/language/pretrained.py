@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from glamm.config.language import LanguageModelConfig
 from glamm.errors import CheckpointError, HostError
+from glamm.files import stand_in
 from glamm.models.foreign_keys import naming, refused_by_transformers
 from glamm.models.language.foreign_config import to_language_config
 from glamm.text.tokenizer import (
@@ -87,6 +88,9 @@ def _location(source: Path) -> tuple[Path, dict[str, str]]:
     """The folder that transformers reads, and the option that names a GGUF file in it."""
     if not source.exists():
         raise CheckpointError(f"{source}: cannot be read (there is no such file or folder)")
+    fault = stand_in(source) if source.is_file() else None
+    if fault:
+        raise CheckpointError(f"{source}: {fault}")
     return (source.parent, {"gguf_file": source.name}) if is_gguf(source) else (source, {})
 
 
