@@ -3,21 +3,17 @@
 The memory needed is that of the model and one tensor; only the weights of a GGUF file are read all at once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from glamm.checkpoints.fill import Part, check_tensors, fill, listed, stored_dtype
 from glamm.checkpoints.foreign_config import read_foreign_config
-from glamm.checkpoints.name_maps.lora import LoraWeights, split_lora
-from glamm.checkpoints.sources import Origin, Sources, lacking, open_parts, origins
-from glamm.checkpoints.weight_files import (
-    read_config_json,
-)
+from glamm.checkpoints.lora import LoraSettings, LoraWeights, read_lora_settings
+from glamm.checkpoints.name_maps.lora import split_lora
+from glamm.checkpoints.sources import Origin, Sources, is_trained, lacking, open_parts, origins
 from glamm.errors import CheckpointError
 from glamm.models.glamm import GLaMM
 from glamm.models.glamm.new_parts import NEW_PARTS
@@ -62,6 +58,7 @@ class OpenedSources:
         tokenizer: With the model's vocabulary.
         dtype: Type of the model's weights.
         missing: Names of the model's tensors that no file contains.
+        lora: Settings of LoRA weights; None if there are none.
         unused_keys: As in `LoadedModel`.
     """
 
@@ -71,6 +68,7 @@ class OpenedSources:
     tokenizer: Tokenizer
     dtype: torch.dtype
     missing: tuple[str, ...]
+    lora: LoraSettings | None = None
     unused_keys: tuple[str, ...] = ()
 
     @property
@@ -116,6 +114,13 @@ def open_sources(
         tokenizer=foreign.tokenizer,
         dtype=dtype or stored_dtype(parts[0]),
         missing=tuple(missing),
+        lora=read_lora_settings(
+            {name: shape for part in parts for name, shape in part.shapes().items()},
+            {name for part in parts if is_trained(part, sources) for name in part.headers()},
+            model,
+            folder=sources.lora_folder,
+            main=sources.folder,
+        ),
         unused_keys=foreign.unused,
     )
 
@@ -134,7 +139,7 @@ def read_weights(opened: OpenedSources, *, progress: Progress = NO_PROGRESS) -> 
     return LoadedModel(
         model=opened.model.eval(),
         tokenizer=opened.tokenizer,
-        lora=_lora_settings(opened.sources.lora, lora),
+        lora=LoraWeights(lora, opened.lora) if opened.lora else None,
         initialized=opened.missing,
         files=tuple(path for part in opened.parts for path in part.files.paths),
         origins=origins(opened.parts),
@@ -162,15 +167,6 @@ def load_sources(
         HostError: Reading a GGUF file needs the package gguf.
     """
     return read_weights(open_sources(sources, dtype=dtype, init_missing=init_missing))
-
-
-def _lora_settings(folder: Path | None, weights: Mapping[str, Tensor]) -> LoraWeights | None:
-    if not weights:
-        return None
-    settings: Mapping[str, Any] = {}
-    if folder and (folder / "adapter_config.json").is_file():
-        settings = read_config_json(folder, "adapter_config.json")
-    return LoraWeights(dict(weights), alpha=float(settings.get("lora_alpha", 16)))
 
 
 def merge_lora_weights(loaded: LoadedModel) -> LoadedModel:

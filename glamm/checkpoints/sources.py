@@ -2,12 +2,12 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from glamm.checkpoints.fill import Part
-from glamm.checkpoints.name_maps.lora import split_lora, strip_wrappers
+from glamm.checkpoints.name_maps.lora import adapter_names, plain_name, split_lora
 from glamm.checkpoints.name_maps.official import is_derived, to_ours
 from glamm.checkpoints.name_maps.parts import clip_to_ours, llama_to_ours
 from glamm.checkpoints.name_maps.sam import SAM_SETTINGS, sam_names
@@ -62,6 +62,13 @@ class Sources:
             return self.config
         return self.main if self.main.is_dir() else self.main.parent
 
+    @property
+    def lora_folder(self) -> Path | None:
+        """The folder with the settings of LoRA weights that are not in `main`."""
+        if self.lora is None or self.lora.is_dir():
+            return self.lora
+        return self.lora.parent
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
@@ -93,11 +100,18 @@ def open_parts(sources: Sources) -> tuple[Part, ...]:
         Part(files, _without(translate, held)) for files, translate in _open_published(sources)
     ]
     _check_replaced(sources, published)
-    trained = [
-        Part(files, _without(_release_to_ours, sources.replaced)) for files in _open_lora(sources)
-    ]
+    opened = _open_lora(sources)
+    _check_one_lora(main, opened, sources)
+    trained = [Part(files, _without(_release_to_ours, sources.replaced)) for files in opened]
     rest = Part(main.files, _without(main.translate, sources.replaced))
     return (rest, *published, *trained)
+
+
+def is_trained(part: Part, sources: Sources) -> bool:
+    """Whether weights are those of an adapter, or of a checkpoint without one."""
+    source = part.files.source
+    folder = sources.lora_folder
+    return source == sources.main if folder is None else folder in (source, source.parent)
 
 
 def origins(parts: Sequence[Part]) -> tuple[Origin, ...]:
@@ -144,7 +158,13 @@ def _open_main(sources: Sources) -> Part:
     if is_gguf(main):
         return Part(LoadedWeights(main, read_gguf_weights(main)), llama_to_ours)
     files = open_weights(main)
-    names = [strip_wrappers(name) for name in files.headers()]
+    headers = files.headers()
+    names = [plain for name in headers if (plain := plain_name(name))]
+    if names and all(split_lora(name) for name in names):
+        raise CheckpointError(
+            f"{main}: contains only LoRA weights. Name the model that they adapt, and this folder with --lora."
+        )
+    _check_adapters(headers, main)
     if any(name.startswith("model.visual_model.") for name in names):
         raise CheckpointError(
             f"{main}: is a checkpoint of LISA (model.visual_model.*): it has no region encoder. Name one of GLaMM."
@@ -170,11 +190,27 @@ def _open_published(
 
 
 def _open_lora(sources: Sources) -> list[WeightFiles]:
-    if sources.lora is None:
+    if sources.lora is None or sources.lora_folder is None:
         return []
-    others = sources.lora / _TRAINED_BESIDE_LORA
-    opened = [open_weights(sources.lora)]
-    return [*opened, open_weights(others)] if others.is_file() else opened
+    others = sources.lora_folder / _TRAINED_BESIDE_LORA
+    adapter = open_weights(sources.lora)
+    _check_adapters(adapter.headers(), sources.lora)
+    return [adapter, open_weights(others)] if others.is_file() else [adapter]
+
+
+def _check_adapters(names: Iterable[str], source: Path) -> None:
+    adapters = sorted(adapter_names(names))
+    if len(adapters) > 1:
+        raise CheckpointError(
+            f"{source}: contains the adapters {', '.join(adapters)}: save the one that you want by itself"
+        )
+
+
+def _check_one_lora(main: Part, opened: Sequence[WeightFiles], sources: Sources) -> None:
+    if opened and any(split_lora(name) for name in main.headers()):
+        raise CheckpointError(
+            f"{sources.main}: contains LoRA weights itself: convert it without --lora first, then add {sources.lora}"
+        )
 
 
 def _check_replaced(sources: Sources, published: Sequence[Part]) -> None:
@@ -224,9 +260,13 @@ def _without(
 
 
 def _wrapped(translate: Callable[[str], str | None]) -> Callable[[str], str | None]:
-    return lambda name: translate(strip_wrappers(name))
+    def translated(name: str) -> str | None:
+        plain = plain_name(name)
+        return None if plain is None else translate(plain)
+
+    return translated
 
 
 def _release_to_ours(name: str) -> str | None:
-    plain = strip_wrappers(name)
-    return None if is_derived(plain) else to_ours(plain)
+    plain = plain_name(name)
+    return None if plain is None or is_derived(plain) else to_ours(plain)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from glamm.checkpoints.name_maps.lora import LoraWeights
+from glamm.checkpoints.lora import LoraWeights
 from glamm.checkpoints.name_maps.official import OUR_CONFIG, into_official, to_official
 from glamm.checkpoints.release_tokenizer import write_tokenizer
 from glamm.checkpoints.tensor_file import WrittenFile, write_weights
@@ -75,22 +75,17 @@ def write_adapter(lora: LoraWeights, folder: Path) -> WrittenFile:
     """Write LoRA weights in the layout of peft, for the language model of the release."""
     folder.mkdir(parents=True, exist_ok=True)
     weights = {
-        f"base_model.model.{to_official(f'{module}.lora_{side}.weight')}": value
-        for module, pair in lora.pairs().items()
-        for side, value in zip("AB", pair, strict=True)
+        f"base_model.model.{to_official(name)}": value for name, value in lora.tensors.items()
     }
     written = write_weights(weights, folder / "adapter_model.safetensors")
-    modules = {module.rpartition(".")[2] for module in lora.pairs()}
-    settings = {
-        "peft_type": "LORA",
-        "task_type": "CAUSAL_LM",
-        "r": lora.rank,
-        "lora_alpha": lora.alpha,
-        "lora_dropout": 0.0,
-        "bias": "none",
-        "target_modules": sorted(modules),
+    names = {
+        module: to_official(f"{module}.weight").removesuffix(".weight")
+        for module in lora.settings.ranks
     }
-    _write_json(folder / "adapter_config.json", settings)
+    settings = lora.settings.to_peft(names)
+    settings.task_type = "CAUSAL_LM"
+    settings.inference_mode = True
+    settings.save_pretrained(str(folder))
     return written
 
 

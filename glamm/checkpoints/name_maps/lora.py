@@ -1,89 +1,48 @@
-"""Names of LoRA weights in checkpoints of peft and of the release."""
+"""What peft, DeepSpeed, FSDP and torch.compile add to the names of tensors."""
 
 import re
-from dataclasses import dataclass
-
-import torch
-from torch import Tensor, nn
-
-from glamm.errors import CheckpointError
+from collections.abc import Iterable
 
 _WRAPPERS = ("module.", "base_model.model.")
-_LORA = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])(\.default)?\.weight$")
+_INNER_WRAPPERS = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+_LORA = re.compile(
+    r"^(?P<module>.+)\.(?P<tensor>lora_(?:A|B|embedding_A|embedding_B|magnitude_vector))"
+    r"(?:\.(?P<adapter>(?!weight$|bias$)[^.]+))?(?P<kind>\.weight|\.bias)?$"
+)
+_SAVED = re.compile(r"\.modules_to_save\.(?P<adapter>[^.]+)\.")
 
 
-def strip_wrappers(name: str) -> str:
-    """Remove what peft and DeepSpeed add to a name."""
+def plain_name(name: str) -> str | None:
+    """The name of a tensor in a model without wrappers; the names of adapters are removed as well.
+
+    Returns:
+        None for the original of a module that was trained as a whole: its trained copy counts.
+    """
+    name = _INNER_WRAPPERS.sub("", name)
     stripped = True
     while stripped:
         stripped = False
         for prefix in _WRAPPERS:
             if name.startswith(prefix):
                 name, stripped = name.removeprefix(prefix), True
-    return (
-        name.replace(".base_layer.", ".")
-        .replace(".modules_to_save.default.", ".")
-        .replace(".original_module.", ".")
-    )
+    if ".original_module." in name:
+        return None
+    name = _SAVED.sub(".", name.replace(".base_layer.", "."))
+    match = _LORA.match(name)
+    if match is None:
+        return name
+    # peft writes the magnitudes of DoRA with and without ".weight"
+    kind = "" if match["tensor"] == "lora_magnitude_vector" else match["kind"] or ""
+    return f"{match['module']}.{match['tensor']}{kind}"
 
 
 def split_lora(name: str) -> tuple[str, str] | None:
-    """Adapted module and side ("A" or "B") of a LoRA weight; None for any other name."""
+    """Adapted module and tensor ("lora_A.weight", ...) of the plain name of a LoRA weight; None for any other name."""
     match = _LORA.match(name)
-    return (match["module"], match["side"]) if match else None
+    return (match["module"], f"{match['tensor']}{match['kind'] or ''}") if match else None
 
 
-@dataclass(frozen=True, slots=True)
-class LoraWeights:
-    """LoRA weights that are not merged into the model.
-
-    Args:
-        tensors: Under our names.
-        alpha: The product B @ A is multiplied by `alpha / rank`.
-    """
-
-    tensors: dict[str, Tensor]
-    alpha: float
-
-    @property
-    def rank(self) -> int:
-        """Width of the bottleneck."""
-        return next(len(value) for name, value in self.tensors.items() if ".lora_A" in name)
-
-    def pairs(self) -> dict[str, tuple[Tensor, Tensor]]:
-        """A and B by the name of the adapted module.
-
-        Raises:
-            CheckpointError: A module has only one of them.
-        """
-        sides: dict[str, dict[str, Tensor]] = {}
-        for name, value in self.tensors.items():
-            split = split_lora(name)
-            if split:
-                module, side = split
-                sides.setdefault(module, {})[side] = value
-        incomplete = [module for module, pair in sides.items() if pair.keys() != {"A", "B"}]
-        if incomplete:
-            raise CheckpointError(f"{incomplete[0]}: has only one of lora_A and lora_B")
-        return {module: (pair["A"], pair["B"]) for module, pair in sides.items()}
-
-    @torch.no_grad()
-    def merge_into(self, model: nn.Module) -> None:
-        """Add the product of each pair to the weight of the adapted module.
-
-        Raises:
-            CheckpointError: The model has no such weight, or its shape does not fit.
-        """
-        for module, (a, b) in self.pairs().items():
-            try:
-                weight = model.get_submodule(module).get_parameter("weight")
-            except AttributeError as error:
-                raise CheckpointError(
-                    f"{module}: the model has no weight for these LoRA weights"
-                ) from error
-            if (b.shape[0], a.shape[1]) != tuple(weight.shape) or a.shape[0] != b.shape[1]:
-                raise CheckpointError(
-                    f"{module}: LoRA weights of {tuple(b.shape)} x {tuple(a.shape)} do not fit a weight of {tuple(weight.shape)}"
-                )
-            change = (self.alpha / len(a)) * (b.float() @ a.float())
-            weight.copy_((weight.float() + change).to(weight.dtype))
+def adapter_names(names: Iterable[str]) -> set[str]:
+    """The names of the adapters in a checkpoint; peft's own files do not contain them."""
+    matches = [match for name in names for match in (_LORA.match(name), _SAVED.search(name))]
+    return {match["adapter"] for match in matches if match and match["adapter"]}

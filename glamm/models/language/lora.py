@@ -2,6 +2,7 @@
 
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
+from torch import nn
 
 from glamm.models.language.causal import LanguageModel
 
@@ -39,17 +40,15 @@ def add_lora(language_model: LanguageModel, *, rank: int, alpha: int, dropout: f
     inject_adapter_in_model(config, language_model)
 
 
-def merge_lora(language_model: LanguageModel) -> None:
+def merge_lora(model: nn.Module) -> None:
     """Add the adapters to the weights that they adapt and remove them, in place.
 
-    Parameter names are then the same as before `add_lora`.
+    Parameter names are then the same as before the adapters were added.
     """
     adapted = [
-        (name, module)
-        for name, module in language_model.named_modules()
-        if isinstance(module, LoraLayer)
+        (name, module) for name, module in model.named_modules() if isinstance(module, LoraLayer)
     ]
     for name, module in adapted:
         module.merge()
         parent, _, child = name.rpartition(".")
-        setattr(language_model.get_submodule(parent), child, module.get_base_layer())
+        setattr(model.get_submodule(parent), child, module.get_base_layer())
