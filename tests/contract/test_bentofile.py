@@ -80,6 +80,6 @@ def test_every_import_has_its_package():
     lacking = {
         name
         for name in foreign
-        if not {provider.lower() for provider in providers[name]} & packages
+        if not {provider.lower().replace("_", "-") for provider in providers[name]} & packages
     }
     assert lacking == set()
