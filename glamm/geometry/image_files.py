@@ -34,6 +34,7 @@ _ORIENTATION_TAG = 0x0112
 _DEPTH = "depth"
 """Key in the `info` of an opened image: decoding, which reading EXIF data may start, forgets the depth."""
 
+_TIFF_SIGNATURES = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
 _QUARTER_TURNS = {5, 6, 7, 8}  # EXIF orientations that swap height and width
 _OPPOSITE = {6: 8, 8: 6}  # the others are their own opposites
 
@@ -196,7 +197,12 @@ def open_image(file: io.BufferedReader | io.BytesIO, *, name: str = "the image")
             f"{name} claims too many pixels, at most {POLICY.max_pixels:,} are read ({error})"
         ) from error
     except UNREADABLE as error:
-        raise ValueError(f"{name} is no image that can be read ({FORMAT_NAMES})") from error
+        file.seek(0)
+        is_tiff = (
+            file.read(4) in _TIFF_SIGNATURES
+        )  # of values that Pillow does not know, such as float64
+        hint = ": if it is intact, save it with 8 bits per channel" if is_tiff else ""
+        raise ValueError(f"{name} is no image that can be read ({FORMAT_NAMES}){hint}") from error
     POLICY.check_size((image.height, image.width), name=name)
     try:
         image.info[_DEPTH] = deep_images.read_depth(image)

@@ -135,6 +135,19 @@ def test_values_of_unknown_brightness_are_refused_in_training_and_inference(cont
         decode(content, size=GRAY.shape, frame=Frame.STORED)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        encoded_by_opencv(GRAY.astype(np.float64), ".tif"),
+        encoded_by_opencv(np.dstack([GRAY] * 3).astype(np.float32), ".tif"),
+    ],
+    ids=["float64", "float color"],
+)
+def test_kind_of_tiff_that_pillow_does_not_know_is_refused_with_the_remedy(content):
+    with pytest.raises(RequestError, match=r"the file is no image .* save it with 8 bits per chan"):
+        read_image(content)
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(
     ("kind", "values"),
