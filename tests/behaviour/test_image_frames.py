@@ -1,6 +1,7 @@
 """Masks lie on their objects, however the camera was held: in the samples and in the shards."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,9 @@ def cvat(root: Path, size: tuple[int, int]) -> Path:
     return root / "images/a.jpg"
 
 
-def coco(path: Path, size: tuple[int, int], box=(X1, Y1, X2, Y2), **fields: object) -> None:
+def coco(
+    path: Path, size: tuple[int, int], box: Sequence[float] = (X1, Y1, X2, Y2), **fields: object
+) -> None:
     """Annotate `a.jpg` in COCO's form."""
     x1, y1, x2, y2 = box
     annotation = {
@@ -201,6 +204,29 @@ def test_masks_lie_on_what_was_annotated_in_the_stored_image(tmp_path, annotate,
     assert_mask_lies_on_the_object(obj, pixels)
 
 
+@pytest.mark.parametrize("size", [(40, 60), (60, 40), (48, 48)], ids=["wide", "tall", "square"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_masks_lie_on_what_was_annotated_with_label_studio_itself(tmp_path, orientation, size):
+    """It stores percent of the image as seen, and exports them as parts of the stored width and height."""
+    root, out = tmp_path / "data", tmp_path / "shards"
+    root.mkdir()
+    _, (height, width) = stored_box_and_size(orientation, size)
+    x1, x2 = (x / size[1] * 100 / 100 * width for x in (X1, X2))
+    y1, y2 = (y / size[0] * 100 / 100 * height for y in (Y1, Y2))
+    info = {"contributor": "Label Studio"}
+    coco(root / "result.json", (height, width), (x1, y1, x2, y2), **info)
+    photograph(root / "images/a.jpg", size=size, orientation=orientation)
+
+    obj, pixels = prepared_sample(root, out)
+
+    assert pixels.shape[:2] == size
+    assert obj.box == (X1, Y1, X2, Y2)
+    assert_mask_lies_on_the_object(obj, pixels)
+    lines = (out / "quarantine.jsonl").read_text().splitlines()
+    assert len(lines) == (height != size[0])
+    assert all("is for the image as turned by EXIF" in line for line in lines)
+
+
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
 @pytest.mark.parametrize("annotate", [plain_coco, jsonl_by_size])
 def test_size_of_the_turned_image_means_that_the_tool_turned_it(tmp_path, annotate, orientation):
@@ -215,7 +241,9 @@ def test_size_of_the_turned_image_means_that_the_tool_turned_it(tmp_path, annota
 
 
 @pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-@pytest.mark.parametrize("annotate", ON_THE_TURNED_IMAGE)
+@pytest.mark.parametrize(
+    "annotate", [tool for tool in ON_THE_TURNED_IMAGE if tool is not renamed_label_studio]
+)
 def test_size_of_the_stored_image_means_that_an_old_tool_did_not_turn_it(
     tmp_path, annotate, orientation
 ):

@@ -5,7 +5,6 @@ form), or exports of tools as they come; `glamm.data.parsing.coco_exports` finds
 are for training.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,6 +14,7 @@ from glamm.data.parsing import coco_exports, json_fields
 from glamm.data.parsing.coco_exports import AnnotationFile, Content
 from glamm.data.parsing.coco_json import CocoFile, CocoImage, CocoInstance, Key, read_coco
 from glamm.data.parsing.coco_segmentation import parse_segmentation, usable_box
+from glamm.data.parsing.coco_tools import as_label_studio_means, frame_of, scaled
 from glamm.data.parsing.dataset_paths import relative, resolve_image
 from glamm.data.parsing.image_refs import refer_to
 from glamm.data.parsing.image_search import ImageSearch
@@ -23,20 +23,8 @@ from glamm.data.readers.captions import CaptionsRecord, caption_samples, caption
 from glamm.data.readers.labeled_shapes import class_targets
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
-from glamm.structures.issue import Issue, IssueLog, Location
+from glamm.structures.issue import Issue, IssueKind, IssueLog, Location
 from glamm.structures.sample import Frame, ImageRef, Obj, Sample, Task
-
-_BROWSER_TOOLS = ("roboflow", "fiftyone", "label studio", "cvat")
-"""Tools as they name themselves in `info`."""
-
-_FILES_OF_BROWSER_TOOLS = {
-    "_annotations.coco",
-    "labels",
-    "result",
-    "instances_default",
-    "person_keypoints_default",
-}
-"""Names of files that only these tools write."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,22 +118,7 @@ def _open(file: AnnotationFile) -> _Source:
     values = (image.get("file_name", image.get("coco_url")) for image in content.images.values())
     names = [name for name in values if isinstance(name, str)]
     search = ImageSearch(file.root, names, skipped=file.folders_of_others)
-    return _Source(file, content, _frame(file, content), search)
-
-
-def _frame(file: AnnotationFile, content: CocoFile) -> Frame:
-    info = json.dumps(content.info).lower()
-    is_of_browser_tool = (
-        file.path.stem in _FILES_OF_BROWSER_TOOLS
-        or any(tool in info for tool in _BROWSER_TOOLS)
-        or any(_is_of_cvat(annotations[0]) for annotations in content.annotations.values())
-    )
-    return Frame.TURNED if is_of_browser_tool else Frame.BY_SIZE
-
-
-def _is_of_cvat(annotation: json_fields.Json) -> bool:
-    attributes = annotation.get("attributes")
-    return isinstance(attributes, dict) and "occluded" in attributes
+    return _Source(file, content, frame_of(file.path, content), search)
 
 
 def _holds_captions(source: _Source) -> bool:
@@ -181,8 +154,13 @@ def _read_image(
     split: str,
     issues: IssueLog,
 ) -> Record:
-    image_ref = source.find_image(image_id)
-    objects = () if source is captions_source else _objects(source.content, image_id, image_ref, issues)  # fmt: skip
+    image_ref, scale = as_label_studio_means(source.find_image(image_id), source.content)
+    if scale != (1.0, 1.0):
+        reason = "is for the image as turned by EXIF; Label Studio wrote the size and the points of the stored one"
+        issues.add(reason, kind=IssueKind.ASSUMPTION)
+    objects: tuple[Obj, ...] = ()
+    if source is not captions_source:
+        objects = _objects(source.content, image_id, image_ref, scale, issues)
     texts = captions_of(captions_source.content, image_id, issues) if captions_source else ()
     samples = [
         replace(sample, objects=objects)
@@ -219,12 +197,16 @@ def _places(source: _Source) -> Iterator[Issue]:
 
 
 def _objects(
-    instances: CocoFile, image_id: Key, image_ref: ImageRef, issues: IssueLog
+    instances: CocoFile,
+    image_id: Key,
+    image_ref: ImageRef,
+    scale: tuple[float, float],
+    issues: IssueLog,
 ) -> tuple[Obj, ...]:
     objects: list[Obj] = []
     for annotation in instances.annotations.get(image_id, []):
         try:
-            objects.append(_object(annotation, instances, image_ref, issues))
+            objects.append(_object(scaled(annotation, scale), instances, image_ref, issues))
         except DataError as error:
             issues.add(error.reason, field_path(f"annotation {annotation['id']}", error.field))
     return tuple(objects)
