@@ -53,9 +53,10 @@ def as_label_studio_means(
 
     Source: HumanSignal/label-studio issue 6608; `convert_to_coco` of its converter.
     """
+    if not _is_named(_LABEL_STUDIO, content):
+        return image, (1.0, 1.0)
     header = image_header(Path(image.path or ""))
-    is_swapped = image.size == header.size != header.upright_size
-    if not (is_swapped and _is_named(_LABEL_STUDIO, content)):
+    if header.size == header.upright_size or image.size != header.size:
         return image, (1.0, 1.0)
     height, width = image.size
     turned = replace(image, size=header.upright_size, frame=Frame.TURNED)
