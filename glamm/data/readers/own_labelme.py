@@ -103,7 +103,8 @@ class LabelMeReader:
     splits = ("train", "val", "test")
     frame = Frame.TURNED
     looked_for = (
-        'JSON files with "shapes", in this folder, labelme/ or annotations/, or in train/, val/ or test/ of these',
+        'JSON files with "shapes", here, in labelme/, annotations/, labels/ or images/, '
+        "or in train/, val/ or test/ of these",
     )
 
     def exists_in(self, root: Path) -> bool:
