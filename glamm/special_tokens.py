@@ -1,5 +1,7 @@
 """Texts of the special tokens."""
 
+import re
+
 IMAGE_START = "<im_start>"
 IMAGE_END = "<im_end>"
 BOX = "<bbox>"
@@ -19,6 +21,31 @@ BEGIN, END, UNKNOWN = "<s>", "</s>", "<unk>"
 
 RESERVED_TOKENS = (*ADDED_TOKENS, IMAGE, BEGIN, END, UNKNOWN)
 """Texts that a tokenizer turns into tokens with a meaning for the model."""
+
+
+_ESCAPE = "\ufdd0"
+"""A code point that Unicode reserves for use inside a program: no text has it."""
+
+_RESERVED = re.compile("|".join(map(re.escape, RESERVED_TOKENS)))
+
+
+def escape_reserved_tokens(text: str) -> str:
+    """Mark what is plain text: a tokenizer does not turn a marked token into one with a meaning for the model.
+
+    The first character of each reserved token is followed by a code point that `unescape` removes.
+    """
+    plain = text.replace(_ESCAPE, "")
+    return _RESERVED.sub(lambda match: match[0][0] + _ESCAPE + match[0][1:], plain)
+
+
+def unescape(text: str) -> tuple[str, list[int]]:
+    """Remove the marks.
+
+    Returns:
+        The text without marks, and for each of its characters, and for its end, the index in the text with marks.
+    """
+    kept = [index for index, character in enumerate(text) if character != _ESCAPE]
+    return text.replace(_ESCAPE, ""), [*kept, len(text)]
 
 
 def find_reserved_token(text: str) -> str | None:

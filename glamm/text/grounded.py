@@ -1,10 +1,19 @@
 """Grounded captions: plain text with spans, and the same text with special tokens: `<p> phrase </p> [SEG]`."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from glamm.special_tokens import ADDED_TOKENS, BOX, PHRASE_END, PHRASE_START, SEG
+from glamm.special_tokens import (
+    ADDED_TOKENS,
+    BOX,
+    PHRASE_END,
+    PHRASE_START,
+    SEG,
+    escape_reserved_tokens,
+    unescape,
+)
 from glamm.structures.sample import Span, SpanKind
 
 _TAGS = re.compile("(" + "|".join(map(re.escape, ADDED_TOKENS)) + ")")
@@ -29,7 +38,7 @@ def render_grounded(text: str, spans: Sequence[Span]) -> str:
     """Insert special tokens into a text.
 
     Args:
-        text: Plain text.
+        text: Plain text; reserved tokens in it are escaped and stay plain text.
         spans: Sorted, without overlaps.
 
     Returns:
@@ -38,8 +47,8 @@ def render_grounded(text: str, spans: Sequence[Span]) -> str:
     parts: list[str] = []
     cursor = 0
     for span in spans:
-        phrase = text[span.start : span.end]
-        parts.append(text[cursor : span.start])
+        phrase = escape_reserved_tokens(text[span.start : span.end])
+        parts.append(escape_reserved_tokens(text[cursor : span.start]))
         if span.kind is SpanKind.SEG:
             parts.append(f"{PHRASE_START} {phrase} {PHRASE_END} {SEG}")
         elif span.kind is SpanKind.SEG_ONLY:
@@ -47,7 +56,7 @@ def render_grounded(text: str, spans: Sequence[Span]) -> str:
         else:
             parts.append(f"{phrase} " + ",".join([BOX] * len(span.object_ids)))
         cursor = span.end
-    parts.append(text[cursor:])
+    parts.append(escape_reserved_tokens(text[cursor:]))
     return "".join(parts)
 
 
@@ -72,7 +81,16 @@ def parse_grounded(text: str) -> GroundedText:
         elif part == SEG:
             ranges.append(closed or (len(plain), len(plain)))
             closed = None
-    return GroundedText(plain, tuple(ranges))
+    return _unescaped(plain, ranges)
+
+
+def _unescaped(text: str, ranges: Sequence[tuple[int, int]]) -> GroundedText:
+    """The text without the marks of reserved tokens that are plain text."""
+    plain, indices = unescape(text)
+    return GroundedText(
+        plain,
+        tuple((bisect_left(indices, start), bisect_left(indices, end)) for start, end in ranges),
+    )
 
 
 def _append(text: str, part: str) -> str:

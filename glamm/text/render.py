@@ -2,7 +2,7 @@
 
 import random
 
-from glamm.special_tokens import BOX
+from glamm.special_tokens import BOX, escape_reserved_tokens
 from glamm.structures.sample import Sample, SpanKind, Target, Task, Turn
 from glamm.text.conversation import Round
 from glamm.text.grounded import render_grounded
@@ -112,7 +112,9 @@ def _choose(targets: tuple[Target, ...], limit: int, rng: random.Random) -> list
 
 def _segmentation_round(target: Target, rng: random.Random) -> Round:
     return Round(
-        question=rng.choice(SEGMENTATION_QUESTIONS).format(thing=target.text.lower()),
+        question=rng.choice(SEGMENTATION_QUESTIONS).format(
+            thing=escape_reserved_tokens(target.text.lower())
+        ),
         answer=rng.choice(SEGMENTATION_ANSWERS),
         seg_targets=(target.object_ids,),
     )
@@ -125,6 +127,6 @@ def _region_round(target: Target, number: int, rng: random.Random) -> Round:
         )
     return Round(
         question=rng.choice(REGION_QUESTIONS).format(region=f"region{number} {BOX}"),
-        answer=target.text,
+        answer=escape_reserved_tokens(target.text),
         region_ids=target.object_ids,
     )

@@ -14,7 +14,15 @@ from tokenizers.processors import TemplateProcessing
 
 from glamm.errors import CheckpointError
 from glamm.files import stand_in
-from glamm.special_tokens import ADDED_TOKENS, BEGIN, END, IMAGE, UNKNOWN
+from glamm.special_tokens import (
+    ADDED_TOKENS,
+    BEGIN,
+    END,
+    IMAGE,
+    UNKNOWN,
+    escape_reserved_tokens,
+    unescape,
+)
 from glamm.structures.ids import IMAGE_PLACEHOLDER_ID
 
 SENTENCEPIECE_FILE = "tokenizer.model"
@@ -115,7 +123,7 @@ class Tokenizer(ABC):
         """Encode a prompt, with the begin token first.
 
         Args:
-            text: May contain special tokens and one `<image>`.
+            text: May contain special tokens and one `<image>`; those of `escape_reserved_tokens` are plain text.
 
         Returns:
             Ids and their positions in `text`.
@@ -128,14 +136,18 @@ class Tokenizer(ABC):
                 starts.append(cursor)
             elif segment := piece.strip():
                 segment_start = cursor + len(piece) - len(piece.lstrip())
-                new_ids, offsets = self._encode_segment(segment)
+                plain, indices = unescape(segment)
+                new_ids, offsets = self._encode_segment(plain)
                 ids.extend(new_ids)
-                starts.extend(segment_start + offset for offset in offsets)
+                starts.extend(segment_start + indices[offset] for offset in offsets)
             cursor += len(piece)
         return Encoding(tuple(ids), tuple(starts))
 
     def decode(self, ids: tuple[int, ...] | list[int]) -> str:
-        """Decode generated ids; special tokens are surrounded by blanks, control tokens are omitted."""
+        """Decode generated ids; special tokens are surrounded by blanks, control tokens are omitted.
+
+        Special tokens that are spelled with ordinary tokens are escaped; see `escape_reserved_tokens`.
+        """
         parts: list[str] = []
         segment: list[int] = []
         for index in ids:
@@ -153,8 +165,8 @@ class Tokenizer(ABC):
         return " ".join(part for part in parts if part)
 
     def _plain(self, ids: list[int]) -> str:
-        """Text without special tokens that were spelled with ordinary tokens: it would be parsed as special tokens."""
-        return self._split.sub("", self._decode_segment(ids))
+        """Text of ordinary tokens; special tokens that they spell are escaped, so that they are not parsed as such."""
+        return escape_reserved_tokens(self._decode_segment(ids))
 
     def _special_id(self, token: str) -> int:
         if token == IMAGE:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, Field
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import ensure_inside, relative
 from glamm.data.parsing.image_refs import SizedImage, find_image
 from glamm.data.parsing.json_stream import read_json
-from glamm.data.parsing.layout import CocoBox, Id, Integer, Layout, Text, parse
+from glamm.data.parsing.layout import CocoBox, Flag, Id, Integer, Layout, Text, parse
 from glamm.errors import DataError
 from glamm.structures.issue import Issue
 from glamm.structures.sample import Frame, ImageRef
@@ -36,16 +36,15 @@ class CocoInstance(Layout):
     category_id: object = None
     bbox: Annotated[CocoBox | None, BeforeValidator(lambda value: value or None)] = None
     segmentation: object = None
-    iscrowd: object = 0
-
-    @property
-    def is_crowd(self) -> bool:
-        """Whether the annotation covers a crowd of objects."""
-        return bool(self.iscrowd)
+    is_crowd: Annotated[Flag, Field(validation_alias="iscrowd")] = False
 
 
 class _Identified(Layout):
     id: Id
+
+
+class _OfImage(Layout):
+    image_id: Id
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +90,12 @@ class CocoFile:
         Raises:
             DataError: There is no category with this id.
         """
-        if not isinstance(category_id, int | str) or category_id not in self.categories:
+        known = json_fields.key(category_id, "category_id")
+        if known not in self.categories:
             raise DataError(
                 f"{str(category_id)[:80]} is not among the categories", field="category_id"
             )
-        return self.categories[category_id]
+        return self.categories[known]
 
 
 def read_coco(root: Path, path: Path) -> CocoFile:
@@ -121,12 +121,17 @@ def read_coco(root: Path, path: Path) -> CocoFile:
         ) from error
     annotations: dict[Key, list[json_fields.Json]] = defaultdict(list)
     for annotation_id, annotation in annotations_by_id.items():
-        image_id = annotation.get("image_id")
-        if isinstance(image_id, int | str) and image_id in images:
-            annotations[image_id].append(annotation)
+        record = f"annotation {annotation_id}"
+        try:
+            image_id = parse(_OfImage, annotation).image_id
+        except DataError as error:
+            issues.append(Issue.of_part(file, record, error.reason, error.field))
             continue
-        reason = f"image_id {str(image_id)[:80]} is not among the images"
-        issues.append(Issue.of_part(file, f"annotation {annotation_id}", reason, "image_id"))
+        if image_id in images:
+            annotations[image_id].append(annotation)
+        else:
+            reason = f"image_id {str(image_id)[:80]} is not among the images"
+            issues.append(Issue.of_part(file, record, reason, "image_id"))
     categories = {
         category_id: name
         for category_id, category in categories_by_id.items()
@@ -147,7 +152,10 @@ def _index(
     indices: dict[Key, list[int]] = defaultdict(list)
     for index, entry in enumerate(entries):
         try:
-            indices[parse(_Identified, entry).id].append(index)
+            entry_id = parse(_Identified, entry).id
+            indices[entry_id].append(index)
+            if type(entry["id"]) is not type(entry_id):  # its references may have either type
+                entries[index] = {**entry, "id": entry_id}
         except DataError as error:
             issues.append(new_issue(file, f"{name}[{index}]", error.reason, error.field))
     for entry_id, repeated in indices.items():

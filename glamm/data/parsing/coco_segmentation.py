@@ -123,23 +123,7 @@ def _parts(value: object, field: str) -> list[object]:
 def _part(value: object, field: str, size: Size) -> Mask:
     if not isinstance(value, dict):
         return polygon_mask(value, field, size=size)
-    code = cast("json_fields.Json", value)
-    is_compressed = not isinstance(code.get("counts"), list)
-    mask = json_fields.rle(code, field) if is_compressed else _uncompressed_mask(code, field)
+    mask = json_fields.rle(cast("json_fields.Json", value), field)
     if mask.size != size:
         raise DataError(f"mask is {mask.size}, the image {size} (height, width)", field=field)
     return mask
-
-
-def _uncompressed_mask(code: json_fields.Json, field: str) -> Mask:
-    extent = json_fields.items(code.get("size"), field)
-    if len(extent) != 2:
-        raise DataError("needs a size [height, width]", field=field)
-    height, width = json_fields.size(extent[0], extent[1], field)
-    runs = [json_fields.integer(run, field) for run in json_fields.items(code.get("counts"), field)]
-    if any(run < 0 for run in runs) or sum(runs) != height * width:
-        raise DataError(
-            f"mask runs add up to {sum(runs)} pixels, the size {height} x {width} needs {height * width}",
-            field=field,
-        )
-    return masks.from_runs(runs, size=(height, width))

@@ -71,6 +71,8 @@ def resolve_image(root: Path, folders: Sequence[str], name: str) -> Path:
     try:
         names = dict.fromkeys((name, path.as_posix()))
         image_path = find_file(root, [f"{folder}/{name}" for name in names for folder in folders])
+        if image_path is None and not path.as_posix().isascii():
+            image_path = _find_other_form(root, folders, path.parts)
     except OSError as error:  # a name too long for the file system
         raise DataError(f"'{name[:80]}' is no file name: {error.strerror}") from error
     if image_path is None:
@@ -78,6 +80,25 @@ def resolve_image(root: Path, folders: Sequence[str], name: str) -> Path:
     if not image_path.resolve().is_relative_to(root.resolve()):
         raise DataError(f"'{name}' is a link that leaves the data set's folder", field="file_name")
     return image_path
+
+
+def _find_other_form(root: Path, folders: Sequence[str], parts: Sequence[str]) -> Path | None:
+    """A file whose name is the same text in another Unicode form: macOS decomposes letters with accents."""
+    for folder in folders:
+        found = [root / folder]
+        for part in parts:
+            wanted = unicodedata.normalize("NFC", part)
+            found = [
+                child
+                for parent in found
+                if parent.is_dir()
+                for child in sorted(parent.iterdir())
+                if unicodedata.normalize("NFC", child.name) == wanted
+            ]
+        files = [path for path in found if path.is_file()]
+        if files:
+            return files[0]
+    return None
 
 
 def files_of_split(

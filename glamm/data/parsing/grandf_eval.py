@@ -14,7 +14,7 @@ from pydantic import Field, PlainValidator
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.json_stream import read_json
-from glamm.data.parsing.layout import Integer, Items, Layout, Text
+from glamm.data.parsing.layout import Flag, Integer, Items, Layout, Text
 from glamm.errors import DataError
 from glamm.typing import Size
 
@@ -70,7 +70,7 @@ class EvalMask(Layout):
     segmentation: object = None
     area: object = None
     category_id: object = 1
-    iscrowd: object = 0
+    is_crowd: Annotated[Flag, Field(validation_alias="iscrowd")] = False
 
     @property
     def stated_area(self) -> float | None:
@@ -80,11 +80,6 @@ class EvalMask(Layout):
             DataError: It is no number.
         """
         return json_fields.optional_number(self.area, "area")
-
-    @property
-    def is_crowd(self) -> bool:
-        """COCO's flag."""
-        return bool(self.iscrowd)
 
 
 def eval_file_names(split: str) -> tuple[str, str]:

@@ -4,6 +4,7 @@
 """
 
 import math
+import re
 from typing import Any, cast
 
 from glamm.errors import DataError
@@ -16,6 +17,8 @@ Json = dict[str, Any]
 
 _MAX_SIDE = 100_000  # pixels
 _MAX_INTEGER = 1 << 63
+
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?\s*", re.ASCII)
 
 _KINDS: dict[type, str] = {dict: "an object", list: "a list", str: "text", bool: "a truth value"}
 
@@ -63,39 +66,55 @@ def text(value: object, field: str) -> str:
 
 
 def integer(value: object, field: str) -> int:
-    """A whole number of at most 63 bits.
+    """A whole number of at most 63 bits; a whole float and the text of a whole number are read as one.
 
     Raises:
         DataError: None, or something else.
     """
     if value is None:
         raise DataError("is missing", field=field)
-    if isinstance(value, bool) or not isinstance(value, int):
+    result = _whole(value)
+    if result is None:
         raise DataError(f"must be a whole number, is {kind_of(value)}", field=field)
-    if not -_MAX_INTEGER < value < _MAX_INTEGER:
+    if not -_MAX_INTEGER < result < _MAX_INTEGER:
         raise DataError("is too large a number", field=field)
-    return value
+    return result
 
 
 def key(value: object, field: str) -> int | str:
-    """An id: a whole number or text.
+    """An id: a whole number or text. The text of a whole number is that number, as its counterpart may have it.
 
     Raises:
         DataError: None, or something else.
     """
-    return text(value, field) if isinstance(value, str) else integer(value, field)
+    if isinstance(value, str):
+        whole = _whole(value)
+        # "007" and "7" may be two ids
+        is_same = whole is not None and str(whole) == value and abs(whole) < _MAX_INTEGER
+        return whole if is_same and whole is not None else text(value, field)
+    return integer(value, field)
 
 
-def number(value: object, field: str) -> float:
-    """A finite number.
+def flag(value: object, field: str) -> bool:
+    """A truth value, or a number where 0 means no.
 
     Raises:
         DataError: Something else.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    return value if isinstance(value, bool) else bool(number(value, field))
+
+
+def number(value: object, field: str) -> float:
+    """A finite number; the text of a number is read as one.
+
+    Raises:
+        DataError: Something else.
+    """
+    is_text = isinstance(value, str) and _NUMBER.fullmatch(value) is not None
+    if isinstance(value, bool) or not (is_text or isinstance(value, int | float)):
         raise DataError(f"must hold numbers, holds {kind_of(value)}", field=field)
     try:
-        result = float(value)
+        result = float(cast("float | str", value))
     except OverflowError:
         result = math.inf
     if not math.isfinite(result):
@@ -146,7 +165,7 @@ def size(height: object, width: object, field: str) -> Size:
 
 
 def rle(value: object, field: str) -> Mask:
-    """A COCO compressed run-length mask whose runs fill its size.
+    """A COCO run-length mask, compressed or not, whose runs fill its size.
 
     Raises:
         DataError: Something else.
@@ -158,7 +177,7 @@ def rle(value: object, field: str) -> Mask:
     height, width = size(extent[0], extent[1], field)
     counts = code.get("counts")
     if isinstance(counts, list):
-        raise DataError("has uncompressed runs; compress them with pycocotools first", field=field)
+        return _mask_from_runs(cast("list[object]", counts), (height, width), field)
     if not isinstance(counts, str):
         raise DataError("needs counts", field=field)
     mask = Mask((height, width), counts.encode("utf-8", "replace"))
@@ -167,6 +186,27 @@ def rle(value: object, field: str) -> Mask:
     except ValueError as error:
         raise DataError(str(error), field=field) from error
     return mask
+
+
+def _mask_from_runs(values: list[object], extent: Size, field: str) -> Mask:
+    runs = [integer(run, field) for run in values]
+    num_pixels = extent[0] * extent[1]
+    if any(run < 0 for run in runs) or sum(runs) != num_pixels:
+        raise DataError(
+            f"mask runs add up to {sum(runs)} pixels, the size {extent[0]} x {extent[1]} needs {num_pixels}",
+            field=field,
+        )
+    return masks.from_runs(runs, size=extent)
+
+
+def _whole(value: object) -> int | None:
+    """The whole number that a value is or means; None for anything else."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value):
+        digits = value.strip()
+        value = int(digits) if digits.lstrip("+-").isdigit() else float(digits)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def kind_of(value: object) -> str:

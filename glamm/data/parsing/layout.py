@@ -104,13 +104,16 @@ Text = Annotated[str, _checked(json_fields.text)]
 """A string that UTF-8 can encode."""
 
 Integer = Annotated[int, _checked(json_fields.integer)]
-"""A whole number of at most 63 bits; no truth value and no float."""
+"""A whole number of at most 63 bits, also as a float or as text; no truth value."""
 
 Number = Annotated[float, _checked(json_fields.number)]
-"""A finite number; no truth value."""
+"""A finite number, also as text; no truth value."""
+
+Flag = Annotated[bool, _checked(json_fields.flag)]
+"""A truth value, or a number where 0 means no."""
 
 Id = Annotated[int | str, _checked(json_fields.key)]
-"""An id: a whole number or text."""
+"""An id: a whole number, also as a float or as text, or other text."""
 
 CornerBox = Annotated[BoxXyxy, _checked(json_fields.box)]
 """x1, y1, x2, y2 in pixels, finite, with an area."""
@@ -119,7 +122,7 @@ CocoBox = Annotated[BoxXyxy, _checked(json_fields.xywh)]
 """left, top, width, height in pixels, finite; converted to corners."""
 
 Rle = Annotated[Mask, _checked(json_fields.rle)]
-"""A compressed COCO run-length mask whose runs fill its size."""
+"""A COCO run-length mask whose runs fill its size."""
 
 Point = Annotated[tuple[Number, Number], Strict(strict=False)]
 """x, y."""

@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import cast
 
+from glamm.data.parsing import json_fields
+from glamm.errors import DataError
 from glamm.structures.issue import IssueLog
 from glamm.structures.sample import Span, SpanKind
 
@@ -39,10 +42,25 @@ def locate(
 
 def checked_range(value: object, text: str) -> Range | None:
     """The [start, end] of a file if it is a range of the text that is not empty; otherwise None."""
-    match value:
-        case [int(start), int(end)] if 0 <= start < end <= len(text):
-            return start, end
-    return None
+    start, end = _start_and_end(value)
+    return (start, end) if 0 <= start < end <= len(text) else None
+
+
+def clipped_range(value: object, text: str) -> Range | None:
+    """As `checked_range`, but an end behind that of the text means the end of the text."""
+    start, end = _start_and_end(value)
+    return checked_range([start, min(end, len(text))], text)
+
+
+def _start_and_end(value: object) -> Range:
+    """The two numbers of a [start, end]; -1 twice for anything else."""
+    if not isinstance(value, list | tuple) or len(cast("Sequence[object]", value)) != 2:
+        return -1, -1
+    try:
+        start, end = (json_fields.integer(item, "") for item in cast("Sequence[object]", value))
+    except DataError:
+        return -1, -1
+    return start, end
 
 
 def merge_spans(spans: Iterable[Span]) -> tuple[tuple[Span, ...], tuple[Span, ...]]:

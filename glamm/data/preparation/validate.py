@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from glamm.geometry import boxes, masks
-from glamm.special_tokens import find_reserved_token
 from glamm.structures.issue import Issue, IssueKind, Location, Severity
 from glamm.structures.sample import Obj, Sample, Span, SpanKind, Target, Task, Turn, objects_by_id
 
@@ -70,9 +69,6 @@ def _texts(sample: Sample) -> Iterator[Violation]:
     for field, text in texts:
         if text is None:
             continue
-        reserved = find_reserved_token(text)
-        if reserved:
-            yield field, f"holds {reserved}, which is reserved for the model"
         if not text.strip():
             yield field, "is empty"
         if not unicodedata.is_normalized("NFC", text):

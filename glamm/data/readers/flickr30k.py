@@ -17,11 +17,11 @@ from glamm.data.parsing.box_filter import (
 from glamm.data.parsing.coco_json import CocoFile, CocoImage, Key
 from glamm.data.parsing.coco_segmentation import usable_box
 from glamm.data.parsing.layout import Items, Layout, Text, parse
-from glamm.data.parsing.phrase_spans import Range, checked_range, disjoint_spans
+from glamm.data.parsing.phrase_spans import Range, checked_range, clipped_range, disjoint_spans
 from glamm.data.readers.coco_reader import CocoReader
 from glamm.data.record import Record
 from glamm.errors import DataError
-from glamm.structures.issue import IssueLog
+from glamm.structures.issue import IssueKind, IssueLog
 from glamm.structures.sample import Mask, Obj, Sample, Span, SpanKind, Task, Turn
 from glamm.typing import Size
 
@@ -101,7 +101,7 @@ class Flickr30kReader(CocoReader):
         if len(caption.split()) < _MIN_WORDS:
             raise DataError(f"caption has fewer than {_MIN_WORDS} words")
         annotations = content.annotations.get(image_id, [])
-        phrases, dropped = self._split_annotations(annotations, caption, image.size)
+        phrases, dropped = self._split_annotations(annotations, caption, image.size, issues)
         for item in dropped:
             issues.add(item.reason, item.location_field)
         spans = (Span(*phrase.range, SpanKind.SEG, (phrase.trained.id,)) for phrase in phrases)
@@ -118,14 +118,16 @@ class Flickr30kReader(CocoReader):
         return Record(issues.location, (sample,), FlickrCaption(caption, phrases, dropped))
 
     def _split_annotations(
-        self, annotations: list[json_fields.Json], caption: str, size: Size
+        self, annotations: list[json_fields.Json], caption: str, size: Size, issues: IssueLog
     ) -> tuple[tuple[PhraseObject, ...], tuple[DroppedAnnotation, ...]]:
         """The annotations that count, and those that do not."""
         phrases: list[PhraseObject] = []
         dropped: list[DroppedAnnotation] = []
         for item in filter_boxes(annotations, size):
             result = (
-                self._phrase(item, caption, size) if isinstance(item, BoxedAnnotation) else item
+                self._phrase(item, caption, size, issues)
+                if isinstance(item, BoxedAnnotation)
+                else item
             )
             if isinstance(result, PhraseObject):
                 phrases.append(result)
@@ -134,7 +136,7 @@ class Flickr30kReader(CocoReader):
         return tuple(phrases), tuple(dropped)
 
     def _phrase(
-        self, item: BoxedAnnotation, caption: str, size: Size
+        self, item: BoxedAnnotation, caption: str, size: Size, issues: IssueLog
     ) -> PhraseObject | DroppedAnnotation:
         try:
             annotation = parse(FlickrPhrase, item.annotation)
@@ -142,9 +144,13 @@ class Flickr30kReader(CocoReader):
         except DataError as error:
             return DroppedAnnotation(item.id, error.reason, error.field)
         first, *further = annotation.tokens_positive or (None,)
-        range_ = checked_range(first, caption)
+        range_ = clipped_range(first, caption)
         if range_ is None:
             return DroppedAnnotation(item.id, "is no range of the caption", "tokens_positive")
+        if range_ != checked_range(first, caption):
+            reason = f"ends behind the caption: read as '{caption[slice(*range_)]}'"
+            field = f"annotation {item.id}.tokens_positive"
+            issues.add(reason, field, kind=IssueKind.ASSUMPTION)
         box = usable_box(item.box, mask, size=size)
         if box is None:
             return DroppedAnnotation(item.id, "box outside the picture")

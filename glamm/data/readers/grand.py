@@ -70,19 +70,9 @@ class ShortCaptionPhrase(Layout):
     id: Integer
     tokens_positive: object = None
 
-
-class ShortCaption(Layout):
-    """An entry of `short_captions`."""
-
-    details: Items[ShortCaptionPhrase] = ()
-    caption: Text
-
-    @property
-    def phrases(self) -> tuple[Phrase, ...]:
-        """In file order."""
-        return tuple(
-            Phrase(detail.phrase, (detail.id,), detail.tokens_positive) for detail in self.details
-        )
+    def to_phrase(self) -> Phrase:
+        """The same for every kind of caption."""
+        return Phrase(self.phrase, (self.id,), self.tokens_positive)
 
 
 class DenseCaptionPhrase(Layout):
@@ -92,19 +82,16 @@ class DenseCaptionPhrase(Layout):
     ids: Items[Integer] = ()
     tokens_positive: object = None
 
+    def to_phrase(self) -> Phrase:
+        """The same for every kind of caption."""
+        return Phrase(self.phrase, self.ids, self.tokens_positive)
 
-class DenseCaption(Layout):
-    """The `dense_caption`."""
 
-    details: Items[DenseCaptionPhrase] = ()
+class CaptionWithDetails(Layout):
+    """An entry of `short_captions`, or the `dense_caption`; an invalid detail costs only itself."""
+
+    details: Items[object] = ()
     caption: Text
-
-    @property
-    def phrases(self) -> tuple[Phrase, ...]:
-        """In file order."""
-        return tuple(
-            Phrase(detail.phrase, detail.ids, detail.tokens_positive) for detail in self.details
-        )
 
 
 class GrandImage(Layout):
@@ -306,11 +293,12 @@ def _short_captions(
     for index, value in enumerate(image.short_captions):
         field = f"short_captions[{index}]"
         try:
-            caption = parse(ShortCaption, value, field)
+            caption = parse(CaptionWithDetails, value, field)
         except DataError as error:
             issues.add(error.reason, error.field)
             continue
-        yield ground_caption(caption.caption, caption.phrases, objects, issues, field)
+        phrases = _phrases(caption, ShortCaptionPhrase, field, issues)
+        yield ground_caption(caption.caption, phrases, objects, issues, field)
 
 
 def _dense_caption(
@@ -322,11 +310,28 @@ def _dense_caption(
             issues.add("is missing", field)
         return None
     try:
-        caption = parse(DenseCaption, image.dense_caption, field)
+        caption = parse(CaptionWithDetails, image.dense_caption, field)
     except DataError as error:
         issues.add(error.reason, error.field)
         return None
-    return ground_caption(caption.caption, caption.phrases, objects, issues, field)
+    phrases = _phrases(caption, DenseCaptionPhrase, field, issues)
+    return ground_caption(caption.caption, phrases, objects, issues, field)
+
+
+def _phrases(
+    caption: CaptionWithDetails,
+    layout: type[ShortCaptionPhrase | DenseCaptionPhrase],
+    field: str,
+    issues: IssueLog,
+) -> tuple[Phrase, ...]:
+    """The valid phrases of a caption, in file order."""
+    phrases: list[Phrase] = []
+    for index, detail in enumerate(caption.details):
+        try:
+            phrases.append(parse(layout, detail, f"{field}.details[{index}]").to_phrase())
+        except DataError as error:
+            issues.add(error.reason, error.field)
+    return tuple(phrases)
 
 
 def _conversations(base: Sample, raw: GrandRecord) -> Iterator[Sample]:

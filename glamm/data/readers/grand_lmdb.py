@@ -3,7 +3,7 @@
 Source: spec of GranD's preparation (A.8); `prepare_annotations` and the pretraining readers of the release.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from heapq import merge
@@ -25,6 +25,7 @@ _FOLDERS = {
     "captions": "GranD_Data/Grand_Caption_Grounding_lmdb",
     "expressions": "GranD_Data/Grand_Referring_Expression_lmdb",
 }
+_MAX_SHOWN = 3  # names in a message
 _KEY_LISTS = {"train": "Train", "val": "Val"}
 
 
@@ -88,19 +89,31 @@ def read_tables(root: Path, split: str) -> Iterator[TableEntry | Issue]:
             if ("val" if image_name in keys["val"] else "train") != split:
                 continue
             seen.add(image_name)
-            file = relative(root, tables[next(iter(values))])
-            try:
-                entries = {
-                    name: parse_entries(value, image_name, tables[name])
-                    for name, value in values.items()
-                }
-                yield TableEntry(image_name, file, _content(entries))
-            except DataError as error:
-                yield Issue.of_record(file, image_name, error.reason, error.field)
+            yield from _entry_of(root, tables, image_name, values)
     for image_name in sorted(keys.get(split, set()) - seen):
         if split == "val" or image_name not in keys["val"]:
             file = relative(root, next(iter(tables.values())))
             yield Issue.of_record(file, image_name, "is in a list of keys and in no table")
+
+
+def _entry_of(
+    root: Path, tables: Mapping[str, Path], image_name: str, values: Mapping[str, bytes]
+) -> Iterator[TableEntry | Issue]:
+    """What the tables have about an image; an invalid row costs only itself."""
+    entries: dict[str, list[Any]] = {}
+    for name, value in values.items():
+        try:
+            entries[name] = parse_entries(value, image_name, tables[name])
+        except DataError as error:
+            new_issue = Issue.of_part if len(values) > 1 else Issue.of_record
+            yield new_issue(relative(root, tables[name]), image_name, error.reason, error.field)
+    if not entries:
+        return
+    file = relative(root, tables[next(iter(entries))])
+    try:
+        yield TableEntry(image_name, file, _content(entries))
+    except DataError as error:
+        yield Issue.of_record(file, image_name, error.reason, error.field)
 
 
 def decode_key(key: bytes) -> str:
@@ -117,10 +130,13 @@ def parse_entries(value: bytes, image_name: str, path: Path) -> list[Any]:
         path: Of the table, for errors.
 
     Raises:
-        DataError: The value is something else.
+        DataError: The value is something else, or about another image.
     """
     content = json_fields.mapping(parse_json(value, path), "the value")
-    return json_fields.items(content.get(image_name), image_name)
+    if image_name not in content:
+        others = ", ".join(f"'{name}'" for name in list(content)[:_MAX_SHOWN]) or "nothing"
+        raise DataError(f"the row is about {others} and not about its key '{image_name}'")
+    return json_fields.items(content[image_name], image_name)
 
 
 def _tagged(table: LmdbFile, name: str) -> Iterator[tuple[bytes, str, bytes]]:

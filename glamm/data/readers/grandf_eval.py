@@ -1,7 +1,7 @@
 """GranD-f val and test as grounded captions."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,24 +72,24 @@ class GrandfEvalReader:
             yield from _read_caption(root, split, file, index, entry, images, annotations)
 
 
-def _images(content: json_fields.Json, path: Path) -> dict[int | str, EvalImage]:
-    """The valid entries of images, by id."""
-    images: dict[int | str, EvalImage] = {}
+def _images(content: json_fields.Json, path: Path) -> dict[str, EvalImage]:
+    """The valid entries of images, by id as text: the lists may write ids as numbers or as text."""
+    images: dict[str, EvalImage] = {}
     for _, entry in eval_entries(content, "images", path):
         try:
             image = parse(EvalImage, entry)
         except DataError:  # reported by the captions of the image
             continue
-        images[image.id] = image
+        images[str(image.id)] = image
     return images
 
 
-def _masks_by_image(content: json_fields.Json, path: Path) -> dict[object, list[object]]:
-    """Entries of masks by image id, in file order; they are validated with the caption of the image."""
-    entries: dict[object, list[object]] = defaultdict(list)
+def _masks_by_image(content: json_fields.Json, path: Path) -> dict[str, list[object]]:
+    """Entries of masks by image id as text, in file order; they are validated with the caption of the image."""
+    entries: dict[str, list[object]] = defaultdict(list)
     for _, entry in eval_entries(content, "annotations", path):
         if isinstance(entry, dict) and isinstance(entry.get("image_id"), int | str):
-            entries[entry["image_id"]].append(entry)
+            entries[str(entry["image_id"])].append(entry)
     return entries
 
 
@@ -99,19 +99,20 @@ def _read_caption(
     file: str,
     index: int,
     entry: object,
-    images: Mapping[int | str, EvalImage],
-    annotations: Mapping[object, list[object]],
+    images: Mapping[str, EvalImage],
+    annotations: Mapping[str, list[object]],
 ) -> Iterator[Record | Issue]:
     stated_id = entry.get("image_id", index) if isinstance(entry, dict) else index
     location = Location(file, f"{split}:{stated_id}")
 
     def read(issues: IssueLog) -> Record:
         caption = parse(EvalCaption, entry)
-        image = images.get(caption.image_id)
+        image = images.get(str(caption.image_id))
         if image is None:
             raise DataError("is not among the images, or its entry is invalid", field="image_id")
-        objects = _objects(caption, annotations.get(caption.image_id, []))
-        spans = tuple(_spans(caption, objects, issues))
+        labelled = _labelled_objects(caption, annotations.get(str(caption.image_id), []), issues)
+        objects = tuple(obj for _, obj in labelled)
+        spans = tuple(_spans(caption, labelled, issues))
         kept = disjoint_spans(caption.caption, spans, issues, "labels")
         sample = Sample(
             sample_id=f"{_NAME}/{split}/{stated_id}",
@@ -133,15 +134,24 @@ def _find_image(root: Path, image: EvalImage) -> ImageRef:
     return find_image(root, IMAGE_FOLDERS, name, size=size, frame=_FRAME)
 
 
-def _objects(caption: EvalCaption, entries: list[object]) -> tuple[Obj, ...]:
-    if len(caption.labels) != len(entries):
-        raise DataError(
-            f"{len(caption.labels)} labels and {len(entries)} masks: there must be one each",
-            field="labels",
-        )
-    if not entries:
+def _labelled_objects(
+    caption: EvalCaption, entries: list[object], issues: IssueLog
+) -> list[tuple[str | None, Obj]]:
+    """The valid masks, each with its label; those behind the last label have none."""
+    num_labels = len(caption.labels)
+    if num_labels != len(entries):
+        reason = f"{num_labels} labels and {len(entries)} masks: there should be one each"
+        issues.add(reason, "labels")
+    labelled: list[tuple[str | None, Obj]] = []
+    for index, entry in enumerate(entries):
+        label = caption.labels[index] if index < num_labels else None
+        try:
+            labelled.append((label, _object(parse(EvalMask, entry, "annotations"))))
+        except DataError as error:
+            issues.add(error.reason, error.field)
+    if not labelled:
         raise DataError("no grounding", field="labels")
-    return tuple(_object(parse(EvalMask, entry, "annotations")) for entry in entries)
+    return labelled
 
 
 def _object(annotation: EvalMask) -> Obj:
@@ -153,10 +163,14 @@ def _object(annotation: EvalMask) -> Obj:
     return Obj(id=annotation.id, box=box, mask=mask, is_crowd=annotation.is_crowd)
 
 
-def _spans(caption: EvalCaption, objects: tuple[Obj, ...], issues: IssueLog) -> Iterator[Span]:
+def _spans(
+    caption: EvalCaption, labelled: Sequence[tuple[str | None, Obj]], issues: IssueLog
+) -> Iterator[Span]:
     """The labels that are in the caption, each with its object."""
     taken: list[Range] = []
-    for label, obj in zip(caption.labels, objects, strict=True):
+    for label, obj in labelled:
+        if label is None:
+            continue
         range_ = locate(caption.caption, label, taken=taken)
         if range_ is None:
             issues.add(f"'{label}' is not in the caption", "labels")

@@ -3,7 +3,8 @@
 Source: spec of GranD-f (a); `GranDfDataset` and `OpenPsgGCGDataset` of the release.
 """
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,16 +12,22 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative, resolve_image
 from glamm.data.parsing.image_refs import image_header
 from glamm.data.parsing.json_stream import stream_list
-from glamm.data.parsing.layout import Items, Layout, Rle, Text, parse
-from glamm.data.parsing.phrase_spans import checked_range, disjoint_spans, locate
+from glamm.data.parsing.layout import Items, Layout, Text, parse
+from glamm.data.parsing.phrase_spans import (
+    checked_range,
+    clipped_range,
+    disjoint_spans,
+    locate,
+)
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.geometry.image_files import ImageHeader
-from glamm.structures.issue import Issue, IssueLog, Location
+from glamm.structures.issue import Issue, IssueKind, IssueLog, Location
 from glamm.structures.sample import Frame, ImageRef, Mask, Obj, Sample, Span, SpanKind, Task, Turn
 from glamm.typing import Size
 
@@ -29,14 +36,14 @@ class Grounding(Layout):
     """Masks of one phrase; `token_positives` is its [start, end] in the caption, often wrong."""
 
     token_positives: object = None
-    rle_masks: Items[Rle] = ()
+    rle_masks: Items[object] = ()
 
 
 class GroundedCaptionEntry(Layout):
     """One entry of the list in a file; the keys of `groundings` are the phrases. An empty list counts as no groundings."""
 
     caption: Text
-    groundings: Annotated[dict[str, Grounding], BeforeValidator(lambda value: value or {})] = Field(
+    groundings: Annotated[dict[str, object], BeforeValidator(lambda value: value or {})] = Field(
         default_factory=dict
     )
     file_name: Text
@@ -114,8 +121,9 @@ class GrandfTrainReader:
         image_path = resolve_image(root, self.images, entry.file_name)
         header = image_header(image_path)
         caption = entry.caption.strip('"').strip()
-        raw = MaskedCaption(caption, _find_phrases(caption, entry.groundings, issues))
-        size = _common_size(header, raw.phrases, self.frame)
+        groundings = _parse_groundings(entry.groundings, issues)
+        size = _size_of_masks(header, groundings, self.frame)
+        raw = MaskedCaption(caption, _find_phrases(caption, groundings, size, issues))
         objects = tuple(obj for phrase in raw.phrases for obj in _objects(phrase))
         spans = (phrase.span for phrase in raw.phrases)
         kept = disjoint_spans(caption, spans, issues, "groundings")
@@ -131,20 +139,69 @@ class GrandfTrainReader:
         return Record(issues.location, (sample,), raw)
 
 
+@dataclass(frozen=True, slots=True)
+class _Grounding:
+    """A valid grounding.
+
+    Args:
+        token_positives: The range of the phrase as the file has it.
+        masks: The valid ones with their fields, for issues.
+    """
+
+    token_positives: object
+    masks: tuple[tuple[str, Mask], ...]
+
+
+def _parse_groundings(groundings: Mapping[str, object], issues: IssueLog) -> dict[str, _Grounding]:
+    """The valid groundings by phrase; an invalid one, and an invalid or empty mask, cost only themselves."""
+    parsed: dict[str, _Grounding] = {}
+    for key, value in groundings.items():
+        try:
+            grounding = parse(Grounding, value, f"groundings.{key}")
+        except DataError as error:
+            issues.add(error.reason, error.field)
+            continue
+        valid: list[tuple[str, Mask]] = []
+        for index, code in enumerate(grounding.rle_masks):
+            field = f"groundings.{key}.rle_masks[{index}]"
+            try:
+                mask = json_fields.rle(code, field)
+            except DataError as error:
+                issues.add(error.reason, error.field)
+                continue
+            if masks.area(mask):
+                valid.append((field, mask))
+            else:
+                issues.add("holds an empty mask", field)
+        parsed[key] = _Grounding(grounding.token_positives, tuple(valid))
+    return parsed
+
+
 def _find_phrases(
-    caption: str, groundings: dict[str, Grounding], issues: IssueLog
+    caption: str, groundings: Mapping[str, _Grounding], size: Size, issues: IssueLog
 ) -> tuple[MaskedPhrase, ...]:
     """The phrases that are in the caption and have masks, in the order of the text; object ids count up from 0."""
     found: list[tuple[int, int, str, tuple[Mask, ...]]] = []
     for key, grounding in groundings.items():
+        fitting: list[Mask] = []
+        for field, mask in grounding.masks:
+            if mask.size == size:
+                fitting.append(mask)
+            else:
+                issues.add(f"mask is {mask.size}, the image {size} (height, width)", field)
         range_ = checked_range(grounding.token_positives, caption) or locate(caption, key)
+        if range_ is None:
+            range_ = clipped_range(grounding.token_positives, caption)
+            if range_ is not None:
+                reason = f"ends behind the caption: read as '{caption[slice(*range_)]}'"
+                issues.add(reason, f"groundings.{key}.token_positives", kind=IssueKind.ASSUMPTION)
         if range_ is None:
             reason = "is neither where token_positives says nor elsewhere in the caption"
             issues.add(reason, f"groundings.{key}")
-        elif not grounding.rle_masks:
+        elif not fitting:
             issues.add("has no masks", f"groundings.{key}")
         else:
-            found.append((*range_, key, grounding.rle_masks))
+            found.append((*range_, key, tuple(fitting)))
     if not found:
         raise DataError("none of the phrases can be grounded", field="groundings")
     phrases: list[MaskedPhrase] = []
@@ -156,18 +213,17 @@ def _find_phrases(
     return tuple(phrases)
 
 
-def _common_size(header: ImageHeader, phrases: tuple[MaskedPhrase, ...], frame: Frame) -> Size:
-    """The (height, width) that all masks state; the image must have it in the frame of the masks."""
-    sizes = {mask.size for phrase in phrases for mask in phrase.masks}
-    if len(sizes) > 1:
-        raise DataError(f"masks have different sizes: {sorted(sizes)}", field="rle_masks")
-    size = sizes.pop()
-    if not header.has_size(size, frame):
+def _size_of_masks(header: ImageHeader, groundings: Mapping[str, _Grounding], frame: Frame) -> Size:
+    """The (height, width) in which most masks are drawn: a size that the image has in the frame of the masks."""
+    sizes = Counter(mask.size for grounding in groundings.values() for _, mask in grounding.masks)
+    fitting = [size for size, _ in sizes.most_common() if header.has_size(size, frame)]
+    if sizes and not fitting:
+        height, width = sizes.most_common(1)[0][0]
         raise DataError(
-            f"masks are {size[0]} x {size[1]} (height x width), the image is {header.size[0]} x {header.size[1]}",
+            f"masks are {height} x {width} (height x width), the image is {header.size[0]} x {header.size[1]}",
             field="rle_masks",
         )
-    return size
+    return fitting[0] if fitting else header.size
 
 
 def _objects(phrase: MaskedPhrase) -> Iterator[Obj]:

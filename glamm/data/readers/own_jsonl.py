@@ -11,7 +11,7 @@ from glamm.data.parsing.coco_segmentation import parse_segmentation
 from glamm.data.parsing.dataset_paths import ensure_inside, relative
 from glamm.data.parsing.image_refs import SizedImage, find_image
 from glamm.data.parsing.json_stream import parse_json
-from glamm.data.parsing.layout import Choice, CornerBox, Integer, Items, Layout, Text, parse
+from glamm.data.parsing.layout import Choice, CornerBox, Flag, Integer, Items, Layout, Text, parse
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
 from glamm.geometry import masks
@@ -36,7 +36,7 @@ class JsonlObject(Layout):
     segmentation: object = None
     labels: Items[Text] = ()
     attributes: Items[Text] = ()
-    is_crowd: object = False
+    is_crowd: Flag = False
 
 
 class JsonlSpan(Layout):
@@ -145,7 +145,7 @@ def _object(layout: JsonlObject, field: str, image_ref: ImageRef, issues: IssueL
         mask=mask,
         labels=layout.labels,
         attributes=layout.attributes,
-        is_crowd=layout.is_crowd is True,
+        is_crowd=layout.is_crowd,
     )
 
 

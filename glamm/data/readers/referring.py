@@ -3,8 +3,8 @@
 Source: spec of referring segmentation (B.2.3); the `REFER` reader of the release.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from glamm.data.parsing.coco_segmentation import Segmentation, parse_segmentatio
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.json_fields import Json
 from glamm.data.parsing.json_stream import read_json
-from glamm.data.parsing.layout import Integer, Items, Layout, Text, parse
+from glamm.data.parsing.layout import Id, Integer, Items, Layout, Text, parse
 from glamm.data.parsing.safe_pickle import read_plain_pickle
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
@@ -34,7 +34,7 @@ class ReferenceHeader(Layout):
 
     ref_id: Integer
     split: Text
-    image_id: object = None
+    image_id: Id
 
 
 class Reference(Layout):
@@ -56,7 +56,7 @@ class Sentence(Layout):
     """A referring expression."""
 
     sent: Text
-    sent_id: Integer
+    sent_id: Integer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Expression:
     text: str
     object_ids: tuple[int, ...]
     ref_id: int
-    sent_id: int
+    sent_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class ReferringReader:
         if instances is None or refs is None or split not in self.splits:
             return
         content = read_coco(root, instances)
-        references = _read_references(root, refs, content, split)
+        references = _read_references(root, refs, content, split, self.splits)
         is_first = split == self.splits[0]
         yield from content.issues if is_first else ()
         for issue in references.issues:
@@ -205,7 +205,23 @@ class ReferringReader:
         return Record(issues.location, (sample,), raw=raw)
 
 
-def _read_references(root: Path, path: Path, content: CocoFile, split: str) -> _References:
+def _report_unknown_splits(
+    num_references: Mapping[str, int], splits: Sequence[str], issues: IssueLog
+) -> None:
+    """An issue for each split of the file that is not read."""
+    all_splits = ", ".join(f"{name[:80]} ({count})" for name, count in num_references.items())
+    for name, count in num_references.items():
+        if name not in splits:
+            reason = (
+                f"{count} references belong to the split '{name[:80]}', which is not read; read are "
+                f"{', '.join(splits)}. The file has {all_splits}."
+            )
+            issues.add(reason, "split", record="refs", severity=Severity.RECORD)
+
+
+def _read_references(
+    root: Path, path: Path, content: CocoFile, split: str, splits: Sequence[str]
+) -> _References:
     """Sort the references of a split by image."""
     file = relative(root, ensure_inside(root, path))
     value = read_plain_pickle(path) if path.suffix == ".p" else read_json(path)
@@ -214,6 +230,7 @@ def _read_references(root: Path, path: Path, content: CocoFile, split: str) -> _
     entries = cast("list[Any]", value)
     issues = IssueLog(file)
     headers: dict[int, list[tuple[int, ReferenceHeader]]] = defaultdict(list)
+    num_references = Counter[str]()
     for index, entry in enumerate(entries):
         try:
             header = parse(ReferenceHeader, entry)
@@ -221,6 +238,8 @@ def _read_references(root: Path, path: Path, content: CocoFile, split: str) -> _
             issues.add(error.reason, error.field, record=f"refs[{index}]", severity=Severity.RECORD)
             continue
         headers[header.ref_id].append((index, header))
+        num_references[header.split] += 1
+    _report_unknown_splits(num_references, splits, issues)
     of_image: dict[Key, list[Json]] = defaultdict(list)
     for ref_id, repeated in headers.items():
         index, header = repeated[0]
@@ -230,10 +249,10 @@ def _read_references(root: Path, path: Path, content: CocoFile, split: str) -> _
             paths = ", ".join(f"refs[{index}]" for index, _ in repeated[:_MAX_SHOWN])
             reason = f"{len(repeated)} references have this id ({paths}): none of them is read"
             issues.add(reason, "ref_id", record=f"ref {ref_id}")
-        elif not isinstance(header.image_id, int | str) or header.image_id not in content.images:
+        elif header.image_id not in content.images:
             image_id = str(header.image_id)[:80]
             reason = f"image_id {image_id} is not among the images of {content.file}"
-            issues.add(reason, "ref_id", record=f"ref {ref_id}")
+            issues.add(reason, "image_id", record=f"ref {ref_id}")
         else:
             of_image[header.image_id].append(entries[index])
     return _References(file, dict(of_image), issues)
@@ -291,6 +310,8 @@ def _expressions(
 ) -> Iterator[Expression]:
     """The sentences of a reference; none where one of its objects cannot be read."""
     record = f"ref {reference.ref_id}"
+    if not reference.sentences:
+        issues.add("holds no expression", "sentences", file=file, record=record)
     missing = [object_id for object_id in reference.object_ids if object_id not in objects]
     if missing:
         reason = f"annotations {missing[:_MAX_SHOWN]} are not in the image, or cannot be read"
@@ -302,4 +323,6 @@ def _expressions(
         except DataError as error:
             issues.add(error.reason, error.field, file=file, record=record)
             continue
+        if not sentence.sent.strip():
+            issues.add("is empty", f"sentences[{index}].sent", file=file, record=record)
         yield Expression(sentence.sent, reference.object_ids, reference.ref_id, sentence.sent_id)

@@ -33,7 +33,7 @@ from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import Frame, ImageRef, Obj, Sample, Task
 
 _LABEL_MODES = {"1", "L", "P", "I", "I;16", "I;16B", "I;16L"}
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
 _MAPILLARY_CONFIGS = (
     "mapillary/config_v2.0.json",
     "Semantic_Segm/mapillary/config_v2.0.json",
@@ -91,9 +91,23 @@ class SemanticPngReader:
         if folder is None:
             return
         classes = self.classes(root)
-        for path in files_of_split(ensure_inside(root, folder), (".",), "*.png", "train"):
+        label_maps = files_of_split(ensure_inside(root, folder), (".",), "*.[pP][nN][gG]", "train")
+        yield from self._without_label_map(root, split, folder, {path.stem for path in label_maps})
+        for path in label_maps:
             location = Location(relative(root, path), path.stem)
             yield from read_record(location, partial(self._read_map, root, split, path, classes))
+
+    def _without_label_map(
+        self, root: Path, split: str, folder: Path, known: set[str]
+    ) -> Iterator[Issue]:
+        """An issue for every image of the split that has no label map."""
+        images = find_folder(root, self.images[split])
+        if images is None:
+            return
+        for path in sorted(ensure_inside(root, images).iterdir()):
+            if path.suffix in _IMAGE_SUFFIXES and path.stem not in known:
+                reason = f"has no label map in {relative(root, folder)}"
+                yield Issue.of_record(relative(root, path), path.stem, reason)
 
     def _read_map(
         self, root: Path, split: str, path: Path, classes: dict[int, str], issues: IssueLog

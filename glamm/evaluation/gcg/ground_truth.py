@@ -1,10 +1,11 @@
 """Read the ground truth of GranD-f val and test: captions with labels in one file, masks in another."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.grandf_eval import (
@@ -25,6 +26,8 @@ from glamm.geometry.masks import area
 from glamm.structures.gcg import GroundTruth, GroundTruthImage, GroundTruthMask
 from glamm.structures.issue import IssueKind, IssueLog, Location
 from glamm.structures.report import ImageId
+
+Value = TypeVar("Value")
 
 
 def find_ground_truth_files(folder: Path, split: str) -> tuple[Path, Path]:
@@ -73,9 +76,11 @@ def _read_split(folder: Path, split: str, issues: IssueLog) -> GroundTruth:
     caption_tree, mask_tree = (read_eval_file(file) for file in (caption_file, mask_file))
     entries = _read_image_entries(caption_tree, caption_file)
     _check_ids([image_id for image_id, _ in entries], caption_file)
-    masks = _read_masks(mask_tree, mask_file, issues)
-    references = _read_references(caption_tree, caption_file, issues)
-    mask_entries = dict(_read_image_entries(mask_tree, mask_file))
+    # the lists may write an id as text or as a number: as `images` does is how it is called
+    as_listed = {str(image_id): image_id for image_id, _ in entries}
+    masks = _by_listed_id(_read_masks(mask_tree, mask_file, issues), as_listed)
+    references = _by_listed_id(_read_references(caption_tree, caption_file, issues), as_listed)
+    mask_entries = _by_listed_id(dict(_read_image_entries(mask_tree, mask_file)), as_listed)
     images = tuple(
         _make_image(
             image_id, {**mask_entries.get(image_id, {}), **entry}, references, masks, caption_file
@@ -90,6 +95,12 @@ def _read_split(folder: Path, split: str, issues: IssueLog) -> GroundTruth:
         if image_id not in captioned
     )
     return GroundTruth(split, images, mask_only_images)
+
+
+def _by_listed_id(
+    values: Mapping[ImageId, Value], as_listed: Mapping[str, ImageId]
+) -> dict[ImageId, Value]:
+    return {as_listed.get(str(image_id), image_id): value for image_id, value in values.items()}
 
 
 def _read_image_entries(

@@ -9,10 +9,16 @@ from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from glamm.config.model import SpecialTokens
 from glamm.errors import CheckpointError
-from glamm.special_tokens import ADDED_TOKENS
+from glamm.special_tokens import ADDED_TOKENS, RESERVED_TOKENS, escape_reserved_tokens
 from glamm.structures.ids import IGNORE_LABEL, IMAGE_PLACEHOLDER_ID
 from glamm.text.conversation import PROMPT_STYLES, Round, encode_conversation
-from glamm.text.tokenizer import FastTokenizer, Tokenizer, control_names
+from glamm.text.grounded import parse_grounded
+from glamm.text.tokenizer import (
+    FastTokenizer,
+    Tokenizer,
+    control_names,
+    embedded_tokenizer,
+)
 
 NAMES = control_names("<|im_start|>", "<|im_end|>", "<|endoftext|>")
 
@@ -173,3 +179,19 @@ def test_conversation_is_supervised_from_answer_to_end() -> None:
 def test_damaged_file_is_refused(content: bytes, names: dict[str, str], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         FastTokenizer(content, names=names)
+
+
+@pytest.mark.parametrize(
+    "tokenizer", [embedded_tokenizer(), TOKENIZER], ids=["sentencepiece", "fast"]
+)
+def test_escaped_reserved_tokens_are_plain_text(tokenizer: Tokenizer) -> None:
+    text = f"see {' and '.join(RESERVED_TOKENS)} end"
+    escaped = escape_reserved_tokens(text)
+
+    encoding = tokenizer.encode(f"[SEG]{escaped}<bbox>")
+
+    special = [tokenizer.token_id(token) for token in (*ADDED_TOKENS, "<s>", "</s>")]
+    found = [index for index in encoding.ids if index in {*special, IMAGE_PLACEHOLDER_ID}]
+    assert found == [tokenizer.token_id(token) for token in ("<s>", "[SEG]", "<bbox>")]
+    assert max(encoding.starts) == len("[SEG]") + len(escaped)
+    assert parse_grounded(tokenizer.decode(encoding.ids)).text == text

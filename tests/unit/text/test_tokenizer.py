@@ -3,8 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glamm.errors import CheckpointError
-from glamm.special_tokens import ADDED_TOKENS
+from glamm.special_tokens import ADDED_TOKENS, escape_reserved_tokens
 from glamm.structures.ids import IMAGE_PLACEHOLDER_ID
+from glamm.text.grounded import GroundedText, parse_grounded
 from glamm.text.tokenizer import Tokenizer, embedded_tokenizer
 
 TOKENIZER = embedded_tokenizer()
@@ -91,8 +92,11 @@ def test_damaged_file_is_named(tmp_path):
         Tokenizer.from_file(path)
 
 
-def test_decode_removes_special_tokens_spelled_with_ordinary_tokens():
+def test_special_tokens_spelled_with_ordinary_tokens_are_text():
     tokenizer = embedded_tokenizer()
-    spelt = [token for piece in ("[S", "EG]") for token in tokenizer.encode(piece).ids[1:]]
+    spelled = tokenizer.encode(escape_reserved_tokens("[SEG]")).ids[1:]
 
-    assert "[SEG]" not in tokenizer.decode(spelt)
+    decoded = tokenizer.decode(spelled)
+
+    assert "[SEG]" not in decoded
+    assert parse_grounded(decoded) == GroundedText("[SEG]", ())

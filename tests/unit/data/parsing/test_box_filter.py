@@ -31,7 +31,7 @@ def test_box_may_reach_outside_the_image():
         ({"bbox": [1, -9, 3, 4]}, "box outside the picture", None),
         ({"bbox": None}, "is missing", "bbox"),
         ({"bbox": [1, 2, 3, float("nan")]}, "holds a number that is not finite", "bbox"),
-        ({"area": "12"}, "must hold numbers, holds text", "area"),
+        ({"area": "large"}, "must hold numbers, holds text", "area"),
         ({"id": "seven"}, "must be a whole number, is text", "id"),
     ],
     ids=["ignore", "area", "narrow", "low", "right", "above", "no box", "nan", "text area", "text id"],

@@ -84,9 +84,9 @@ def test_image_is_found_by_its_id(tmp_path):
 def test_category_is_found_by_its_id(tmp_path):
     content = read(tmp_path)
 
-    assert content.category(5) == "cup"
-    with pytest.raises(DataError, match=r"^field category_id: \[5\] is not among the categories$"):
-        content.category([5])
+    assert [content.category(category_id) for category_id in (5, 5.0, "5")] == ["cup"] * 3
+    with pytest.raises(DataError, match=r"^field category_id: 6 is not among the categories$"):
+        content.category(6)
 
 
 @pytest.mark.parametrize(

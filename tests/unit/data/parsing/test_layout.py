@@ -75,14 +75,42 @@ def test_null_counts_as_a_missing_field():
 
 
 @pytest.mark.parametrize(
+    ("change", "field", "expected"),
+    [
+        ({"number": 480.0}, "number", 480),
+        ({"number": "480"}, "number", 480),
+        ({"number": " -12.0 "}, "number", -12),
+        ({"score": "0.25"}, "score", 0.25),
+        ({"key": "12"}, "key", 12),
+        ({"key": 12.0}, "key", 12),
+        ({"key": "012"}, "key", "012"),
+        ({"key": "sa_12"}, "key", "sa_12"),
+        ({"coco_box": ["1", 2.0, "3", 4]}, "coco_box", (1, 2, 4, 6)),
+    ],
+    ids=str,
+)
+def test_numbers_may_be_floats_or_text(change, field, expected):
+    value = getattr(parse(Example, {"name": "cup"} | change), field)
+
+    assert value == expected
+    assert type(value) is type(expected)
+
+
+@pytest.mark.parametrize("text", ["", "nan", "inf", "1_000", "0x10", "1,5", "٣", "1 2"])
+def test_other_text_is_no_number(text):
+    with pytest.raises(DataError, match="must hold numbers, holds text"):
+        parse(Example, {"name": "cup", "score": text})
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"name": 1}, "field name: must be text, is int"),
         ({"name": "caf\udce9"}, r"field name: is not valid Unicode text \('\\udce9' at character 3\)"),
         ({"number": True}, "field number: must be a whole number, is a truth value"),
-        ({"number": 1.0}, "field number: must be a whole number, is float"),
+        ({"number": 1.5}, "field number: must be a whole number, is float"),
         ({"number": 1 << 64}, "field number: is too large a number"),
-        ({"score": "1"}, "field score: must hold numbers, holds text"),
+        ({"score": "one"}, "field score: must hold numbers, holds text"),
         ({"score": float("nan")}, "field score: holds a number that is not finite"),
         ({"score": 10**400}, "field score: holds a number that is not finite"),
         ({"key": 1.5}, "field key: must be a whole number, is float"),

@@ -52,7 +52,6 @@ CASES = {
         "has the role 'user' instead of 'assistant'",
     ),
     "answer_without_text": (grounded(turns=(QUESTION, Turn("assistant", None))), "has no text"),
-    "reserved_token": (answer(text="A <p> cube"), "holds <p>"),
     "empty_text": (answer(text=" "), "is empty"),
     "decomposed_text": (answer(text="cafe\u0301"), "composed"),
     "span_past_the_end": (answer(Span(0, 99, SEG, (0,))), "outside the text of 20"),

@@ -118,11 +118,22 @@ def test_median_depth_is_read_where_there_is_no_depth(grand):
 
 
 def test_invalid_short_caption_costs_only_itself(grand):
-    record, issues = grand(put(("short_captions", 0, "details", 1, "id"), "x"))
+    record, issues = grand(put(("short_captions", 0, "caption"), 5))
 
     names = [sample.sample_id.rpartition("/")[2] for sample in record.samples]
     assert names == ["dense", "short0", "caption0", "refer", "region"]
-    assert any("field short_captions[0].details[1].id:" in issue for issue in issues)
+    assert any("field short_captions[0].caption:" in issue for issue in issues)
+
+
+@pytest.mark.parametrize(
+    "caption", [("short_captions", 0), ("dense_caption",)], ids=["short", "dense"]
+)
+def test_invalid_phrase_of_a_caption_costs_only_itself(grand, caption):
+    whole, _ = grand(lambda image: None)
+    record, issues = grand(put((*caption, "details", 1, "phrase"), None))
+
+    assert len(record.samples) == len(whole.samples)
+    assert any("details[1].phrase: is missing" in issue for issue in issues)
 
 
 @pytest.mark.parametrize("value", [None, {"caption": 5}], ids=["missing", "invalid"])

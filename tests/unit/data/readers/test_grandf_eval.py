@@ -36,18 +36,11 @@ def test_labels_are_spans_in_the_order_of_the_masks(tmp_path):
     ("file", "edit", "message"),
     [
         (CAPTIONS, lambda c: c["annotations"][0].update(caption=None), "field caption: is missing"),
-        (CAPTIONS, lambda c: c["annotations"][0]["labels"].pop(), "2 labels and 3 masks"),
         (CAPTIONS, lambda c: c["images"].pop(0), "is not among the images"),
         (CAPTIONS, lambda c: c["images"][0].update(height="x"), "field images.height, width"),
         (CAPTIONS, lambda c: c["images"][0].update(file_name="none.jpg"), "there is no image"),
-        (MASKS, lambda c: c["annotations"][0].update(id=None), "field annotations.id: is missing"),
-        (
-            MASKS,
-            lambda c: c["annotations"][0].update(segmentation=[[1, 2]]),
-            "annotation 1.segment",
-        ),
     ],
-    ids=["caption", "labels", "image", "size", "file name", "mask id", "mask"],
+    ids=["caption", "image", "size", "file name"],
 )
 def test_invalid_record_costs_only_itself(tmp_path, file, edit, message):
     root = copy_format(NAME, tmp_path)
@@ -58,6 +51,79 @@ def test_invalid_record_costs_only_itself(tmp_path, file, edit, message):
     assert [record.location.record for record in records] == ["val:sa_3502", "val:sa_3503"]
     assert len(issues) == 1
     assert message in issues[0]
+
+
+@pytest.mark.parametrize(
+    ("file", "edit", "message", "num_objects", "num_spans"),
+    [
+        pytest.param(
+            CAPTIONS,
+            lambda c: c["annotations"][0]["labels"].pop(),
+            "2 labels and 3 masks",
+            3,
+            2,
+            id="label is missing",
+        ),
+        pytest.param(
+            CAPTIONS,
+            lambda c: c["annotations"][0]["labels"].append("kite"),
+            "4 labels and 3 masks",
+            3,
+            3,
+            id="mask is missing",
+        ),
+        pytest.param(
+            MASKS,
+            lambda c: c["annotations"][0].update(id=None),
+            "field annotations.id: is missing",
+            2,
+            2,
+            id="mask without an id",
+        ),
+        pytest.param(
+            MASKS,
+            lambda c: c["annotations"][0].update(segmentation=[[1, 2]]),
+            "annotation 1.segment",
+            2,
+            2,
+            id="mask",
+        ),
+    ],
+)
+def test_invalid_part_costs_only_itself(tmp_path, file, edit, message, num_objects, num_spans):
+    root = copy_format(NAME, tmp_path)
+    edit_json(root / file, edit)
+
+    records, issues = read(root)
+
+    assert len(records) == 3
+    [sample] = records[0].samples
+    assert len(sample.objects) == num_objects
+    assert len(sample.turns[1].spans) == num_spans
+    assert len(issues) == 1
+    assert message in issues[0]
+
+
+def test_ids_of_the_two_files_may_have_different_types(tmp_path):
+    root = copy_format(NAME, tmp_path)
+
+    def number(content):
+        for entry in (*content["images"], *content["annotations"]):
+            key = "image_id" if "image_id" in entry else "id"
+            entry[key] = int(entry[key].removeprefix("sa_"))
+
+    edit_json(root / CAPTIONS, number)
+    edit_json(root / MASKS, number)
+    numbers, _ = read(root)
+    edit_json(
+        root / MASKS,
+        lambda content: [a.update(image_id=str(a["image_id"])) for a in content["annotations"]],
+    )
+
+    records, issues = read(root)
+
+    assert issues == []
+    assert [record.samples for record in records] == [record.samples for record in numbers]
 
 
 def test_area_is_not_needed_for_training(tmp_path):

@@ -29,7 +29,7 @@ def test_categories_and_captions_are_read(tmp_path):
     ("fields", "message"),
     [
         ({"category_id": 7}, "field annotation 10.category_id: 7 is not among the categories"),
-        ({"category_id": None}, "field annotation 10.category_id: None is not among"),
+        ({"category_id": None}, "field annotation 10.category_id: is missing"),
         ({"bbox": [1, 2]}, "field annotation 10.bbox: must be four numbers"),
         ({"segmentation": []}, "field annotation 10.segmentation: has no pixels"),
         ({"segmentation": 3}, "field annotation 10.segmentation: must be polygons"),

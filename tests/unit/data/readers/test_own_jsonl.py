@@ -49,7 +49,7 @@ def test_example_of_the_documentation_is_read(tmp_path):
         ({"image": {"file": "/etc/passwd"}}, "is no file name"),
         ({"image": {"file": "0.jpg", "height": 5, "width": 5}}, "the image is 24 x 32"),
         ({"image": {"file": "0.jpg", "frame": "up"}}, r"field image\.frame: must be 'turned', 'stored'"),
-        ({"image": {"file": "0.jpg", "height": "5"}}, r"field image\.height: must be a whole number"),
+        ({"image": {"file": "0.jpg", "height": "tall"}}, r"field image\.height: must be a whole number"),
         ({"objects": []}, "object 1, which does not exist"),
         ({"objects": [{"id": 1}]}, r"objects\[0\]: needs a bbox"),
         ({"objects": [OBJECT, {"id": True}]}, r"field objects\[1\]\.id: must be a whole number"),

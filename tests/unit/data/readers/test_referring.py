@@ -27,14 +27,15 @@ def test_expressions_mean_one_object_several_or_none(tmp_path):
         ({"ann_id": [10400, "x"]}, "record ref 2, field ann_id[1]: must be a whole number, is text"),
         ({"ann_id": [10400, 99]}, "record ref 2, field ann_id: annotations [99] are not in the image"),
         ({"sentences": {}}, "record ref 2, field sentences: must be a list, is an object"),
-        ({"sentences": [{"sent": "cup"}]}, "record ref 2, field sentences[0].sent_id: is missing"),
+        ({"sentences": [{"sent_id": 1}]}, "record ref 2, field sentences[0].sent: is missing"),
+        ({"sentences": []}, "record ref 2, field sentences: holds no expression"),
         ({"sentences": [{"sent": "\ud800", "sent_id": 1}]}, "record ref 2, field sentences[0].sent: is not valid"),
-        ({"image_id": 99}, "record ref 2, field ref_id: image_id 99 is not among the images"),
+        ({"image_id": 99}, "record ref 2, field image_id: image_id 99 is not among the images"),
         ({"ref_id": 1}, "record ref 1, field ref_id: 2 references have this id (refs[0], refs[1])"),
-        ({"ref_id": "2"}, "record refs[1], field ref_id: must be a whole number, is text"),
+        ({"ref_id": "two"}, "record refs[1], field ref_id: must be a whole number, is text"),
     ],
     ids=[
-        "no objects", "text id", "unknown object", "sentences", "no id", "surrogate", "unknown image", "repeated id",
+        "no objects", "text id", "unknown object", "sentences", "no text", "no sentences", "surrogate", "unknown image", "repeated id",
         "text ref id",
     ],
 )  # fmt: skip
@@ -90,3 +91,44 @@ def test_entry_that_is_no_reference_is_reported_by_the_first_split_only(tmp_path
 
     assert len(issues) == 1
     assert "record refs[15]: must be an object, is int" in issues[0]
+
+
+def test_ids_may_be_text_or_floats(tmp_path):
+    whole, _ = targets_of_first_image(copy_format("grefcoco", tmp_path / "whole"))
+    root = copy_format("grefcoco", tmp_path / "changed")
+    edit_json(
+        root / REFS,
+        lambda refs: [
+            ref.update(
+                ref_id=float(ref["ref_id"]),
+                image_id=str(ref["image_id"]),
+                ann_id=[str(number) for number in ref["ann_id"]],
+            )
+            for ref in refs
+        ],
+    )
+
+    assert targets_of_first_image(root) == (whole, [])
+
+
+def test_split_that_is_not_read_is_named_with_all_splits_of_the_file(tmp_path):
+    root = copy_format("grefcoco", tmp_path)
+    edit_json(root / REFS, lambda refs: refs[1].update(split="minitrain"))
+
+    _, issues = read_records("grefcoco", root, "train")
+    _, issues_of_val = read_records("grefcoco", root, "val")
+
+    [issue] = [issue for issue in issues if "minitrain" in issue]
+    assert "1 references belong to the split 'minitrain', which is not read" in issue
+    assert "read are train, val, testA, testB. The file has " in issue
+    assert not any("minitrain" in issue for issue in issues_of_val)
+
+
+def test_sentence_without_an_id_is_an_expression(tmp_path):
+    root = copy_format("grefcoco", tmp_path)
+    edit_json(root / REFS, lambda refs: refs[0].update(sentences=[{"sent": "the cup"}]))
+
+    targets, issues = targets_of_first_image(root)
+
+    assert issues == []
+    assert targets[0][0] == "the cup"
