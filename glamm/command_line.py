@@ -140,7 +140,9 @@ def _drop_broken_streams() -> bool:
 
 def _end_quietly() -> None:
     """Nothing is left to clean up: from now on Ctrl-C ends the process without a traceback."""
-    logging.disable(logging.INFO)  # statistics of libraries that were interrupted while they were imported
+    logging.disable(
+        logging.INFO
+    )  # statistics of libraries that were interrupted while they were imported
     # Python forgets here that it saw a KeyboardInterrupt inside `exec`; else it would end by SIGINT at its end.
     exec("")  # noqa: S102
     if getsignal(SIGINT) is not SIG_IGN:

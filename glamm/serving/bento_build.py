@@ -133,7 +133,9 @@ def run_bentoml(*arguments: str, home: Path, folder: Path) -> None:
         HostError: It failed.
     """
     command = [sys.executable, "-m", "bentoml", *arguments]
-    with scratch_folder("glamm-bentoml-") as temporary:  # what BentoML leaves there when it is ended
+    with scratch_folder(
+        "glamm-bentoml-"
+    ) as temporary:  # what BentoML leaves there when it is ended
         done = run_supervised(
             command,
             cwd=folder,
