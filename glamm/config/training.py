@@ -50,8 +50,8 @@ class ValidationConfig(Config):
 
     Args:
         interval: Optimizer steps between two validations; there is another one after the last step.
-        num_batches: Number of batches of the val split, always the first ones.
-        num_images: Number of their images that are logged with masks.
+        num_batches: Number of batches of the val split for each task, always the first ones.
+        num_images: Number of images with grounded conversations that are logged with masks.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {
@@ -117,7 +117,7 @@ class TrainConfig(Config):
         bce_weight: Weight of the binary cross-entropy of masks; None keeps that of the initial model.
         dice_weight: Weight of the dice loss of masks; None keeps that of the initial model.
         checkpoint_steps: Optimizer steps between two checkpoints.
-        log_steps: Optimizer steps between two rows of metrics.
+        log_steps: Optimizer steps between two rows of metrics; there is another one after the last step.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from glamm.structures.sample import Task
 from glamm.typing import Size
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Batch:
         original_sizes: (height, width) of the masks of each image: the size of the image file, or a smaller one to limit
             the cost of the loss.
         sample_ids: `Sample.sample_id` of each conversation, for error messages and logs.
+        task: Of all conversations; None where they may have several, as in training.
     """
 
     global_pixels: UInt8[Tensor, "images 3 global_height global_width"]
@@ -55,6 +57,7 @@ class Batch:
     resized_sizes: tuple[Size, ...]
     original_sizes: tuple[Size, ...]
     sample_ids: tuple[str, ...]
+    task: Task | None = None
 
     @property
     def num_samples(self) -> int:

@@ -74,7 +74,7 @@ class Evaluation:
     """What the validation of a batch gives.
 
     Args:
-        ratios: One for each name in `validation_names` of the module.
+        ratios: By names that are in `validation_names` of the module.
         mask_logits: For each image, its predicted masks; empty if the phase predicts none.
     """
 
@@ -97,7 +97,7 @@ class PhaseModule(lightning.LightningModule, ABC):
     """
 
     validation_names: ClassVar[tuple[str, ...]]
-    """Names of the validation metrics."""
+    """Names of the validation metrics; a validation has those of the tasks that the val split holds."""
 
     def __init__(self, config: TrainConfig, *, full_rate: tuple[str, ...] = ()) -> None:
         super().__init__()
@@ -124,13 +124,20 @@ class PhaseModule(lightning.LightningModule, ABC):
             self.log(name, value.detach(), prog_bar=is_total, batch_size=batch.num_samples)
         return losses
 
-    def validation_step(self, batch: CountsSamples, batch_idx: int) -> dict[str, Any]:
+    def validation_step(
+        self, batch: CountsSamples, batch_idx: int, dataloader_idx: int = 0
+    ) -> dict[str, Any]:
         """Validate a batch and log the metrics; the masks are for callbacks that draw them."""
         evaluation = self.evaluate(batch)
         for name, ratio in evaluation.ratios.items():
             metric = self.validation_metrics[name]
             metric.update(ratio)  # pyright: ignore[reportCallIssue] - an item of a ModuleDict is any module
-            self.log(name, metric, batch_size=batch.num_samples)  # pyright: ignore[reportArgumentType] - likewise
+            self.log(
+                name,
+                metric,  # pyright: ignore[reportArgumentType] - likewise
+                batch_size=batch.num_samples,
+                add_dataloader_idx=False,
+            )
         return {"mask_logits": evaluation.mask_logits}
 
     def configure_model(self) -> None:

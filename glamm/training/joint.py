@@ -9,14 +9,28 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from glamm.config.training import TrainConfig
+from glamm.data.task_groups import GROUP_OF_TASK, GROUPS_WITH_MASKS
 from glamm.errors import ConfigError
 from glamm.models.glamm import GLaMM
 from glamm.models.language.lora import add_lora, is_adapter, name_without_adapter
 from glamm.structures.batch import Batch
+from glamm.structures.sample import Task
 from glamm.training.base_module import Evaluation, PhaseModule, Ratio
 from glamm.training.frozen_encoder_cache import cache_frozen_encoders
 from glamm.training.optimizer import ENCODERS
 from glamm.training.strategy import is_sharded, shard, touch_unused_parameters
+
+
+def metric_names(task: Task) -> tuple[str, ...]:
+    """Names of the validation metrics of a task: both losses, and gIoU and cIoU where it has masks.
+
+    `val_loss`, `val_ce_loss`, `val_giou` and `val_ciou` belong to grounded conversations; other tasks put their name
+    after `val`, as in `val_semseg_giou`.
+    """
+    prefix = "val" if task is Task.GROUNDED_CONVERSATION else f"val_{task.value}"
+    has_masks = GROUP_OF_TASK[task] in GROUPS_WITH_MASKS
+    kinds = ("loss", "ce_loss", "giou", "ciou") if has_masks else ("loss", "ce_loss")
+    return tuple(f"{prefix}_{kind}" for kind in kinds)
 
 
 class GLaMMModule(PhaseModule):
@@ -30,11 +44,8 @@ class GLaMMModule(PhaseModule):
         ConfigError: A pattern of `trainable` matches no parameter, or outputs of trained encoders should be cached.
     """
 
-    validation_names: ClassVar[tuple[str, ...]] = (
-        "val_loss",
-        "val_ce_loss",
-        "val_giou",
-        "val_ciou",
+    validation_names: ClassVar[tuple[str, ...]] = tuple(
+        name for task in Task for name in metric_names(task)
     )
 
     def __init__(self, model: GLaMM, *, config: TrainConfig) -> None:
@@ -73,20 +84,22 @@ class GLaMMModule(PhaseModule):
         }
 
     def evaluate(self, batch: Batch) -> Evaluation:
-        """Losses, and mask quality when the correct answer is given.
+        """Losses, and mask quality when the correct answer is given, under the `metric_names` of the batch's task.
 
-        `val_giou` is the mean IoU over masks, `val_ciou` the ratio of all intersections to all unions.
+        The gIoU is the mean IoU over masks, the cIoU the ratio of all intersections to all unions. Two empty masks have
+        an IoU of 1.
         """
         output = self.model(batch)
         intersections, unions = mask_overlaps(output.mask_logits, batch.masks)
         ious = np.where(unions > 0, intersections / np.maximum(unions, 1), 1.0)
-        ratios = {
-            "val_loss": Ratio(float(output.loss)),
-            "val_ce_loss": Ratio(float(output.ce_loss)),
-            "val_giou": Ratio(float(ious.sum()), len(ious)),
-            "val_ciou": Ratio(float(intersections.sum()), int(unions.sum())),
-        }
-        return Evaluation(ratios, output.mask_logits)
+        ratios = (
+            Ratio(float(output.loss)),
+            Ratio(float(output.ce_loss)),
+            Ratio(float(ious.sum()), len(ious)),
+            Ratio(float(intersections.sum()), int(unions.sum())),
+        )
+        names = metric_names(batch.task or Task.GROUNDED_CONVERSATION)
+        return Evaluation(dict(zip(names, ratios, strict=False)), output.mask_logits)
 
 
 def train_only(model: GLaMM, patterns: Sequence[str]) -> None:

@@ -88,12 +88,15 @@ class EncoderDataModule(lightning.LightningDataModule):
             num_workers=self._config.loader.num_workers,
         )
 
-    def val_dataloader(self) -> DataLoader[Any]:
-        """The first batches of the val split."""
+    def val_dataloader(self) -> list[DataLoader[Any]]:
+        """The first batches of the val split; none if it is missing or empty."""
+        folder = self._shards / "val"
+        if not folder.is_dir() or not len(ShardReader(folder)):
+            return []
         batches = FirstBatches(
             self._batches("val", rank=0), num_batches=self._config.validation.num_batches
         )
-        return DataLoader(batches, batch_size=None)
+        return [DataLoader(batches, batch_size=None)]
 
     def _batches(self, split: str, *, rank: int) -> PatchBatches | PromptBatches:
         reader = ShardReader(self._shards / split)

@@ -91,7 +91,8 @@ class RunCallback(Callback):
         self._losses.append({name: value.detach() for name, value in outputs.items()})
         step = trainer.global_step
         is_end_of_step = step > self._step
-        is_logged = is_end_of_step and step % self._config.log_steps == 0
+        is_due = step % self._config.log_steps == 0 or step == trainer.max_steps
+        is_logged = is_end_of_step and is_due
         # before the time is taken: it waits for the device
         losses = mean_losses(self._losses, trainer) if is_logged else {}
         self._throughput.end_pass(batch)
@@ -133,7 +134,9 @@ class RunCallback(Callback):
             return
         if trainer.is_global_zero:
             values = {
-                name: float(trainer.callback_metrics[name]) for name in pl_module.validation_names
+                name: float(trainer.callback_metrics[name])
+                for name in pl_module.validation_names
+                if name in trainer.callback_metrics
             }
             self._recorder.record_validation(self._step, values)
         if self._run:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from glamm.structures.batch import Batch
 from glamm.structures.ids import IGNORE_LABEL
+from glamm.structures.sample import Task
 from glamm.text.grounded import parse_grounded
 from glamm.text.tokenizer import Tokenizer
 from glamm.tracking.runs import ImageWithMasks
@@ -19,10 +20,12 @@ def draw_validation_images(
     """The images that have one conversation, with the masks that were predicted given the correct answer.
 
     Args:
-        batch: A validation batch.
+        batch: A validation batch; only grounded conversations are drawn, whose answers name their masks.
         mask_logits: For each image, before the sigmoid; empty if the batch has no masks.
         tokenizer: Decodes the answer.
     """
+    if batch.task not in (None, Task.GROUNDED_CONVERSATION):
+        return []
     conversation_images = batch.image_index.tolist()
     images = []
     for index, (height, width) in enumerate(batch.original_sizes):

@@ -1,13 +1,13 @@
 """Batches of shards for training and validation: the same whatever the number of workers, resumable at any batch."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from signal import SIG_IGN, signal
 from typing import Any
 
-import numpy as np
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader, Dataset
 
@@ -21,10 +21,8 @@ from glamm.data.task_groups import GROUP_OF_TASK
 from glamm.errors import DataError
 from glamm.stop_request import SIGNALS
 from glamm.structures.batch import Batch
-from glamm.structures.sample import Sample
+from glamm.structures.sample import Sample, Task
 from glamm.text.tokenizer import Tokenizer
-
-_GROUNDED = "grounded_conversation"
 
 
 class TrainBatches(Dataset[Batch]):
@@ -146,11 +144,13 @@ class ResumableLoader:
 
 
 class ValidationBatches(Dataset[Batch]):
-    """The grounded conversations of a split, each once, in order.
+    """The samples of one task in a split, each once, in order.
 
     Args:
-        reader: Reads the split; None if there is no such split, which gives no batches.
-        preprocessor: Turns samples into examples.
+        reader: Reads the split.
+        entries: For each sample the index of its image, and its index among the samples of that image.
+        task: Of all samples.
+        preprocessor: Turns samples into examples; all fit into the model.
         pad_id: Token id that pads conversations.
         batch_size: Conversations in a batch; the last one may have fewer.
     """
@@ -158,19 +158,15 @@ class ValidationBatches(Dataset[Batch]):
     def __init__(
         self,
         *,
-        reader: ShardReader | None,
+        reader: ShardReader,
+        entries: Sequence[tuple[int, int]],
+        task: Task,
         preprocessor: SamplePreprocessor,
         pad_id: int,
         batch_size: int,
     ) -> None:
-        self._reader = reader
-        self._preprocessor = preprocessor
-        self._pad_id = pad_id
-        self._batch_size = batch_size
-        streams = fitting_streams(reader, preprocessor, reads_all=True) if reader else ()
-        self._entries = np.concatenate(
-            [np.zeros((0, 3), np.int64), *(s.entries for s in streams if s.group == _GROUNDED)]
-        )
+        self._reader, self._entries, self._task = reader, entries, task
+        self._preprocessor, self._pad_id, self._batch_size = preprocessor, pad_id, batch_size
 
     def __len__(self) -> int:
         """Number of batches."""
@@ -182,14 +178,13 @@ class ValidationBatches(Dataset[Batch]):
         Raises:
             DataError: A shard is damaged.
         """
-        if self._reader is None:
-            raise IndexError(index)
         first = index * self._batch_size
         examples = [
             self._preprocessor.preprocess([self._reader[image][sample_index]], epoch=0)
-            for image, sample_index, _ in self._entries[first : first + self._batch_size].tolist()
+            for image, sample_index in self._entries[first : first + self._batch_size]
         ]
-        return collate([example for example in examples if example], pad_id=self._pad_id)
+        batch = collate([example for example in examples if example], pad_id=self._pad_id)
+        return replace(batch, task=self._task)
 
 
 class GLaMMDataModule(LightningDataModule):
@@ -263,22 +258,30 @@ class GLaMMDataModule(LightningDataModule):
         per_epoch = self._steps_per_epoch * self._accumulation
         return ResumableLoader(batches, per_epoch=per_epoch, num_workers=self._config.num_workers)
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Grounded conversations of the val split, in order; no batches if there is no val split."""
+    def val_dataloader(self) -> list[DataLoader[Batch]]:
+        """For each task that the val split has, its samples in order; grounded conversations come first."""
         folder = self._shards / "val"
-        batches = ValidationBatches(
-            reader=ShardReader(folder) if folder.is_dir() else None,
-            preprocessor=self._make_preprocessor(flip_probability=0.0, mask_side=None),
-            pad_id=self._pad_id,
-            batch_size=self._config.batch_size,
-        )
-        return DataLoader(
-            batches,
-            batch_size=None,
-            num_workers=self._config.num_workers,
-            collate_fn=_identity,
-            worker_init_fn=_ignore_signals,
-        )
+        if not folder.is_dir():
+            return []
+        reader = ShardReader(folder)
+        preprocessor = self._make_preprocessor(flip_probability=0.0, mask_side=None)
+        return [
+            DataLoader(
+                ValidationBatches(
+                    reader=reader,
+                    entries=entries,
+                    task=task,
+                    preprocessor=preprocessor,
+                    pad_id=self._pad_id,
+                    batch_size=self._config.batch_size,
+                ),
+                batch_size=None,
+                num_workers=self._config.num_workers,
+                collate_fn=_identity,
+                worker_init_fn=_ignore_signals,
+            )
+            for task, entries in _entries_by_task(reader, preprocessor).items()
+        ]
 
     def _make_preprocessor(
         self, *, flip_probability: float, mask_side: int | None
@@ -290,6 +293,17 @@ class GLaMMDataModule(LightningDataModule):
             flip_probability=flip_probability,
             mask_side=mask_side,
         )
+
+
+def _entries_by_task(
+    reader: ShardReader, preprocessor: SamplePreprocessor
+) -> dict[Task, list[tuple[int, int]]]:
+    """For each task, index of the image and of the sample there of every sample that fits into the model."""
+    found: dict[Task, list[tuple[int, int]]] = {task: [] for task in Task}
+    for stream in fitting_streams(reader, preprocessor, reads_all=True):
+        for image, sample_index, _ in stream.entries.tolist():
+            found[reader[image][sample_index].task].append((image, sample_index))
+    return {task: entries for task, entries in found.items() if entries}
 
 
 def _ignore_signals(_worker: int) -> None:

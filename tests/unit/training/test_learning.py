@@ -47,7 +47,7 @@ def test_joint_phase_learns_text_and_masks(shards, micro):
         seed=0,
         steps_per_epoch=1,
     )
-    batch = next(iter(data.val_dataloader()))
+    batch = next(iter(data.val_dataloader()[0]))
     module = GLaMMModule(initial.model, config=config)
 
     before, after = train_on(module, batch)

@@ -2,15 +2,24 @@
 
 import csv
 import shutil
+from dataclasses import replace
 
 import pytest
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import CSVLogger
 
+from glamm.checkpoints.store import load_model
+from glamm.data.loading.collate import SamplePreprocessor, collate
+from glamm.data.shards.reader import ShardReader
 from glamm.errors import CheckpointError, DataError, HostError
+from glamm.structures.manifest import MANIFEST_FILE
+from glamm.structures.sample import Task, Turn
+from glamm.text.tokenizer import embedded_tokenizer
 from glamm.training.initialization import initialize_model
 from glamm.training.metrics import read_metrics
 from glamm.training.run import train
+from tests.builders.data import ShardWriter, caption, jpeg, prepare_manifest, referring, regions
 from tests.builders.training import save_micro, train_config
 from tests.builders.wandb_record import read_run
 
@@ -136,3 +145,94 @@ def test_error_of_damaged_checkpoints_names_the_folder_to_delete(shards, micro, 
 
     with pytest.raises(CheckpointError, match=r"\.runs/train/out-joint.*Delete the folder"):
         train(shards, here / "out", config)
+
+
+def write_split(folder, seeds, *, task):
+    """A split with one sample of a task about each image."""
+    writer = ShardWriter(folder, shard_bytes=1 << 20)
+    for seed in seeds:
+        sample = replace(SAMPLES.get(task, referring)(seed=seed), task=task)
+        writer.add((sample,), jpeg(seed=seed))
+    writer.close()
+
+
+def write_own_shards(folder, *, task, num_train=3, num_val=0):
+    write_split(folder / "train", range(num_train), task=task)
+    write_split(folder / "val", range(20, 20 + num_val), task=task)
+    prepare_manifest({"train/chunk-0-000000.bin": "0"}).save(folder / MANIFEST_FILE)
+    return folder
+
+
+def vqa(*, seed):
+    turns = (Turn("user", "How many things?"), Turn("assistant", "Three."))
+    return replace(caption(seed=seed), turns=turns)
+
+
+SAMPLES = {Task.VQA: vqa, Task.IMAGE_CAPTIONING: caption, Task.REGION_CAPTIONING: regions}
+SEGMENTATION = (Task.REFERRING_SEGMENTATION, Task.SEMANTIC_SEGMENTATION)
+
+
+@pytest.mark.parametrize("max_steps", [1, 3], ids=["one_step", "three_steps"])
+def test_run_shorter_than_log_steps_has_metrics_of_its_last_step(micro, here, max_steps):
+    data = write_own_shards(here / "own", task=Task.REFERRING_SEGMENTATION, num_train=1)
+    config = train_config(init_from=str(micro), max_steps=max_steps, log_steps=10)
+
+    last = train(data, here / "out", config)
+
+    [row] = read_metrics(here / "out/metrics.csv")
+    assert row["step"] == max_steps
+    assert last["loss"] == row["loss"]
+
+
+@pytest.mark.parametrize("task", SEGMENTATION, ids=[task.value for task in SEGMENTATION])
+def test_segmentation_is_validated_with_giou_and_ciou(micro, here, task):
+    data = write_own_shards(here / "own", task=task, num_val=3)
+    validation = {"num_batches": 50, "num_images": 2, "interval": 1000}
+    config = train_config(init_from=str(micro), max_steps=1, validation=validation)
+
+    last = train(data, here / "out", config)
+
+    names = {name for name in last if name.startswith("val_")}
+    kinds = ("loss", "ce_loss", "giou", "ciou")
+    assert names == {f"val_{task.value}_{kind}" for kind in kinds}
+    model, _ = load_model(here / "out")
+    assert last[f"val_{task.value}_giou"] == pytest.approx(mean_iou(model, data), abs=1e-6)
+
+
+def mean_iou(model, data):
+    """gIoU over the val split, from the model's masks."""
+    preprocessor = SamplePreprocessor(
+        model_config=model.config, tokenizer=embedded_tokenizer(), seed=0, flip_probability=0.0
+    )
+    ious = []
+    for samples in ShardReader(data / "val"):
+        batch = collate([preprocessor.preprocess(samples, epoch=0)], pad_id=0)
+        with torch.no_grad():
+            [logits] = model(batch).mask_logits
+        for predicted, target in zip(logits.numpy() > 0, batch.masks[0].numpy(), strict=True):
+            union = (predicted | target).sum()
+            ious.append((predicted & target).sum() / union if union else 1.0)
+    assert len(ious) == 9  # three expressions an image
+    return sum(ious) / len(ious)
+
+
+@pytest.mark.parametrize("task", SAMPLES, ids=[task.value for task in SAMPLES])
+def test_texts_are_validated_with_their_loss(micro, here, task):
+    data = write_own_shards(here / "own", task=task, num_val=1)
+
+    last = train(data, here / "out", train_config(init_from=str(micro), max_steps=1))
+
+    assert last[f"val_{task.value}_loss"] > 0
+    assert not any("giou" in name for name in last)
+
+
+@pytest.mark.parametrize("phase", ["global_encoder", "grounding"])
+@pytest.mark.parametrize("has_split", [True, False], ids=["empty", "missing"])
+def test_encoders_train_without_a_val_split(micro, here, phase, has_split):
+    data = write_own_shards(here / "own", task=Task.SEMANTIC_SEGMENTATION)
+    if not has_split:
+        shutil.rmtree(data / "val")
+
+    train(data, here / "out", train_config(init_from=str(micro), phase=phase, max_steps=1))
+
+    assert [row["step"] for row in read_metrics(here / "out/metrics.csv")] == [1]

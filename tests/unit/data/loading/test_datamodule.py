@@ -1,4 +1,4 @@
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from glamm.data.shards.reader import ShardReader
 from glamm.data.task_groups import GROUP_OF_TASK
 from glamm.structures.sample import Task
 from glamm.text.tokenizer import embedded_tokenizer
-from tests.builders.data import write_shards
+from tests.builders.data import ShardWriter, jpeg, referring, write_shards
 
 TOKENIZER = embedded_tokenizer()
 CONFIG = ModelConfig.tiny(vocab_size=len(TOKENIZER))
@@ -54,7 +54,7 @@ def module(shards, *, steps_per_epoch=10, accumulation=1, seed=0, length_bucket_
 def same(one, two):
     assert one.sample_ids == two.sample_ids
     for item in fields(one):
-        if item.name == "sample_ids":
+        if item.name in ("sample_ids", "task"):
             continue
         torch.testing.assert_close(getattr(one, item.name), getattr(two, item.name), rtol=0, atol=0)
     return True
@@ -168,22 +168,51 @@ def test_image_comes_with_further_conversations_of_its_task_group(shards):
     assert len(batch.global_pixels) == 3
 
 
-def test_validation_is_every_grounded_conversation_once(shards):
-    loader = module(shards).val_dataloader()
+def test_validation_is_every_sample_once_by_task(shards):
+    loaders = module(shards).val_dataloader()
 
-    names = [name for batch in loader for name in batch.sample_ids]
+    names = [[name for batch in loader for name in batch.sample_ids] for loader in loaders]
 
-    assert len(loader) == 4
-    assert len(names) == len(set(names)) == 10
-    assert names == [
-        name for batch in module(shards, seed=0).val_dataloader() for name in batch.sample_ids
+    assert [{batch.task for batch in loader} for loader in loaders] == [
+        {Task.GROUNDED_CONVERSATION},
+        {Task.REFERRING_SEGMENTATION},
+        {Task.REGION_CAPTIONING},
+        {Task.IMAGE_CAPTIONING},
+    ]
+    assert [len(loader) for loader in loaders] == [4, 2, 2, 2]
+    assert [len(set(found)) for found in names] == [len(found) for found in names] == [10, 5, 5, 5]
+    assert names == [ids_of(loader) for loader in module(shards, seed=0).val_dataloader()]
+
+
+def ids_of(loader):
+    return [name for batch in loader for name in batch.sample_ids]
+
+
+def test_tasks_of_one_group_are_validated_apart(tmp_path):
+    writer = ShardWriter(tmp_path / "val", shard_bytes=1 << 20)
+    for seed in range(4):
+        task = Task.SEMANTIC_SEGMENTATION if seed % 2 else Task.REFERRING_SEGMENTATION
+        writer.add((replace(referring(seed=seed), task=task),), jpeg(seed=seed))
+    writer.close()
+
+    loaders = module(tmp_path).val_dataloader()
+
+    assert [ids_of(loader) for loader in loaders] == [
+        ["toy/train/0/refer", "toy/train/2/refer"],
+        ["toy/train/1/refer", "toy/train/3/refer"],
     ]
 
 
 def test_validation_without_a_split_is_empty(shards, tmp_path):
     (tmp_path / "train").symlink_to(shards / "train")
 
-    assert list(module(tmp_path).val_dataloader()) == []
+    assert module(tmp_path).val_dataloader() == []
+
+
+def test_validation_of_an_empty_split_is_empty(tmp_path):
+    write_shards(tmp_path / "val", [])
+
+    assert module(tmp_path).val_dataloader() == []
 
 
 class Recorder(LightningModule):

@@ -102,11 +102,8 @@ def test_validation_goes_on_with_the_others(tmp_path, caplog):
         writer.add((sample,), jpeg(seed=seed))
     writer.close()
 
-    names = [
-        name
-        for batch in module(tmp_path, batch_size=2).val_dataloader()
-        for name in batch.sample_ids
-    ]
+    [loader] = module(tmp_path, batch_size=2).val_dataloader()
+    names = [name for batch in loader for name in batch.sample_ids]
 
     assert names == ["toy/train/4/talk", "toy/train/5/talk"]
     assert "val, toy: 4 of 6 samples of grounded_conversation" in caplog.messages[0]
