@@ -11,6 +11,7 @@ from rich.text import Text
 
 from glamm.config.dtype import DTypeName
 from glamm.errors import RequestError
+from glamm.files import replacing
 from glamm.geometry.palette import color_of
 from glamm.inference.answer import Answer
 from glamm.inference.answer_json import answer_to_json
@@ -44,7 +45,7 @@ def ground(  # noqa: PLR0913 - what to ask, which model, where it runs, and what
     """
     boxes = [_parse_box(text) for text in box]
     if out is not None:
-        _check_suffix(out)
+        _check_output(out, image)
     pixels = read_image(image)
 
     from glamm.inference.predictor import GroundedPredictor  # noqa: PLC0415 - loads torch, seconds after a bad request was refused
@@ -52,8 +53,8 @@ def ground(  # noqa: PLR0913 - what to ask, which model, where it runs, and what
     predictor = GroundedPredictor.from_checkpoint(model, device=device, dtype=dtype)
     answer = predictor.ground(pixels, question, boxes=boxes, max_new_tokens=max_new_tokens)
     if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        answer.overlay().save(out)
+        with replacing(out) as unfinished:
+            answer.overlay().save(unfinished, format=_format(out))
     console = Console(soft_wrap=True, highlight=False, emoji=False)
     if json:
         console.print(answer_to_json(answer).model_dump_json(indent=2), markup=False)
@@ -79,10 +80,18 @@ def _parse_box(text: str) -> tuple[float, ...]:
         raise RequestError(f"--box {text}: write four numbers as x1,y1,x2,y2") from error
 
 
-def _check_suffix(out: Path) -> None:
+def _check_output(out: Path, image: Path) -> None:
     """Make sure that the image can be written before the model works for it."""
-    if Image.registered_extensions().get(out.suffix.lower()) not in {"PNG", "JPEG", "WEBP"}:
+    if _format(out) not in {"PNG", "JPEG", "WEBP"}:
         raise RequestError(f"--out {out}: the name must end in .png, .jpg or .webp")
+    if out.exists() and image.exists() and out.samefile(image):
+        raise RequestError(f"--out {out}: is the image itself; name another file")
+    out.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _format(out: Path) -> str | None:
+    """Pillow's name of the format that a file's name stands for."""
+    return Image.registered_extensions().get(out.suffix.lower())
 
 
 def _colored_text(answer: Answer) -> Text:

@@ -34,7 +34,25 @@ _ORIENTATION_TAG = 0x0112
 _DEPTH = "depth"
 """Key in the `info` of an opened image: decoding, which reading EXIF data may start, forgets the depth."""
 
-_TIFF_SIGNATURES = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
+_FOREIGN: tuple[tuple[int, bytes, str], ...] = (
+    (0, b"version https://git-lfs", "a git-lfs pointer: run `git lfs pull`"),
+    (0, b"%PDF", "a PDF"),
+    (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
+    (0, b"\xff\x0a", "JPEG XL"),
+    *((4, b"ftyp" + brand, "HEIC") for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1")),
+    (0, b"<", "HTML, SVG or other XML"),
+    *(
+        (
+            0,
+            signature,
+            "a TIFF that is damaged or has other values: save it with 8 bits per channel",
+        )
+        for signature in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+    ),
+)
+"""Offset and first bytes of files that are often met in place of an image, and what they are."""
+
 _QUARTER_TURNS = {5, 6, 7, 8}  # EXIF orientations that swap height and width
 _OPPOSITE = {6: 8, 8: 6}  # the others are their own opposites
 
@@ -197,18 +215,23 @@ def open_image(file: io.BufferedReader | io.BytesIO, *, name: str = "the image")
             f"{name} claims too many pixels, at most {POLICY.max_pixels:,} are read ({error})"
         ) from error
     except UNREADABLE as error:
-        file.seek(0)
-        is_tiff = (
-            file.read(4) in _TIFF_SIGNATURES
-        )  # of values that Pillow does not know, such as float64
-        hint = ": if it is intact, save it with 8 bits per channel" if is_tiff else ""
-        raise ValueError(f"{name} is no image that can be read ({FORMAT_NAMES}){hint}") from error
+        raise ValueError(f"{name} is {_what_it_is(file)}") from error
     POLICY.check_size((image.height, image.width), name=name)
     try:
         image.info[_DEPTH] = deep_images.read_depth(image)
     except deep_images.DepthError as error:
         raise ValueError(f"{name} {error}") from error
     return image
+
+
+def _what_it_is(file: io.BufferedReader | io.BytesIO) -> str:
+    """What a file is that Pillow cannot open."""
+    file.seek(0)
+    head = file.read(40)
+    for offset, signature, what in _FOREIGN:
+        if head.startswith(signature, offset):
+            return f"no image that can be read, but {what} ({FORMAT_NAMES} are read)"
+    return f"no image that can be read ({FORMAT_NAMES})"
 
 
 def to_rgb(image: Image.Image, *, name: str = "the image") -> Pixels:
@@ -228,6 +251,8 @@ def to_rgb(image: Image.Image, *, name: str = "the image") -> Pixels:
         depth = image.info.get(_DEPTH) or deep_images.read_depth(image)
         if deep_images.is_deep(image):
             return np.repeat(deep_images.to_8_bits(image, depth)[..., None], 3, axis=2)
+        if image.mode == "P" and "transparency" in image.info:
+            image = image.convert("RGBA")  # as Pillow advises
         pixels = np.array(image.convert("RGB"))
         deep_images.check_reduced(pixels, depth)
     except deep_images.DepthError as error:

@@ -4,6 +4,7 @@ import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import torch
@@ -117,7 +118,7 @@ class Session:
             question: Plain text; `<bbox>` marks where each box is mentioned.
             boxes: Regions that the question is about: x1, y1, x2, y2 in pixels of the upright image.
             max_new_tokens: Limit of the answer's length, at least 1.
-            stop: The answer ends as soon as its text contains one of these, and includes it.
+            stop: A text, or several: the answer ends as soon as it contains one of them, and includes it.
             temperature: 0 always takes the most probable token; higher values sample.
             top_p: Sample only from the most probable tokens whose probabilities add up to this value.
             seed: Of the sampling.
@@ -284,9 +285,10 @@ class StopStrings:
 
 
 def _stop_condition(tokenizer: Tokenizer, stop: Sequence[str]) -> StopStrings | None:
-    if "" in stop:
+    strings = (stop,) if isinstance(stop, str) else tuple(stop)
+    if "" in strings:
         raise RequestError("an empty stop string would end every answer before it begins")
-    return StopStrings(tokenizer, tuple(stop)) if stop else None
+    return StopStrings(tokenizer, strings) if strings else None
 
 
 def mask_score(mask_logits: Tensor) -> float:
@@ -309,9 +311,7 @@ def _checked_box(box: Sequence[float | int], number: int, *, size: Size) -> Box:
     Raises:
         RequestError: It is not four finite numbers, has no area, or reaches outside the image.
     """
-    if len(box) != 4:
-        raise RequestError(f"box {number} has {len(box)} numbers, it needs 4: x1, y1, x2, y2")
-    x1, y1, x2, y2 = (float(value) for value in box)
+    x1, y1, x2, y2 = _four_numbers(box, number)
     text = ", ".join(f"{value:g}" for value in (x1, y1, x2, y2))
     if not all(map(math.isfinite, (x1, y1, x2, y2))):
         raise RequestError(f"box {number} ({text}) has a value that is not a finite number")
@@ -323,4 +323,16 @@ def _checked_box(box: Sequence[float | int], number: int, *, size: Size) -> Box:
         raise RequestError(
             f"box {number} ({text}) reaches outside the image, which is {size[1]} x {size[0]} pixels"
         )
+    return x1, y1, x2, y2
+
+
+def _four_numbers(box: object, number: int) -> Box:
+    """The numbers of a box; a single box given in place of a list of boxes is refused, and so is text."""
+    if not isinstance(box, Sequence | np.ndarray) or isinstance(box, str):
+        raise RequestError(f"box {number} is {box!r}: boxes must be a list of [x1, y1, x2, y2]")
+    if len(box) != 4:
+        raise RequestError(f"box {number} has {len(box)} numbers, it needs 4: x1, y1, x2, y2")
+    if not all(isinstance(value, Real) and not isinstance(value, bool) for value in box):
+        raise RequestError(f"box {number} ({list(box)}) must hold numbers: x1, y1, x2, y2")
+    x1, y1, x2, y2 = (float(value) for value in box)
     return x1, y1, x2, y2

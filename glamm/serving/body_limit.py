@@ -26,6 +26,8 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         body = await self._read(scope, receive)
+        if body and body[-1]["type"] == "http.disconnect":
+            return  # the client is gone: nobody waits for an answer
         if body is None:
             error = (
                 f"the request is larger than {self._max_bytes // 2**20} MiB: send a smaller image"

@@ -82,7 +82,9 @@ async def _read_image(form: FormData) -> bytes:
     if image is None:
         raise RequestError(f"the field image is missing: {_HOW}")
     if not isinstance(image, UploadFile):
-        raise RequestError("the field image is text, it must be a file: web addresses are not read")
+        raise RequestError(
+            "the field image is text, it must be a file with a name: web addresses are not read"
+        )
     return await image.read()
 
 
@@ -109,6 +111,8 @@ def _read_question(text: str) -> str:
 
 
 def _read_boxes(text: str) -> list[list[float]]:
+    if text.strip() in {"", "null"}:  # the field of a page that was left empty
+        return []
     try:
         return _BOXES.validate_json(text)
     except ValidationError as error:

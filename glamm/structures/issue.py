@@ -31,6 +31,7 @@ class IssueKind(StrEnum):
     ASSUMPTION = "assumption"  # what was read where the data does not say what is meant
     # evaluation
     MISSING_PREDICTION = "missing_prediction"  # counted as an empty answer
+    UNUSED_PREDICTION = "unused_prediction"  # a file that belongs to no image
     UNREADABLE_IMAGE = "unreadable_image"  # the model did not answer; counted as an empty answer
     MISSING_CAPTION = "missing_caption"  # an image of the ground truth without a caption
     SIZE_MISMATCH = "size_mismatch"  # a mask of another size than its image: overlaps nothing

@@ -86,3 +86,12 @@ def test_invalid_argument_is_refused_before_the_model_is_loaded(
 def test_box_outside_the_image_is_refused(ground):
     with pytest.raises(RequestError, match="reaches outside the image, which is 320 x 240 pixels"):
         ground("image.png", QUESTION, "--box", "1,1,999,2")
+
+
+def test_the_image_itself_is_not_overwritten(folder, ground):
+    before = (folder / "image.png").read_bytes()
+
+    with pytest.raises(RequestError, match="is the image itself"):
+        ground("image.png", QUESTION, "--out", "./image.png")
+
+    assert (folder / "image.png").read_bytes() == before

@@ -67,6 +67,14 @@ def test_the_length_of_the_answer_can_be_limited(ask):
     assert len(answer["text"]) < len(WORDS)
 
 
+@pytest.mark.parametrize("boxes", ["", " ", "null", "[]"], ids=repr)
+def test_empty_field_of_boxes_stands_for_none(ask, boxes):
+    status, answer = ask(boxes=boxes)
+
+    assert status == 200
+    assert answer["text"] == WORDS
+
+
 @pytest.mark.parametrize("question", ["42", "null", '{"a": 1}', "«Где?» 🐙", '"quoted"'], ids=repr)
 def test_question_that_looks_like_json_is_text(ask, question):
     assert ask(question=question)[0] == 200

@@ -6,7 +6,7 @@ from pathlib import Path
 from glamm.config.evaluation import EvaluateConfig
 from glamm.evaluation.caption_scorer import CaptionScorer
 from glamm.evaluation.gcg.ground_truth import read_ground_truth
-from glamm.evaluation.gcg.predictions import pair_with_predictions
+from glamm.evaluation.gcg.predictions import pair_with_predictions, report_unused
 from glamm.evaluation.gcg.report import build_report
 from glamm.evaluation.gcg.score import score_gcg
 from glamm.evaluation.similarity import open_similarity
@@ -44,6 +44,8 @@ def evaluate_folder(
     issues = IssueLog()
     truth = read_ground_truth(ground_truth, split, issues, limit=config.limit)
     pairs = pair_with_predictions(truth.images, predictions, issues)
+    if config.limit is None:
+        report_unused(truth.images, predictions, issues)
     return evaluate_pairs(truth, pairs, captions, config, issues, progress=progress)
 
 

@@ -22,6 +22,8 @@ from glamm.structures.report import ImageId
 from glamm.structures.sample import Mask
 from glamm.typing import Size
 
+_MAX_NAMES = 5
+
 
 def prediction_path(folder: Path, image_id: ImageId) -> Path:
     """The path of an image's prediction.
@@ -112,6 +114,26 @@ def pair_with_predictions(
     return pairs
 
 
+def report_unused(images: Sequence[GroundTruthImage], folder: Path, issues: IssueLog) -> None:
+    """Report files that are no image's prediction: a file with a wrong name is also a missing prediction.
+
+    Args:
+        images: All images of the split.
+        folder: Holds the predictions.
+        issues: Gets one issue with the number of such files and the first names.
+    """
+    expected = {prediction_path(folder, image.id).name for image in images}
+    unused = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.suffix.lower() == ".json" and path.name not in expected
+    )
+    if unused:
+        shown = ", ".join(unused[:_MAX_NAMES]) + (", …" if len(unused) > _MAX_NAMES else "")
+        reason = f"{len(unused)} files belong to no image of the split and are not used: {shown}"
+        issues.add(reason, kind=IssueKind.UNUSED_PREDICTION)
+
+
 def _check_set(pairs: Sequence[ImagePair], issues: IssueLog) -> None:
     with_masks = [pair.prediction for pair in pairs if pair.prediction.masks]
     if not with_masks:
@@ -139,7 +161,7 @@ def _read(path: Path, image: GroundTruthImage, issues: IssueLog) -> Prediction:
     if replaced:
         reason = f"the caption holds {replaced}, replaced by a space: the tokenizer would take it for a line's end"
         add_issue(reason, kind=IssueKind.LINE_SEPARATOR)
-    if record.get("image_id", image.id) != image.id:
+    if str(record.get("image_id", image.id)) != str(image.id):  # a number may be written as text
         reason = f"{path.name} names the image '{record['image_id']}'"
         add_issue(reason, kind=IssueKind.IMAGE_ID)
     if len(phrases) != len(masks):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from glamm.geometry.image_files import decode, read_header
+from glamm.geometry.image_files import decode, open_image, read_header
 from glamm.structures.sample import Frame
 from tests.builders.data import jpeg
 
@@ -189,3 +189,21 @@ def test_header_names_the_format(tmp_path):
 
     assert read_header(path).pixel_format == "png_named_jpg"
     assert read_header(path).size == (16, 24)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heic", "HEIC"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:1", "git lfs pull"),
+        (b"<!DOCTYPE html><html>404", "HTML"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
+        (b"%PDF-1.7", "a PDF"),
+        (b"\0\0\0\x0cjP  \r\n\x87\n", "JPEG 2000"),
+    ],
+    ids=["iphone", "heif", "pointer", "page", "svg", "pdf", "jpeg2000"],
+)
+def test_message_says_what_a_file_is_instead_of_an_image(content, what):
+    with pytest.raises(ValueError, match=f"no image that can be read, but .*{what}.*JPEG, PNG"):
+        open_image(io.BytesIO(content))

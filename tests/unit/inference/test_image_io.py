@@ -69,7 +69,18 @@ def test_first_frame_of_an_animation_is_taken():
     assert tuple(pixels[0, 0]) == (255, 0, 0)
 
 
-@pytest.mark.parametrize("wrap", [lambda path: path, str, lambda path: path.read_bytes(), Image.open], ids=["path", "text", "bytes", "pil"])  # fmt: skip
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        pytest.param(lambda path: path, id="path"),
+        pytest.param(str, id="text"),
+        pytest.param(lambda path: path.read_bytes(), id="bytes"),
+        pytest.param(lambda path: bytearray(path.read_bytes()), id="bytearray"),
+        pytest.param(lambda path: memoryview(path.read_bytes()), id="memoryview"),
+        pytest.param(lambda path: io.BytesIO(path.read_bytes()), id="stream"),
+        pytest.param(Image.open, id="pil"),
+    ],
+)
 def test_every_source_gives_the_same_pixels(tmp_path, wrap):
     path = tmp_path / "a.png"
     Image.fromarray(RED_LEFT).save(path)
@@ -89,6 +100,29 @@ def test_pixels_in_memory_are_returned_unchanged():
 def test_pixels_of_another_form_are_refused(pixels):
     with pytest.raises(RequestError, match="must be uint8 of shape"):
         read_image(pixels)
+
+
+def test_text_stream_is_refused():
+    with pytest.raises(RequestError, match=r"opened for reading bytes.*this is StringIO"):
+        read_image(io.StringIO("text"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["https://example.org/a.jpg", "s3://bucket/a.jpg", "data:image/png;base64,iVBORw0KGgo="],
+    ids=["web", "bucket", "data"],
+)
+def test_address_is_not_taken_for_a_path(address):
+    with pytest.raises(RequestError, match="is an address, not a file: download the image"):
+        read_image(address)
+
+
+def test_palette_with_partly_transparent_colors_is_read_without_alpha():
+    palette = Image.fromarray(RED_LEFT).convert("P")
+
+    pixels = read_image(encode(palette, "PNG", transparency=bytes(range(256))))
+
+    assert (pixels == np.asarray(palette.convert("RGB"))).all()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from glamm import GroundedPredictor
 from glamm.errors import RequestError
 from glamm.inference.answer import Answer
-from glamm.inference.session import GroundedPhrase, TextDelta
+from glamm.inference.session import GroundedPhrase, TextDelta, _four_numbers
 from tests.builders.memorized import QUESTION, WORDS, draw_image
 
 
@@ -86,8 +86,9 @@ def test_closing_a_stream_cancels_the_answer(predictor):
     assert predictor.ground(draw_image(), QUESTION).text == WORDS
 
 
-def test_stop_string_ends_an_answer(predictor):
-    answer = predictor.open(draw_image()).answer(QUESTION, stop=["and"])
+@pytest.mark.parametrize("stop", [["and"], ("?", "and"), "and"], ids=["list", "tuple", "text"])
+def test_stop_string_ends_an_answer(predictor, stop):
+    answer = predictor.open(draw_image()).answer(QUESTION, stop=stop)
 
     assert answer.text == "a red ball and"
     assert answer.finish_reason == "stop"
@@ -125,3 +126,26 @@ def test_bad_questions_are_refused_and_the_session_goes_on(predictor, change, re
         session.answer(question, **change)
 
     assert session.answer(QUESTION).text == WORDS
+
+
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [
+        (10, r"box 1 is 10: boxes must be a list of \[x1, y1, x2, y2\]"),
+        (None, "box 1 is None"),
+        ("1234", "box 1 is '1234'"),
+        ({"x1": 1, "y1": 1, "x2": 9, "y2": 9}, "box 1 is {'x1': 1"),
+        ((1, 1, 9), "box 1 has 3 numbers, it needs 4"),
+        (("1", "1", "9", "9"), "must hold numbers"),
+        ((True, 1, 9, 9), "must hold numbers"),
+    ],
+    ids=["flat list", "none", "text", "mapping", "three", "numbers as text", "truth value"],
+)
+def test_box_of_another_form_is_refused(box, reason):
+    with pytest.raises(RequestError, match=reason):
+        _four_numbers(box, 1)
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.int64], ids=["float32", "int64"])
+def test_box_may_be_an_array(kind):
+    assert _four_numbers(np.array([1, 2, 30, 40], dtype=kind), 1) == (1.0, 2.0, 30.0, 40.0)

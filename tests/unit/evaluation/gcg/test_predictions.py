@@ -10,6 +10,7 @@ from glamm.evaluation.gcg.predictions import (
     pair_with_predictions,
     prediction_path,
     read_origin,
+    report_unused,
     write_prediction,
 )
 from glamm.structures.gcg import EMPTY_PREDICTION, GroundTruthImage, Prediction
@@ -164,3 +165,46 @@ def test_prediction_that_is_not_json_is_located_by_line(tmp_path: Path) -> None:
 def test_id_never_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match="is no file name"):
         prediction_path(tmp_path, name)
+
+
+def test_image_id_may_be_written_as_text(tmp_path: Path) -> None:
+    images = (ground_truth_image(7, [LEFT]),)
+    write_prediction_file(tmp_path, "7", [LEFT])
+
+    assert [issue.kind for issue in _pair(tmp_path, images)[1]] == []
+
+
+def test_files_of_no_image_are_named(tmp_path: Path) -> None:
+    for name in ("a", "b", "A", "b.jpg"):
+        write_prediction_file(tmp_path, name, [LEFT])
+    (tmp_path / "notes.txt").write_text("not a prediction")
+    issues = IssueLog()
+
+    report_unused(IMAGES, tmp_path, issues)
+
+    assert [issue.kind for issue in issues] == [IssueKind.UNUSED_PREDICTION]
+    assert next(iter(issues)).reason == (
+        "2 files belong to no image of the split and are not used: A.json, b.jpg.json"
+    )
+
+
+def test_only_the_first_files_of_no_image_are_named(tmp_path: Path) -> None:
+    for number in range(9):
+        write_prediction_file(tmp_path, f"x{number}", [LEFT])
+    issues = IssueLog()
+
+    report_unused(IMAGES, tmp_path, issues)
+
+    reason = next(iter(issues)).reason
+    assert reason.startswith("9 files belong to no image")
+    assert reason.endswith("x0.json, x1.json, x2.json, x3.json, x4.json, …")
+
+
+def test_complete_folder_has_no_unused_file(tmp_path: Path) -> None:
+    for image in IMAGES:
+        write_prediction_file(tmp_path, str(image.id), [LEFT])
+    issues = IssueLog()
+
+    report_unused(IMAGES, tmp_path, issues)
+
+    assert list(issues) == []
