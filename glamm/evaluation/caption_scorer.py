@@ -49,8 +49,7 @@ class CaptionScorer:
             candidates: One caption for each image.
 
         Raises:
-            HostError: The tokenizer or METEOR fails.
-            DataError: A caption holds a character that the tokenizer takes for the end of a line.
+            HostError: The tokenizer or METEOR fails, and not because of single captions.
         """
         captions = tokenize(self._java, references=references, candidates=candidates)
         return score_captions(captions, self._meteor.score(captions))

@@ -7,12 +7,17 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from glamm.errors import HostError
+from glamm.subprocesses import run_supervised
 
 VARIABLE = "GLAMM_JAVA"
-SERIAL_COLLECTOR = "-XX:+UseSerialGC"
-"""Needs half the memory of Java's default garbage collector and is no slower here."""
+JAVA_OPTIONS = (
+    "-XX:+UseSerialGC",  # half the memory of Java's default garbage collector, and no slower here
+    "-XX:-UsePerfData",  # no file in the folder for temporary files
+    "-Dfile.encoding=UTF-8",  # whatever the locale: the same characters and the same lower case
+    "-Duser.language=en",
+)
 
-_START_TIMEOUT_S = 60
+_START_TIMEOUT_S = 60.0
 
 
 def find_java() -> Path:
@@ -74,21 +79,21 @@ def _from_wheel() -> str | None:
 def _try(program: str) -> str | None:
     """How a program fails as Java, or None."""
     try:
-        done = subprocess.run(
+        done = run_supervised(
             [program, "-version"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_START_TIMEOUT_S,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout_s=_START_TIMEOUT_S,
+            grace_s=1.0,
         )
     except subprocess.TimeoutExpired:
-        return f"does not answer within {_START_TIMEOUT_S} s"
+        return f"does not answer within {_START_TIMEOUT_S:.0f} s"
     except OSError as error:
         return error.strerror or str(error)
     if done.returncode == 0:
         return None
-    lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+    output = (done.stderr + done.stdout).decode(errors="replace")
+    lines = [line for line in output.splitlines() if line.strip()]
     return f"exits with status {done.returncode}" + (
         f" and the message '{lines[0].strip()}'" if lines else ""
     )

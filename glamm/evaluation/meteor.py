@@ -5,6 +5,7 @@ leaves METEOR running after an error.
 """
 
 import contextlib
+import math
 import subprocess
 import tempfile
 import threading
@@ -14,19 +15,28 @@ from typing import IO
 
 from glamm.errors import HostError
 from glamm.evaluation.java_runtime import (
-    SERIAL_COLLECTOR,
+    JAVA_OPTIONS,
     VARIABLE,
     last_line,
     pycocoevalcap_folder,
 )
 from glamm.evaluation.metrics.captions import MeteorScores, TokenizedCaptions
-from glamm.subprocesses import end_process_groups, start_supervised
+from glamm.stop_request import uninterrupted
+from glamm.subprocesses import end_process_groups, supervised
 
 _JAR = "meteor-1.5.jar"
 _MEMORY_LIMIT = "-Xmx2G"
 _GRACE_S = 2.0
 _ANSWER_TIMEOUT_S = 300.0
 """METEOR answers the first line only after it has loaded its paraphrases, which takes 8 to 15 s."""
+
+
+class _NoAnswerError(Exception):
+    """METEOR ended, answered something else than numbers, or did not answer in time."""
+
+    def __init__(self, reason: str, *, is_late: bool = False) -> None:
+        super().__init__(reason)
+        self.is_late = is_late
 
 
 class Meteor:
@@ -42,88 +52,111 @@ class Meteor:
         self._java = java
         self._process: subprocess.Popen[bytes] | None = None
         self._errors: IO[bytes] | None = None
+        self._resources = contextlib.ExitStack()
 
     def __enter__(self) -> "Meteor":
-        self._errors = tempfile.TemporaryFile()
-        folder = pycocoevalcap_folder("meteor")
-        command = [
-            *(str(self._java), _MEMORY_LIMIT, SERIAL_COLLECTOR, "-jar", str(folder / _JAR)),
-            *("-", "-", "-stdio", "-l", "en", "-norm"),
-        ]
-        try:
-            self._process = start_supervised(
-                command,
-                cwd=folder,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                grace_s=_GRACE_S,
-            )
-        except OSError as error:
-            self._errors.close()
-            raise HostError(f"METEOR cannot be started: {error}") from error
+        self._start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            end_process_groups([self._process.pid], grace_s=_GRACE_S)
-            with contextlib.suppress(OSError):  # lines that METEOR did not read
-                self._process.communicate()
-        if self._errors is not None:
-            self._errors.close()
+        with uninterrupted():
+            self._resources.close()
+        self._process = None
 
     def score(self, captions: TokenizedCaptions) -> MeteorScores:
         """Score each image and the whole set.
 
+        A process that ended is started once more. A caption at which it fails again counts as empty.
+
         Raises:
-            HostError: The process ended or does not answer.
+            HostError: METEOR fails at an empty caption too, or at the whole set.
 
         Source: the line protocol of METEOR 1.5's `-stdio`; its separators are removed from the captions, as COCO's
             wrapper does.
         """
-        statistics = [
-            self._request(_score_line(references, candidate))
-            for references, candidate in zip(captions.references, captions.candidates, strict=True)
+        failures: dict[int, str] = {}
+        statistics: list[str] = []
+        for index, references in enumerate(captions.references):
+            answer = self._statistics(references, captions.candidates[index])
+            if isinstance(answer, _NoAnswerError):
+                failures[index] = f"METEOR {answer}"
+                self._start()
+                answer = self._statistics(references, "")
+            if isinstance(answer, _NoAnswerError):
+                raise self._error(answer)
+            statistics.append(answer)
+        try:
+            scores = self._evaluate(statistics)
+        except _NoAnswerError:
+            self._start()
+            try:
+                scores = self._evaluate(statistics)
+            except _NoAnswerError as error:
+                raise self._error(error) from error
+        return MeteorScores(total=scores[-1], per_image=tuple(scores[:-1]), failures=failures)
+
+    def _statistics(self, references: Sequence[str], candidate: str) -> str | _NoAnswerError:
+        """The counts that METEOR's score is computed from; the error if a second process fails as well."""
+        line = _score_line(references, candidate)
+        try:
+            return _check_numbers(self._request(line))
+        except _NoAnswerError as error:
+            if error.is_late:
+                return error
+        self._start()  # the machine may have ended the first
+        try:
+            return _check_numbers(self._request(line))
+        except _NoAnswerError as error:
+            return error
+
+    def _evaluate(self, statistics: Sequence[str]) -> list[float]:
+        """The score of every image, then that of the set."""
+        answers = [self._request(" ||| ".join(["EVAL", *statistics]))]
+        answers += [self._request(None) for _ in statistics]
+        return [float(_check_numbers(answer)) for answer in answers]
+
+    def _start(self) -> None:
+        """Start the process; a former one is ended."""
+        self.__exit__()
+        self._errors = self._resources.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed by the stack
+        folder = pycocoevalcap_folder("meteor")
+        command = [
+            *(str(self._java), _MEMORY_LIMIT, *JAVA_OPTIONS, "-jar", str(folder / _JAR)),
+            *("-", "-", "-stdio", "-l", "en", "-norm"),
         ]
-        self._send(" ||| ".join(["EVAL", *statistics]))
-        per_image = tuple(self._receive_number() for _ in statistics)
-        return MeteorScores(total=self._receive_number(), per_image=per_image)
-
-    def _request(self, line: str) -> str:
-        self._send(line)
-        return self._receive()
-
-    def _send(self, line: str) -> None:
         try:
-            stream = self._running().stdin
-            if stream is not None:
-                stream.write(f"{line}\n".encode())
-                stream.flush()
+            self._process = self._resources.enter_context(
+                supervised(
+                    command,
+                    cwd=folder,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._errors,
+                    grace_s=_GRACE_S,
+                )
+            )
         except OSError as error:
-            raise self._error("ended") from error
+            raise HostError(f"METEOR cannot be started: {error}") from error
 
-    def _receive(self) -> str:
-        process = self._running()
-        with _ended_after(process, _ANSWER_TIMEOUT_S) as is_late:
-            line = process.stdout.readline() if process.stdout else b""
-        if not line:
-            late = f"did not answer within {_ANSWER_TIMEOUT_S:.0f} s"
-            raise self._error(late if is_late.is_set() else "ended")
-        return line.decode("utf-8").strip()
-
-    def _receive_number(self) -> float:
-        answer = self._receive()
-        try:
-            return float(answer)
-        except ValueError as error:
-            raise self._error(f"answered '{answer}' where a number was expected") from error
-
-    def _running(self) -> "subprocess.Popen[bytes]":
-        if self._process is None:
+    def _request(self, line: str | None) -> str:
+        """Send a line, or nothing, and wait for the next line of the answer."""
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
             raise RuntimeError("METEOR is used outside its `with` block")
-        return self._process
+        with _ended_after(process, _ANSWER_TIMEOUT_S) as is_late:
+            answer = b""
+            with contextlib.suppress(OSError):  # it has ended
+                if line is not None:
+                    process.stdin.write(f"{line}\n".encode())
+                    process.stdin.flush()
+                answer = process.stdout.readline()
+        if is_late.is_set():
+            raise _NoAnswerError(f"did not answer within {_ANSWER_TIMEOUT_S:.0f} s", is_late=True)
+        if not answer:
+            raise _NoAnswerError("ended")
+        return answer.decode("utf-8", "replace").strip()
 
-    def _error(self, fault: str) -> HostError:
+    def _error(self, fault: Exception) -> HostError:
         output = b""
         if self._errors is not None:
             self._errors.seek(0)
@@ -132,6 +165,16 @@ class Meteor:
             f"METEOR ({self._java}) {fault}. {last_line(output)} METEOR needs 2 GB of memory; {VARIABLE} selects "
             "another Java."
         )
+
+
+def _check_numbers(answer: str) -> str:
+    try:
+        numbers = [float(word) for word in answer.split()]
+    except ValueError:
+        numbers = []
+    if not numbers or not all(map(math.isfinite, numbers)):
+        raise _NoAnswerError(f"answered '{answer}' where numbers were expected")
+    return answer
 
 
 def _score_line(references: Sequence[str], candidate: str) -> str:

@@ -40,6 +40,8 @@ class IssueKind(StrEnum):
     COUNT_MISMATCH = "count_mismatch"  # phrases and masks differ in number
     UNNAMED_MASK = "unnamed_mask"  # without a phrase: its image has no hits, as in the release
     LINE_SEPARATOR = "line_separator"  # replaced by a space in a caption
+    INVALID_TEXT = "invalid_text"  # half characters in a caption or phrase, replaced by U+FFFD
+    UNSCORED_CAPTION = "unscored_caption"  # a Java program fails at it; counted as empty
     DUPLICATE_ID = "duplicate_id"  # two annotations of the ground truth with one id
     MISSING_AREA = "missing_area"  # taken from the mask instead
     IMAGE_ID = "image_id"  # a prediction file that names another image

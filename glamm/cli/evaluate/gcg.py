@@ -16,7 +16,11 @@ from glamm.config.section import load_section
 from glamm.errors import ConfigError
 from glamm.evaluation.gcg.evaluate_folder import evaluate_folder
 from glamm.evaluation.gcg.report import refuse_faults
+from glamm.structures.issue import IssueKind
 from glamm.structures.report import PAPER_METRICS, REPORT_FILE, GcgReport
+
+_OF_CAPTIONS = {IssueKind.INVALID_TEXT, IssueKind.UNSCORED_CAPTION}
+"""Printed one by one: the other images' numbers do not show that a caption was not scored as it is."""
 
 
 def gcg(  # noqa: PLR0913 - two ways in: a folder of predictions, or a model and its data
@@ -111,5 +115,8 @@ def _print_report(report: GcgReport, written: Path | None) -> None:
     issues = ", ".join(f"{kind} {count}" for kind, count in report.issue_counts.items())
     if issues:
         console.print(f"findings: {issues}", markup=False)
+    for issue in report.issues:
+        if issue.kind in _OF_CAPTIONS:
+            console.print(f"image {issue.record}: {issue.message}", markup=False)
     if written is not None:
         console.print(str(written), markup=False)

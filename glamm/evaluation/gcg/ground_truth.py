@@ -20,7 +20,7 @@ from glamm.data.parsing.grandf_eval import (
 )
 from glamm.data.parsing.layout import parse
 from glamm.errors import DataError
-from glamm.evaluation.caption_lines import replace_line_separators
+from glamm.evaluation.caption_lines import replace_line_separators, replace_surrogates
 from glamm.evaluation.rle import read_rle
 from glamm.geometry.masks import area
 from glamm.structures.gcg import GroundTruth, GroundTruthImage, GroundTruthMask
@@ -176,9 +176,17 @@ def _read_references(
 ) -> dict[ImageId, list[EvalCaption]]:
     references: dict[ImageId, list[EvalCaption]] = {}
     for record, entry in eval_entries(tree, "annotations", path):
+        cleaned, invalid = replace_surrogates(entry, "caption", "labels")
         with _located(path, record):
-            annotation = parse(EvalCaption, entry)
+            annotation = parse(EvalCaption, cleaned)
         image_id = annotation.image_id
+        if invalid:
+            issues.add(
+                f"caption or labels hold {invalid}, which is no text: replaced by U+FFFD",
+                file=path.name,
+                record=str(image_id),
+                kind=IssueKind.INVALID_TEXT,
+            )
         caption, replaced = replace_line_separators(annotation.caption)
         if replaced:
             issues.add(

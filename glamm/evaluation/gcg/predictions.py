@@ -8,7 +8,7 @@ from pathlib import Path
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.json_stream import read_json
 from glamm.errors import DataError
-from glamm.evaluation.caption_lines import replace_line_separators
+from glamm.evaluation.caption_lines import replace_line_separators, replace_surrogates
 from glamm.evaluation.rle import read_rle
 from glamm.files import write_text
 from glamm.structures.gcg import (
@@ -146,7 +146,7 @@ def _check_set(pairs: Sequence[ImagePair], issues: IssueLog) -> None:
 
 def _read(path: Path, image: GroundTruthImage, issues: IssueLog) -> Prediction:
     try:
-        record = _unwrapped(read_json(path))
+        record, invalid = replace_surrogates(_unwrapped(read_json(path)), "caption", "phrases")
         caption, replaced = replace_line_separators(
             json_fields.text(record.get("caption"), "caption")
         )
@@ -158,6 +158,9 @@ def _read(path: Path, image: GroundTruthImage, issues: IssueLog) -> Prediction:
     except DataError as error:
         raise DataError(error.reason, file=error.file or path, field=error.field) from error
     add_issue = partial(issues.add, file=path.name, record=str(image.id))
+    if invalid:
+        reason = f"caption or phrases hold {invalid}, which is no text: replaced by U+FFFD"
+        add_issue(reason, kind=IssueKind.INVALID_TEXT)
     if replaced:
         reason = f"the caption holds {replaced}, replaced by a space: the tokenizer would take it for a line's end"
         add_issue(reason, kind=IssueKind.LINE_SEPARATOR)

@@ -60,7 +60,8 @@ def score_gcg(
         pairs: Its images in the same order, with their predictions.
         similarity: Compares phrases.
         captions: Scores captions; entered, so that METEOR loads while masks are compared.
-        issues: Gets the images whose labels the release's recall counts as missed because its script raises.
+        issues: Gets the images whose labels the release's recall counts as missed because its script raises, and those
+            whose caption a Java program does not take.
         progress: Shows what is being computed.
 
     Raises:
@@ -82,7 +83,7 @@ def score_gcg(
         [*(image.iou for image in images), *without_predictions]
     )
     progress.describe("captions")
-    caption_scores = _score_captions(pairs, captions)
+    caption_scores = _score_captions(pairs, captions, issues)
     compat = _score_mode(
         images, coco_compat, caption_scores, mask_iou.image_miou_compat, recall.match_compat
     )
@@ -111,7 +112,9 @@ def _compare(pair: ImagePair, similarity: TextSimilarity) -> _ComparedImage:
     )
 
 
-def _score_captions(pairs: Sequence[ImagePair], captions: CaptionScorer) -> _Captions:
+def _score_captions(
+    pairs: Sequence[ImagePair], captions: CaptionScorer, issues: IssueLog
+) -> _Captions:
     """Score the images that have a reference."""
     with_reference = [pair for pair in pairs if pair.truth.captions]
     if not with_reference:
@@ -120,7 +123,14 @@ def _score_captions(pairs: Sequence[ImagePair], captions: CaptionScorer) -> _Cap
         references=[pair.truth.captions for pair in with_reference],
         candidates=[pair.prediction.caption for pair in with_reference],
     )
-    ids = (str(pair.truth.id) for pair in with_reference)
+    ids = [str(pair.truth.id) for pair in with_reference]
+    for index, reason in scores.failures.items():
+        issues.add(
+            f"its caption counts as empty: {reason}",
+            file=f"{ids[index]}.json",
+            record=ids[index],
+            kind=IssueKind.UNSCORED_CAPTION,
+        )
     return _Captions(scores.total, dict(zip(ids, scores.per_image, strict=True)))
 
 

@@ -1,6 +1,6 @@
 """BLEU, ROUGE-L and CIDEr of tokenized captions, combined with METEOR."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,12 @@ class TokenizedCaptions:
     Args:
         references: One or more for each image.
         candidates: One for each image; an empty one scores 0.
+        failures: Why captions of an image count as empty, by the image's index.
     """
 
     references: tuple[tuple[str, ...], ...]
     candidates: tuple[str, ...]
+    failures: Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +33,12 @@ class MeteorScores:
     Args:
         total: Of the whole set; not the mean over images.
         per_image: In the order of the captions.
+        failures: Why the caption of an image counts as empty, by the image's index.
     """
 
     total: float
     per_image: tuple[float, ...]
+    failures: Mapping[int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +48,12 @@ class CaptionScores:
     Args:
         total: Of the whole set; BLEU and METEOR are not means over images.
         per_image: In the order of the captions.
+        failures: Why captions of an image count as empty, by the image's index.
     """
 
     total: dict[str, float]
     per_image: tuple[dict[str, float], ...]
+    failures: Mapping[int, str]
 
 
 def score_captions(captions: TokenizedCaptions, meteor: MeteorScores) -> CaptionScores:
@@ -65,7 +71,8 @@ def score_captions(captions: TokenizedCaptions, meteor: MeteorScores) -> Caption
     cider, cider_each = Cider().compute_score(references, candidates)
     total = _named([*bleu, meteor.total, rouge, cider])
     rows = zip(*bleu_each, meteor.per_image, rouge_each, cider_each, strict=True)
-    return CaptionScores(total, tuple(_named(row) for row in rows))
+    failures = {**captions.failures, **meteor.failures}
+    return CaptionScores(total, tuple(_named(row) for row in rows), failures)
 
 
 def _named(values: Sequence[Any]) -> dict[str, float]:

@@ -63,12 +63,7 @@ def test_files_are_read_from_their_folder_or_from_a_data_root(folder: Path, tmp_
 @pytest.mark.parametrize(
     ("kind", "path", "value", "message"),
     [
-        (
-            "caption",
-            "annotations/0/caption",
-            "\ud800",
-            "annotations.0., field caption: is not valid Unicode",
-        ),
+        ("caption", "annotations/0/caption", 5, "annotations.0., field caption: must be text"),
         ("caption", "annotations/1/labels", "x", "annotations.1., field labels: must be a list"),
         ("caption", "images/1/id", "a", "record a: is listed twice"),
         ("caption", "images/1/id", 7, "mixes text and numbers"),
@@ -192,3 +187,15 @@ def test_image_of_the_mask_file_alone_is_kept_apart(folder: Path) -> None:
     assert [image.id for image in truth.images] == ["a"]
     assert [image.id for image in truth.mask_only_images] == ["b"]
     assert issues == []
+
+
+def test_half_a_character_in_a_reference_or_a_label_is_replaced(folder: Path) -> None:
+    _edit(folder, "caption", "annotations/0/caption", "A \ud83d ball.")
+    _edit(folder, "caption", "annotations/1/labels", ["caf\udce9", "dog"])
+
+    truth, issues = _read(folder)
+
+    assert truth.images[0].captions == ("A \ufffd ball.",)
+    assert truth.images[1].labels[0] == "caf\ufffd"
+    assert _kinds(issues) == [(IssueKind.INVALID_TEXT, "a"), (IssueKind.INVALID_TEXT, "b")]
+    assert "U+D83D" in issues[0].reason

@@ -95,6 +95,14 @@ def test_line_separator_in_a_caption_becomes_a_space(tmp_path: Path) -> None:
     assert kinds == [IssueKind.LINE_SEPARATOR]
 
 
+def test_half_a_character_costs_nothing_but_itself(tmp_path: Path) -> None:
+    prediction, kinds = _pair_with_fields(tmp_path, caption="a \ud800 ball", phrases=["\udfff dog"])
+
+    assert prediction.caption == "a \ufffd ball"
+    assert prediction.phrases == ("\ufffd dog",)
+    assert kinds == [IssueKind.INVALID_TEXT]
+
+
 def test_runs_that_are_too_short_are_filled_up(tmp_path: Path) -> None:
     short = {"size": list(SIZE), "counts": [0, 4]}
 
