@@ -9,7 +9,7 @@ from glamm.errors import DataError
 from glamm.files import read_json_object
 from glamm.structures.report import (
     PAPER_METRICS,
-    REFERRING_FILE,
+    REFSEG_FILE,
     REPORT_FILE,
     GcgReport,
     ReferringReport,
@@ -28,7 +28,7 @@ def report() -> None:
             values = scores.paper_metrics.values()
             table.add_row(f"{split}, {mode}", *(f"{100 * value:.1f}" for value in values))
     console.print(table)
-    referring = ReferringReport.load(_existing(_REPORTS / "val" / REFERRING_FILE))
+    referring = ReferringReport.load(_existing(_REPORTS / "val" / REFSEG_FILE))
     console.print(
         f"referring    val, x100: gIoU {100 * referring.fixed.giou:.1f}, "
         f"cIoU {100 * referring.fixed.ciou:.1f} of {referring.num_expressions} expressions"

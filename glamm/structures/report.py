@@ -1,4 +1,4 @@
-"""The reports of `glamm evaluate`: report.json and referring.json.
+"""The reports of `glamm evaluate`: report.json, refseg.json and semseg.json.
 
 All metrics are fractions. `compat` repeats the evaluation of the official release, `fixed` repairs its faults.
 """
@@ -14,7 +14,7 @@ PAPER_METRICS = ("METEOR", "CIDEr", "AP50", "mIoU", "Recall")
 """The metrics of grounded conversation generation, in the order of the paper's table."""
 
 REPORT_FILE = "report.json"
-REFERRING_FILE = "referring.json"
+REFSEG_FILE = "refseg.json"
 
 ImageId: TypeAlias = str | int
 
@@ -149,7 +149,7 @@ class GcgReport(VersionedFile):
 
 
 class ReferringScores(FileSection):
-    """The metrics of referring segmentation, 0 to 1.
+    """The metrics of referring and semantic segmentation, 0 to 1.
 
     Args:
         giou: Mean over masks of the intersection over union.
@@ -161,23 +161,47 @@ class ReferringScores(FileSection):
 
 
 class ReferringReport(VersionedFile):
-    """referring.json: an evaluation of referring segmentation.
+    """refseg.json: an evaluation of referring segmentation.
 
     Args:
         compat: Up to three expressions of an image, drawn at random, in one conversation; summed as in the release.
         fixed: Every expression of every image, each in its own conversation.
         num_images: Images with expressions.
         num_expressions: Expressions that `fixed` counts.
+        num_left_out: Expressions that are too long for the model; they are not counted.
     """
 
-    remedy: ClassVar[str] = "run glamm evaluate referring again"
+    remedy: ClassVar[str] = "run glamm evaluate refseg again"
 
     compat: ReferringScores
     fixed: ReferringScores
     num_images: int
     num_expressions: int
+    num_left_out: int = 0
 
     @property
     def modes(self) -> dict[str, ReferringScores]:
         """The scores of both modes by name."""
         return {"compat": self.compat, "fixed": self.fixed}
+
+
+class SemanticReport(VersionedFile):
+    """semseg.json: an evaluation of semantic segmentation, each class of an image in its own conversation.
+
+    Args:
+        scores: Over all masks: one for each class that an image was annotated or asked for.
+        miou: Mean of `classes`.
+        classes: For each class the sum of its intersections divided by the sum of its unions.
+        num_images: Images with classes.
+        num_masks: Masks that are compared.
+        num_left_out: Classes of images whose names are too long for the model; they are not counted.
+    """
+
+    remedy: ClassVar[str] = "run glamm evaluate semseg again"
+
+    scores: ReferringScores
+    miou: Annotated[float, Field(alias="mIoU")]
+    classes: dict[str, float]
+    num_images: int
+    num_masks: int
+    num_left_out: int = 0

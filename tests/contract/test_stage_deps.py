@@ -63,7 +63,7 @@ def test_stage_names_exactly_the_code_that_its_command_imports(name, stage_deps)
         ("glamm/inference/overlay.py", {"evaluate", "package", "smoke"}),
         ("glamm/inference/engine.py", {"evaluate", "package"}),
         ("glamm/evaluation/gcg/score.py", {"evaluate"}),
-        ("glamm/evaluation/metrics/referring.py", {"referring"}),
+        ("glamm/evaluation/metrics/referring.py", {"refseg"}),
         ("glamm/evaluation/conformance/run.py", set()),
         ("glamm/checkpoints/write_release.py", {"package"}),
         ("glamm/serving/service.py", {"package"}),
@@ -128,7 +128,7 @@ def test_commands_import_nothing_that_their_stage_does_not_name(tmp_path):
     }
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
 
-    for name in ("synth", "prepare", "train", "evaluate", "referring"):
+    for name in ("synth", "prepare", "train", "evaluate", "refseg"):
         folder = tmp_path / "imports" / name
         folder.mkdir(parents=True)
         (folder / "run.py").write_text(RECORDED)

@@ -49,12 +49,14 @@ class Conversation:
         regions: xyxy boxes in [0, 1], one for each `<bbox>` token.
         targets: One mask for each [SEG] token.
         sample_id: `Sample.sample_id`, for messages.
+        index: Of its sample among those that were given; the ones between did not fit into the model.
     """
 
     encoded: EncodedConversation
     regions: tuple[Box, ...]
     targets: Bool[np.ndarray, "masks height width"]
     sample_id: str
+    index: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,8 @@ class SamplePreprocessor:
             DataError: The image is damaged, or a conversation has not one mask for each [SEG] token.
         """
         rng = self._rng(samples[0], epoch=epoch)
-        encodings = [(sample, self._encode(sample, rng)) for sample in samples]
-        fitting = [(sample, encoded) for sample, encoded in encodings if encoded]
+        encodings = [self._encode(sample, rng) for sample in samples]
+        fitting = [(index, encoded) for index, encoded in enumerate(encodings) if encoded]
         if not fitting:
             return None
         first = samples[0]
@@ -158,8 +160,8 @@ class SamplePreprocessor:
             resized_size=resized,
             mask_size=self._mask_size(first.image.size),
             conversations=tuple(
-                self._conversation(sample, encoded, is_flipped=is_flipped)
-                for sample, encoded in fitting
+                self._conversation(samples[index], encoded, is_flipped=is_flipped, index=index)
+                for index, encoded in fitting
             ),
         )
 
@@ -198,7 +200,7 @@ class SamplePreprocessor:
         return longest_side_size(size, side=self._mask_side)
 
     def _conversation(
-        self, sample: Sample, encoded: EncodedConversation, *, is_flipped: bool
+        self, sample: Sample, encoded: EncodedConversation, *, is_flipped: bool, index: int
     ) -> Conversation:
         size = sample.image.size
         objects = objects_by_id(sample.objects)
@@ -218,7 +220,7 @@ class SamplePreprocessor:
             targets = np.ascontiguousarray(targets[:, :, ::-1])
             regions = [(size[1] - x2, y1, size[1] - x1, y2) for x1, y1, x2, y2 in regions]
         units = tuple(boxes.to_unit(box, size=size) for box in regions)
-        return Conversation(encoded, units, targets, sample.sample_id)
+        return Conversation(encoded, units, targets, sample.sample_id, index)
 
 
 def collate(examples: Sequence[ImageExample], *, pad_id: int) -> Batch:

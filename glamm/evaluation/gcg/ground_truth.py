@@ -41,7 +41,12 @@ def find_ground_truth_files(folder: Path, split: str) -> tuple[Path, Path]:
         if files is not None:
             return files
     name = eval_file_names(split)[0]
-    raise DataError(f"holds no {name}, neither directly nor in {ANNOTATION_FOLDER}", file=folder)
+    raise DataError(
+        f"holds no {name}, neither directly nor in {ANNOTATION_FOLDER}: `glamm evaluate gcg` needs GranD-f's val and "
+        "test files. For classes with masks (LabelMe, CVAT, COCO) use `glamm evaluate semseg`, for referring expressions "
+        "`glamm evaluate refseg`, both on the shards of `glamm data prepare`",
+        file=folder,
+    )
 
 
 def read_ground_truth(

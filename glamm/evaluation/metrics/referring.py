@@ -1,4 +1,4 @@
-"""gIoU and cIoU of referring segmentation.
+"""gIoU and cIoU of referring and semantic segmentation.
 
 Both modes use the same pixel counts. `compat` sums in float32, as the release does. `fixed` sums in float64 and
 divides by the exact number of masks.
@@ -109,6 +109,26 @@ def score_fixed(images: Iterable[ReferringImage]) -> ReferringScores:
         giou=sum(map(_smoothed_iou, pairs)) / num_targets if num_targets else 0.0,
         ciou=sum(pair.intersection for pair in pairs) / union if union else 0.0,
     )
+
+
+def score_classes(pairs: Iterable[tuple[str, PairCounts]]) -> dict[str, float]:
+    """IoU of each class: the sum of its intersections divided by the sum of its unions, over all images.
+
+    Args:
+        pairs: Name of a class and the pixels of its mask in an image.
+
+    Returns:
+        By name, in alphabetical order; without classes that are neither annotated nor predicted anywhere.
+    """
+    totals: dict[str, tuple[int, int]] = {}
+    for name, pair in pairs:
+        intersection, union = totals.get(name, (0, 0))
+        totals[name] = intersection + pair.intersection, union + pair.union
+    return {
+        name: intersection / union
+        for name, (intersection, union) in sorted(totals.items())
+        if union
+    }
 
 
 def _smoothed_iou(pair: PairCounts) -> float:

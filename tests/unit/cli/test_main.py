@@ -85,7 +85,7 @@ COMMANDS = [
 ]
 GROUPS = {
     "data": ["doctor", "export-parquet", "prepare", "read", "render", "stats"],
-    "evaluate": ["gcg", "referring"],
+    "evaluate": ["gcg", "refseg", "semseg"],
 }
 
 

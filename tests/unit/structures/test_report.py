@@ -45,7 +45,7 @@ def test_gcg_report_has_the_keys_of_the_release(tmp_path: Path) -> None:
 def test_referring_report_has_both_modes(tmp_path: Path) -> None:
     compat, fixed = ReferringScores(giou=0.5, ciou=0.6), ReferringScores(giou=0.7, ciou=0.8)
     report = ReferringReport(compat=compat, fixed=fixed, num_images=2, num_expressions=5)
-    report.save(tmp_path / "referring.json")
+    report.save(tmp_path / "refseg.json")
 
-    assert ReferringReport.load(tmp_path / "referring.json") == report
+    assert ReferringReport.load(tmp_path / "refseg.json") == report
     assert report.modes == {"compat": compat, "fixed": fixed}

@@ -93,7 +93,10 @@ def test_missing_file_is_reported(folder: Path) -> None:
 
     with pytest.raises(DataError, match=r"val_gcg_coco_mask_gt\.json: is missing"):
         _read(folder)
-    with pytest.raises(DataError, match=r"holds no test_gcg_coco_caption_gt\.json"):
+    with pytest.raises(
+        DataError,
+        match=r"holds no test_gcg_coco_caption_gt\.json.*needs GranD-f.s val and test files.*evaluate semseg.*evaluate refseg",
+    ):
         read_ground_truth(folder, "test", IssueLog())
 
 

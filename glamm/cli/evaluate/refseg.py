@@ -1,4 +1,4 @@
-"""`glamm evaluate referring`: gIoU and cIoU of a model."""
+"""`glamm evaluate refseg`: gIoU and cIoU of a model."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,7 +12,7 @@ from glamm.cli.progress import progress_bar
 from glamm.config.dtype import DTypeName
 
 
-def referring(
+def refseg(
     *,
     model: Path,
     shards: Path,
@@ -32,9 +32,7 @@ def referring(
         json_file: File for the numbers.
     """
     tune_allocator()  # before torch makes its first tensor
-    from glamm.evaluation.referring_segmentation import (  # noqa: PLC0415
-        evaluate_referring_segmentation,
-    )
+    from glamm.evaluation.segmentation import evaluate_referring_segmentation  # noqa: PLC0415
 
     if json_file is not None:
         json_file.parent.mkdir(parents=True, exist_ok=True)  # an impossible path is reported first
@@ -48,6 +46,8 @@ def referring(
     console = Console(soft_wrap=True, highlight=False)
     console.print(table)
     console.print(f"{report.num_expressions} expressions of {report.num_images} images")
+    if report.num_left_out:
+        console.print(f"{report.num_left_out} expressions are too long for the model and left out")
     if json_file is not None:
         report.save(json_file)
         console.print(str(json_file), markup=False)
