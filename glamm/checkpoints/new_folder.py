@@ -10,8 +10,8 @@ from pathlib import Path
 from glamm.errors import BusyError, CheckpointError, HostError
 from glamm.files import final_path, write_text
 
-_UNFINISHED = ".unfinished"
-"""A folder inside the new one. It holds the files, a lock, and the list of the files that are moved out of it."""
+_UNFINISHED = "unfinished"
+"""A folder inside the new one, visible because it may be large. It holds the files, a lock, and the list of the files that are moved out of it."""
 
 _CONTENT, _LOCK, _MOVED = "content", "lock", "moved.json"
 

@@ -71,6 +71,16 @@ def test_weights_are_held_once_in_their_type_or_another(
     assert memory.peak < size + largest + 100_000
 
 
+def test_every_tensor_is_on_the_device(folder: Path) -> None:
+    """The meta device stands for a GPU."""
+    model, _ = load_model(folder, device="meta", dtype=torch.bfloat16)
+
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    assert {name for name, value in tensors.items() if not value.is_meta} == set()
+    assert {value.dtype for value in model.parameters()} == {torch.bfloat16}
+    assert model.language_model.model.rotary_emb.inv_freq.dtype == torch.float32
+
+
 def test_saving_leaves_no_other_files(folder: Path) -> None:
     save_model(build_model(seed=1), folder, tokenizer_model=b"pieces", lineage=Lineage())
 
