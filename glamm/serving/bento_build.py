@@ -99,16 +99,23 @@ def package(
     return PackedBento(tag=tag, path=_export(tag, out, home), home=home, manifest=manifest)
 
 
+def find_code() -> Path:
+    """The folder of the code to serve: the working directory if it is a checkout, else where glamm is installed."""
+    here = Path.cwd()
+    is_checkout = (here / BENTOFILE).exists() and (here / "glamm").is_dir()
+    return here if is_checkout else Path(glamm_file).parents[1]
+
+
 def find_source() -> Path:
     """The checkout to pack: the working directory if it is one, else the one that glamm was installed from.
 
     Raises:
         ConfigError: Neither has a bentofile.yaml.
     """
-    for folder in (Path.cwd(), Path(glamm_file).parents[1]):
-        if (folder / BENTOFILE).exists() and (folder / "glamm").is_dir():
-            return folder
-    raise ConfigError(f"no {BENTOFILE} here: run this in a checkout of the project")
+    folder = find_code()
+    if not (folder / BENTOFILE).exists():
+        raise ConfigError(f"no {BENTOFILE} here: run this in a checkout of the project")
+    return folder
 
 
 def packed_code(source: Path) -> list[Path]:

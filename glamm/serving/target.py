@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from glamm.errors import CheckpointError
-from glamm.serving.bento_build import bentoml_environment, find_source
+from glamm.serving.bento_build import bentoml_environment, find_code
 from glamm.serving.model_location import MODEL_VARIABLE
 from glamm.serving.smoke import import_bento
 
@@ -50,6 +50,6 @@ def choose_target(
             )
         variable = {MODEL_VARIABLE: str(model.absolute())}
         home.mkdir(parents=True, exist_ok=True)
-        return Target(SERVICE, find_source(), environment | variable)
+        return Target(SERVICE, find_code(), environment | variable)
     tag = import_bento(model, home=home)
     return Target(tag, scratch, environment)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 PROJECT = "glamm"
 DEFAULT_DIR = Path(".runs") / "wandb"
+_NOT_IN_ARTIFACT_NAMES = re.compile("[^A-Za-z0-9_.-]")
+_MAX_ARTIFACT_NAME = 128
 _INIT_TIMEOUT_SECONDS = 20.0
 _FINISH_TIMEOUT_SECONDS = 120.0
 """If the server is lost during the run, the end does not wait longer; `wandb sync` sends the record later."""
@@ -50,7 +53,8 @@ class ImageWithMasks:
 class Run:
     """A run of training or evaluation.
 
-    If the record cannot be written, for example because the disk is full, a warning is logged once; the run continues.
+    If the record cannot be written, for example because the disk is full or W&B does not accept a value, a warning is
+    logged once; the run continues.
 
     Args:
         run: The run that `wandb.init` returned.
@@ -64,7 +68,7 @@ class Run:
     def _recording(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, wandb.Error) as error:
+        except (OSError, ValueError, wandb.Error) as error:
             if not self._has_warned:
                 self._has_warned = True
                 logger.warning("the W&B record %s is not complete: %s", self.folder, error)
@@ -111,9 +115,13 @@ class Run:
             self._run.log({name: table}, step=step)
 
     def log_manifest(self, name: str, kind: str, metadata: Mapping[str, Any]) -> None:
-        """Record an artifact by its metadata alone; its files are stored by DVC."""
+        """Record an artifact by its metadata alone; its files are stored by DVC.
+
+        Characters of the name that W&B does not take become dashes.
+        """
+        accepted = _NOT_IN_ARTIFACT_NAMES.sub("-", name)[:_MAX_ARTIFACT_NAME] or kind
         with self._recording():
-            self._run.log_artifact(wandb.Artifact(name, type=kind, metadata=dict(metadata)))
+            self._run.log_artifact(wandb.Artifact(accepted, type=kind, metadata=dict(metadata)))
 
     def finish(self, *, is_failed: bool = False) -> None:
         """Write the rest of the record and end the run."""

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from glamm.errors import DataError
-from glamm.tracking.runs import ImageWithMasks, start_run
+from glamm.tracking.runs import ImageWithMasks, Run, start_run
 from tests.builders.wandb_record import read_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.e2e]
@@ -98,3 +98,42 @@ def test_damaged_record_is_reported(recorded, tmp_path):
 def test_folder_without_a_record_is_refused(tmp_path):
     with pytest.raises(DataError, match="holds no W&B record"):
         read_run(tmp_path)
+
+
+class _Recorded:
+    """Takes what a run of W&B takes."""
+
+    dir = "run/files"
+
+    def __init__(self, error=None):
+        self.artifacts, self._error = [], error
+
+    def log_artifact(self, artifact):
+        if self._error:
+            raise self._error
+        self.artifacts.append(artifact.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "recorded"),
+    [
+        ("glamm-tiny_1.0", "glamm-tiny_1.0"),
+        ("mo del", "mo-del"),
+        ("modèle 'é'", "mod-le----"),
+        ("a" * 300, "a" * 128),
+        ("", "model"),
+    ],
+    ids=["plain", "blank", "accents", "long", "empty"],
+)
+def test_model_folder_of_any_name_is_recorded(name, recorded):
+    run = _Recorded()
+
+    Run(run).log_manifest(name, "model", {})
+
+    assert run.artifacts == [recorded]
+
+
+def test_value_that_is_not_accepted_is_a_warning(caplog):
+    Run(_Recorded(ValueError("no such kind"))).log_manifest("a", "model", {})
+
+    assert "is not complete: no such kind" in caplog.text
