@@ -14,6 +14,8 @@ import wandb
 from jaxtyping import Bool, UInt8
 from wandb.errors import AuthenticationError, CommError, UsageError
 
+from glamm.errors import ConfigError
+
 logger = logging.getLogger(__name__)
 
 PROJECT = "glamm"
@@ -23,6 +25,10 @@ _MAX_ARTIFACT_NAME = 128
 _INIT_TIMEOUT_SECONDS = 20.0
 _FINISH_TIMEOUT_SECONDS = 120.0
 """If the server is lost during the run, the end does not wait longer; `wandb sync` sends the record later."""
+
+
+_NO_RUN = (CommError, UsageError, AuthenticationError, TimeoutError, ValueError)
+_MAX_REASON = 300  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +154,9 @@ def start_run(
 
     Returns:
         An online run when WANDB_API_KEY is set and the server answers within 20 s, else an offline one.
+
+    Raises:
+        ConfigError: An environment variable of W&B has a value that it refuses, even offline.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for variable, value in (
@@ -174,10 +183,20 @@ def start_run(
     }
     try:
         return Run(_init(mode, options))
-    except (CommError, UsageError, AuthenticationError, TimeoutError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        logger.warning("W&B cannot be used (%s); recording offline in %s", reason, folder)
+    except _NO_RUN as error:
+        logger.warning("W&B cannot be used (%s); recording offline in %s", _reason(error), folder)
+    try:
         return Run(_init("offline", options))
+    except _NO_RUN as error:
+        raise ConfigError(
+            f"W&B cannot record, not even offline ({_reason(error)}). Correct the environment variables WANDB_..., or "
+            "set WANDB_MODE=disabled."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """The message on one line."""
+    return " ".join(str(error).split())[:_MAX_REASON]
 
 
 def _init(mode: str, options: Mapping[str, Any]) -> Any:  # noqa: ANN401 - wandb's class is not exported

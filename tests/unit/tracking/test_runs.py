@@ -5,8 +5,9 @@ import time
 
 import numpy as np
 import pytest
+from wandb.errors import CommError, UsageError
 
-from glamm.errors import DataError
+from glamm.errors import ConfigError, DataError
 from glamm.tracking.runs import ImageWithMasks, Run, start_run
 from tests.builders.wandb_record import read_run
 
@@ -137,3 +138,35 @@ def test_value_that_is_not_accepted_is_a_warning(caplog):
     Run(_Recorded(ValueError("no such kind"))).log_manifest("a", "model", {})
 
     assert "is not complete: no such kind" in caplog.text
+
+
+def test_variable_that_wandb_refuses_is_named_in_one_line(tmp_path, monkeypatch):
+    def refuse(**_):
+        raise UsageError("Invalid project name 'a/b':\nfound '/'")
+
+    monkeypatch.setattr("wandb.init", refuse)
+
+    with pytest.raises(ConfigError, match="not even offline") as caught:
+        start_run(name="a", job="train", config={}, folder=tmp_path)
+
+    assert "Invalid project name 'a/b': found '/'" in str(caught.value)
+    assert "WANDB_MODE=disabled" in str(caught.value)
+
+
+def test_run_without_a_server_is_recorded_offline(tmp_path, monkeypatch, caplog):
+    modes = []
+
+    def init(mode, **_):
+        modes.append(mode)
+        if mode == "online":
+            raise CommError("no route\nto the host")
+        return _Recorded()
+
+    monkeypatch.setenv("WANDB_API_KEY", "key")
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setattr("wandb.init", init)
+
+    start_run(name="a", job="train", config={}, folder=tmp_path)
+
+    assert modes == ["online", "offline"]
+    assert "W&B cannot be used (no route to the host); recording offline" in caplog.text
