@@ -33,7 +33,7 @@ BLOCKS_FOLDER = "blocks"
 IMAGES_PER_BLOCK = 128
 """On average; about 60 MB of SA-1B's images."""
 
-_VERSION = 2  # raised when the same records give other shards
+_VERSION = 3  # raised when the same records give other shards
 _MAX_RECORDS = 256  # of a block, which limits memory whatever the images are called
 
 Item = Record | Issue
