@@ -36,8 +36,8 @@ class MixtureConfig(Config):
         region_captioning: Weight of descriptions of boxes.
         image_captioning: Weight of plain captions, questions and answers.
         dataset_weights: Weight of a data set, by name, among those of its task group. A data set that is not named has
-            its number of samples as its weight; one with weight 0 is left out. A name that the shards do not have is
-            an error.
+            its number of samples as its weight; one with weight 0 is left out. A name that the shards do not have has no
+            effect; a warning says so.
     """
 
     renamed: ClassVar[Mapping[str, str]] = {

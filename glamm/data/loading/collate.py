@@ -111,15 +111,15 @@ class SamplePreprocessor:
         self.max_tokens = model_config.language_model.max_positions - image_tokens + 1
         self._mentioned_datasets: set[str] = set()
 
-    def fits(self, sample: Sample) -> bool:
-        """Whether the conversation about a sample fits into the model, with the wording of epoch 0.
+    def encode(self, sample: Sample) -> EncodedConversation | None:
+        """The conversation about a sample with the wording of epoch 0; None if it does not fit into the model.
 
         If it does not, the caller says so: `preprocess` does not mention the data set again.
         """
-        does_fit = self._encode_rounds(sample, self._rng(sample, epoch=0)) is not None
-        if not does_fit:
+        encoded = self._encode_rounds(sample, self._rng(sample, epoch=0))
+        if encoded is None:
             self._mentioned_datasets.add(sample.dataset)
-        return does_fit
+        return encoded
 
     def preprocess(self, samples: Sequence[Sample], *, epoch: int) -> ImageExample | None:
         """Encode the samples' conversations and decode their image.

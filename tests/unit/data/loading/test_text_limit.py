@@ -69,6 +69,25 @@ def test_long_texts_are_left_out_and_counted_once(tmp_path, caplog, text, reads_
     ]
 
 
+def test_conversations_that_lose_rounds_are_counted(tmp_path, caplog):
+    turns = [Turn("user", "What?"), Turn("assistant", "word " * 100)]
+    writer = ShardWriter(tmp_path / "train", shard_bytes=1 << 20)
+    for seed, num_rounds in enumerate((1, 2, 40)):
+        sample = replace(caption(seed=seed), turns=tuple(turns * num_rounds))
+        writer.add((sample,), jpeg(seed=seed))
+    writer.close()
+    preprocessor = make_preprocessor()
+
+    with caplog.at_level(logging.WARNING):
+        [stream] = fitting_streams(ShardReader(tmp_path / "train"), preprocessor, reads_all=False)
+
+    assert len(stream) == 3
+    assert caplog.messages == [
+        "train, toy: 1 of 3 samples of image_captioning lose rounds at their end: together they are longer than the "
+        f"{LIMIT} tokens that the model has for text"
+    ]
+
+
 def test_streams_of_texts_that_fit_are_as_they_were(tmp_path, caplog):
     write(tmp_path / "train", ["short", "word " * 150])
     reader = ShardReader(tmp_path / "train")
