@@ -17,6 +17,7 @@ from glamm.checkpoints.load_foreign import (
 from glamm.checkpoints.model_card import write_card
 from glamm.checkpoints.new_folder import check_space, new_folder
 from glamm.checkpoints.probe import probe
+from glamm.checkpoints.source_check import run_checks, source_checks
 from glamm.checkpoints.sources import Origin, Sources
 from glamm.checkpoints.store import CONFIG_FILE, load_model, save_model
 from glamm.checkpoints.tensor_file import WrittenFile
@@ -49,6 +50,8 @@ class Conversion:
         probe: Largest absolute value of each compared output; comparing outputs of zeros would prove nothing.
         origins: Which part comes from which file.
         unused_keys: As in `LoadedModel`.
+        lora: What is known about LoRA weights; None if there were none.
+        checks: For each part that another library computes from the source, the result of the comparison.
     """
 
     files: tuple[WrittenFile, ...]
@@ -58,6 +61,8 @@ class Conversion:
     probe: Mapping[str, float]
     origins: tuple[Origin, ...]
     unused_keys: tuple[str, ...]
+    lora: str | None = None
+    checks: tuple[str, ...] = ()
 
 
 def convert(
@@ -93,6 +98,7 @@ def convert(
     """
     with new_folder(out, last=CONFIG_FILE) as folder:
         opened = open_sources(sources, dtype=dtype, init_missing=init_missing)
+        lora = opened.lora.description() if opened.lora else None
         check_space(folder, opened.num_bytes + len(opened.tokenizer.model) + _OTHER_FILES_BYTES)
         progress.describe("reading")
         loaded = read_weights(opened, progress=progress)
@@ -105,11 +111,26 @@ def convert(
         files = _write(loaded, folder, shard_bytes if to_release else None, progress)
         conversion = _report(loaded, files, before)
         _write_card(conversion, loaded, folder)
+        kept, checks = loaded.lora, source_checks(opened)
         del loaded, opened  # keep one model in memory at a time
         release_freed_memory()
         progress.describe("reading back")
-        after = probe(_read_back(folder, to_release=to_release, progress=progress))
-        _compare(before, after, out)
+        read_back = _read_back(folder, to_release=to_release, progress=progress)
+        _compare(before, probe(read_back), out)
+        if to_release and not checks:  # a folder of ours: transformers reads what was written
+            checks = source_checks(open_sources(Sources(folder, clip=folder / CLIP_FOLDER)))
+        if kept:
+            kept.merge_into(read_back)
+        outputs = run_checks(checks, read_back)
+        del read_back
+        release_freed_memory()
+        if checks:
+            progress.describe("comparing with transformers")
+        compared = tuple(
+            check.compare(output, None if kept else folder)
+            for check, output in zip(checks, outputs, strict=True)
+        )
+        conversion = replace(conversion, checks=compared, lora=lora)
     moved = (replace(file, path=out / file.path.relative_to(folder)) for file in conversion.files)
     return replace(conversion, files=tuple(moved))
 

@@ -15,7 +15,6 @@ from transformers import (
 from glamm.config.hf_names import LANGUAGE_NAMES, VISION_NAMES, from_hugging_face
 from glamm.config.model import (
     CompatConfig,
-    GlobalEncoderArchitecture,
     GlobalEncoderConfig,
     GroundingEncoderConfig,
     LanguageModelConfig,
@@ -33,13 +32,13 @@ Shapes = Mapping[str, tuple[int, ...]]
 _MASK_DECODER_HEADS = 8
 """Of every published SAM; it cannot be inferred from shapes."""
 
-_VISION_CLASSES: Mapping[str, tuple[GlobalEncoderArchitecture, type[PreTrainedConfig]]] = {
-    "clip": ("clip", CLIPConfig),
-    "clip_vision_model": ("clip", CLIPVisionConfig),
-    "siglip": ("siglip", SiglipConfig),
-    "siglip_vision_model": ("siglip", SiglipVisionConfig),
+_VISION_CLASSES: Mapping[str, type[PreTrainedConfig]] = {
+    "clip": CLIPConfig,
+    "clip_vision_model": CLIPVisionConfig,
+    "siglip": SiglipConfig,
+    "siglip_vision_model": SiglipVisionConfig,
 }
-"""Our family and transformers' class by `model_type`."""
+"""transformers' class by `model_type`."""
 
 _VISION_KEYS_WITHOUT_EFFECT = frozenset({"projection_dim", "vision_use_head"})
 """They belong to parts that are not used."""
@@ -57,22 +56,34 @@ def infer_global_encoder(
     Raises:
         CheckpointError: It is another model, or a key changes the function in a way that is not supported.
     """
-    kind = str(config.get("model_type") or "clip_vision_model")
-    if kind not in _VISION_CLASSES:
-        raise CheckpointError(
-            f"model_type {kind} is not supported as global encoder; supported are clip and siglip"
-        )
-    architecture, family = _VISION_CLASSES[kind]
-    theirs: Any = build_config(family, config)
-    stated: Mapping[str, Any] = config
-    if isinstance(theirs, CLIPConfig | SiglipConfig):
-        theirs, stated = theirs.vision_config, config.get("vision_config") or {}
+    theirs = read_vision_config(config)
+    stated: Mapping[str, Any] = config.get("vision_config") or config
     check_fields(theirs, used={*VISION_NAMES.values(), *_VISION_KEYS_WITHOUT_EFFECT})
     unused_keys(stated, type(theirs))
     values = from_hugging_face(theirs.to_dict(), VISION_NAMES)
     if select_layer >= 0:
         select_layer -= values["num_layers"] + 1
-    return GlobalEncoderConfig(architecture=architecture, select_layer=select_layer, **values)
+    return GlobalEncoderConfig(
+        architecture="siglip" if isinstance(theirs, SiglipVisionConfig) else "clip",
+        select_layer=select_layer,
+        **values,
+    )
+
+
+def read_vision_config(config: Mapping[str, Any]) -> CLIPVisionConfig | SiglipVisionConfig:
+    """Transformers' configuration of the vision part of a CLIP or SigLIP.
+
+    Raises:
+        CheckpointError: It is another model, or a value has the wrong type.
+    """
+    kind = str(config.get("model_type") or "clip_vision_model")
+    if kind not in _VISION_CLASSES:
+        raise CheckpointError(
+            f"model_type {kind} is not supported as global encoder; supported are clip and siglip"
+        )
+    theirs: Any = build_config(_VISION_CLASSES[kind], config)
+    whole: Any = theirs  # transformers declares its parts as any configuration
+    return whole.vision_config if isinstance(theirs, CLIPConfig | SiglipConfig) else whole
 
 
 def infer_grounding_encoder(shapes: Shapes) -> GroundingEncoderConfig:

@@ -107,6 +107,11 @@ def open_parts(sources: Sources) -> tuple[Part, ...]:
     return (rest, *published, *trained)
 
 
+def is_ours(main: Path) -> bool:
+    """Whether a folder is a model folder that this project wrote."""
+    return (main / CONFIG_FILE).is_file() and "weights_sha256" in read_config_json(main)
+
+
 def is_trained(part: Part, sources: Sources) -> bool:
     """Whether weights are those of an adapter, or of a checkpoint without one."""
     source = part.files.source
@@ -153,7 +158,7 @@ def lacking(missing: Collection[str], main: Part, sources: Sources) -> str | Non
 
 def _open_main(sources: Sources) -> Part:
     main = sources.main
-    if (main / CONFIG_FILE).is_file() and "weights_sha256" in read_config_json(main):
+    if is_ours(main):
         return Part(WeightFiles(main, (main / WEIGHTS_FILE,)), lambda name: name)
     if is_gguf(main):
         return Part(LoadedWeights(main, read_gguf_weights(main)), llama_to_ours)

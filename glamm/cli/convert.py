@@ -71,12 +71,16 @@ def convert(  # noqa: PLR0913 - a model may be spread over five files
     if conversion.initialized:
         console.print("random: " + ", ".join(conversion.initialized), markup=False)
     console.print("read back: logits and masks of a probe are equal")
+    for line in conversion.checks:
+        console.print(line, markup=False)
 
 
 def _origins(conversion: Conversion, offered: Sequence[Path]) -> Iterator[str]:
     """Which part came from where, which files were not needed, and which keys nobody knows."""
     for origin in conversion.origins:
         yield f"{origin.part}: {origin.num_tensors} tensors from {origin.source}"
+    if conversion.lora:
+        yield f"LoRA: {conversion.lora}"
     random = Counter(name.partition(".")[0] for name in conversion.initialized)
     for part, count in random.items():
         yield f"{part}: {count} tensors random, to be trained"

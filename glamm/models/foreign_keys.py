@@ -21,6 +21,11 @@ from typing import Any, TypeVar
 from huggingface_hub.errors import StrictDataclassError
 from transformers import GenerationConfig, PreTrainedConfig
 from transformers.activations import ACT2FN
+from transformers.utils.logging import (
+    disable_progress_bar,
+    enable_progress_bar,
+    is_progress_bar_enabled,
+)
 
 from glamm.errors import CheckpointError
 
@@ -82,19 +87,30 @@ def build_config(kind: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
 
 
 @contextmanager
-def refused_by_transformers() -> Iterator[None]:
-    """Turn errors of transformers' configurations into a CheckpointError of one line; its warnings are not printed."""
+def quiet() -> Iterator[None]:
+    """Print no warnings and no progress bars of transformers and peft."""
     logger = logging.getLogger("transformers")
-    level = logger.level
+    level, shows_bars = logger.level, is_progress_bar_enabled()
     logger.setLevel(logging.ERROR)
+    disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (StrictDataclassError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(" ".join(str(error).split())) from error
     finally:
         logger.setLevel(level)
+        if shows_bars:
+            enable_progress_bar()
+
+
+@contextmanager
+def refused_by_transformers() -> Iterator[None]:
+    """Turn errors of transformers' configurations into a CheckpointError of one line; its warnings are not printed."""
+    try:
+        with quiet():
+            yield
+    except (StrictDataclassError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(" ".join(str(error).split())) from error
 
 
 @contextmanager
