@@ -11,7 +11,7 @@ from glamm.checkpoints.load_foreign import load_sources
 from glamm.checkpoints.sources import Sources
 from glamm.checkpoints.weight_files import open_weights
 from glamm.errors import CheckpointError
-from tests.builders.checkpoints import official, write_folder
+from tests.builders.checkpoints import official, same, write_folder
 
 
 class Malicious:
@@ -107,3 +107,72 @@ def test_index_is_checked(model, clip, tmp_path):
     index.write_text("{")
     with pytest.raises(CheckpointError, match="is not an index"):
         open_weights(folder)
+
+
+POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 13476839424\n"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pytorch_model.bin",
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "config.json",
+        "tokenizer.model",
+    ],
+)
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(POINTER, "is a git-lfs pointer"), ("<!DOCTYPE html><html>login</html>", "is a web page")],
+    ids=["pointer", "web page"],
+)
+def test_stand_in_of_a_download_is_named(model, clip, tmp_path, name, content, message):
+    folder = write_folder(model, tmp_path / "release", tensors=official(model))
+    (folder / name).write_text(content)
+    with pytest.raises(CheckpointError, match=message) as refusal:
+        load_sources(Sources(folder, clip=clip))
+    assert name in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_class_in_a_pickle_is_named_in_plain_text(tmp_path):
+    path = tmp_path / "whole.bin"
+    torch.save(torch.nn.Linear(2, 2), path)
+    with pytest.raises(
+        CheckpointError, match=r"more than tensors \(torch.nn.modules.linear.Linear\)"
+    ) as refusal:
+        open_weights(path).headers()
+    assert str(refusal.value).isprintable()
+
+
+def test_text_in_place_of_weights_is_named(tmp_path):
+    path = tmp_path / "pytorch_model.bin"
+    path.write_text("not found")
+    with pytest.raises(
+        CheckpointError, match=r"is not a file of weights \(it begins with b'not foun"
+    ):
+        open_weights(path).headers()
+
+
+def test_weights_under_another_name_are_pointed_out(tmp_path):
+    (tmp_path / "last.ckpt").write_bytes(b"PK")
+    with pytest.raises(CheckpointError, match=r"It contains last.ckpt: name the file itself"):
+        open_weights(tmp_path)
+
+
+def test_folder_with_the_name_of_a_file_is_read(model, clip, tmp_path):
+    """As the zero_to_fp32.py of newer versions of DeepSpeed writes it."""
+    folder = write_folder(model, tmp_path / "release", tensors={})
+    tensors = official(model)
+    shards = tmp_path / "pytorch_model.bin"
+    shards.mkdir()
+    names = sorted(tensors)
+    weight_map = {}
+    for number, chosen in enumerate((names[::2], names[1::2])):
+        torch.save({name: tensors[name] for name in chosen}, shards / f"part-{number}.bin")
+        weight_map |= dict.fromkeys(chosen, f"part-{number}.bin")
+    index = {"metadata": {}, "weight_map": weight_map}
+    (shards / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+
+    assert same(model, load_sources(Sources(shards, clip=clip, config=folder)).model)
