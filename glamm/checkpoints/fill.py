@@ -3,8 +3,6 @@
 Everything that can be refused is refused before the first tensor is read: names, shapes and types are known from headers.
 """
 
-import math
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ import torch
 from torch import Tensor
 
 from glamm.checkpoints.name_maps.lora import split_lora
-from glamm.checkpoints.tensor_file import StoredTensor
+from glamm.checkpoints.tensor_file import StoredTensor, most_common_dtype
 from glamm.checkpoints.weight_files import LoadedWeights, WeightFiles
 from glamm.errors import CheckpointError
 from glamm.models.glamm import GLaMM
@@ -57,18 +55,15 @@ class Part:
 
 
 def stored_dtype(part: Part) -> torch.dtype:
-    """The floating-point type that most weights have; a few may have another, such as norms in float32.
+    """The floating-point type that most weights have.
 
     Raises:
         CheckpointError: There is none.
     """
-    sizes: Counter[torch.dtype] = Counter()
-    for stored in part.headers().values():
-        if stored.dtype.is_floating_point:
-            sizes[stored.dtype] += math.prod(stored.shape)
-    if not sizes:
+    dtype = most_common_dtype(part.headers())
+    if dtype is None:
         raise CheckpointError(f"{part.files.source}: contains no floating-point tensors")
-    return sizes.most_common(1)[0][0]
+    return dtype
 
 
 def check_tensors(model: GLaMM, parts: Sequence[Part]) -> list[str]:

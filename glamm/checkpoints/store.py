@@ -8,7 +8,13 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from glamm.checkpoints.tensor_file import WrittenFile, read_header, read_tensors, write_weights
+from glamm.checkpoints.tensor_file import (
+    WrittenFile,
+    most_common_dtype,
+    read_header,
+    read_tensors,
+    write_weights,
+)
 from glamm.config.base import Config
 from glamm.config.model import ModelConfig
 from glamm.errors import CheckpointError, DataError
@@ -137,13 +143,12 @@ def read_config(folder: Path) -> FolderConfig:
 
 
 def stored_dtype(folder: Path) -> torch.dtype:
-    """The type of the weights in a model folder; only the header of the file is read.
+    """The type of most weights in a model folder; only the header of the file is read.
 
     Raises:
         CheckpointError: The file is missing or damaged.
     """
-    header = read_header(folder / WEIGHTS_FILE)
-    return next(stored.dtype for stored in header.values() if stored.dtype.is_floating_point)
+    return most_common_dtype(read_header(folder / WEIGHTS_FILE)) or torch.float32
 
 
 def read_lineage(folder: Path) -> Lineage:

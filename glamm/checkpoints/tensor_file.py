@@ -5,6 +5,8 @@ A file is the length of its header (8 bytes), the header (JSON), and the tensors
 
 import hashlib
 import json
+import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -78,6 +80,22 @@ class WrittenFile:
 def header_of(tensor: Tensor) -> StoredTensor:
     """What a header would say of a tensor in memory."""
     return StoredTensor(tensor.dtype, tuple(tensor.shape), tensor.nbytes)
+
+
+def most_common_dtype(header: Mapping[str, StoredTensor]) -> torch.dtype | None:
+    """The floating-point type that most weights have; a few may have another, such as norms in float32.
+
+    Args:
+        header: What a file, or several, contain.
+
+    Returns:
+        None if nothing is in floating point.
+    """
+    sizes: Counter[torch.dtype] = Counter()
+    for stored in header.values():
+        if stored.dtype.is_floating_point:
+            sizes[stored.dtype] += math.prod(stored.shape)
+    return sizes.most_common(1)[0][0] if sizes else None
 
 
 def read_header(path: Path) -> dict[str, StoredTensor]:

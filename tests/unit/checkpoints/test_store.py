@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from glamm.checkpoints import load_model, save_model
+from glamm.checkpoints.store import stored_dtype
 from glamm.errors import CheckpointError, HostError
 from glamm.files import sha256
 from glamm.structures.lineage import Lineage
@@ -185,3 +186,11 @@ def _write_config(folder: Path, config: dict) -> None:
     config["weights_sha256"] = sha256(path)
     config["weights_bytes"] = path.stat().st_size
     (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_type_of_a_folder_is_that_of_most_weights(tmp_path):
+    model = build_model().bfloat16()
+    model.mask_decoder.float()
+    save_model(model, tmp_path, tokenizer_model=b"pieces", lineage=Lineage())
+
+    assert stored_dtype(tmp_path) == torch.bfloat16
