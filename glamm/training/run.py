@@ -20,6 +20,7 @@ from glamm.stop_request import StopRequest
 from glamm.structures.manifest import MANIFEST_FILE, PrepareManifest
 from glamm.tracking.lineage import gather_lineage
 from glamm.tracking.runs import Run, start_run
+from glamm.training.finite import finite_metrics
 from glamm.training.initialization import Initialization, initialize_model
 from glamm.training.metrics import METRICS_FILE, MetricsRecorder
 from glamm.training.objective import Objective, build_objective
@@ -197,7 +198,7 @@ def _export(
         start=initialization.checksum,
         parameters=config.model_dump(mode="json"),
         run_id=run.id,
-        metrics=metrics,
+        metrics=finite_metrics(metrics),
     )
     merge_lora(model.language_model)
     for parameter in model.parameters():  # trained weights are float32, also beside 16-bit ones

@@ -20,6 +20,7 @@ from glamm.structures.batch import Batch
 from glamm.text.tokenizer import Tokenizer
 from glamm.tracking.runs import ImageWithMasks, Run
 from glamm.training.base_module import PhaseModule
+from glamm.training.finite import check_losses, check_weights
 from glamm.training.joint import GLaMMModule
 from glamm.training.metrics import MetricsRecorder
 from glamm.training.run_folder import RunFolder
@@ -100,6 +101,7 @@ class RunCallback(Callback):
             self._step, self._losses = step, []
             if is_logged and trainer.is_global_zero:
                 self._record_training(trainer, losses)
+            check_losses(losses, step=step)
             if step == trainer.max_steps:
                 trainer.should_stop = True  # Lightning validates then, whatever the interval
             if not self._is_validation_due(trainer):
@@ -180,8 +182,10 @@ class RunCallback(Callback):
         Raises:
             RunInterrupted: A process has received a signal.
             HostError: The checkpoint cannot be written.
+            ConfigError: Training diverged: the weights are of no use.
         """
         if self._step == trainer.max_steps:
+            self._check_weights(trainer)
             return
         if self._step % self._config.checkpoint_steps == 0:
             self._save_checkpoint(trainer)
@@ -194,12 +198,18 @@ class RunCallback(Callback):
     def _save_checkpoint(self, trainer: lightning.Trainer) -> None:
         if self._saved_step == self._step:
             return
+        self._check_weights(trainer)
         self._saved_step = self._step
         with self._folder.writing(self._step) as path:
             trainer.save_checkpoint(path)
             if trainer.is_global_zero:
                 self._folder.commit(self._step)
         trainer.strategy.barrier("checkpoint")
+
+    def _check_weights(self, trainer: lightning.Trainer) -> None:
+        parameters = trainer.lightning_module.named_parameters()
+        trained = ((name, value.detach()) for name, value in parameters if value.requires_grad)
+        check_weights(trained, step=self._step, trainer=trainer)
 
     def _is_stop_requested(self, trainer: lightning.Trainer) -> bool:
         """Whether any process has received a signal; all processes get the same answer."""

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import CSVLogger
 from glamm.checkpoints.store import load_model
 from glamm.data.loading.collate import SamplePreprocessor, collate
 from glamm.data.shards.reader import ShardReader
-from glamm.errors import CheckpointError, DataError, HostError
+from glamm.errors import CheckpointError, ConfigError, DataError, HostError
 from glamm.structures.manifest import MANIFEST_FILE
 from glamm.structures.sample import Task, Turn
 from glamm.text.tokenizer import embedded_tokenizer
@@ -236,3 +236,20 @@ def test_encoders_train_without_a_val_split(micro, here, phase, has_split):
     train(data, here / "out", train_config(init_from=str(micro), phase=phase, max_steps=1))
 
     assert [row["step"] for row in read_metrics(here / "out/metrics.csv")] == [1]
+
+
+def test_diverged_run_ends_early_and_keeps_its_last_good_checkpoint(shards, micro, here):
+    class Spoil(Callback):
+        def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+            if batch_idx == 4:
+                with torch.no_grad():
+                    next(p for p in pl_module.parameters() if p.requires_grad).fill_(torch.nan)
+
+    config = train_config(init_from=str(micro), max_steps=9, checkpoint_steps=2, log_steps=3)
+
+    with pytest.raises(ConfigError, match=r"(not finite|is nan) after step 6"):
+        train(shards, here / "out", config, callbacks=[Spoil()])
+
+    kept = sorted(path.name for path in (here / ".runs/train").glob("*/*.ckpt"))
+    assert kept == ["step=00000002.ckpt", "step=00000004.ckpt"]
+    assert not (here / "out/model.safetensors").exists()
