@@ -7,7 +7,7 @@ import logging
 import random
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -120,6 +120,13 @@ class SamplePreprocessor:
         if encoded is None:
             self._mentioned_datasets.add(sample.dataset)
         return encoded
+
+    def num_long_targets(self, sample: Sample) -> int:
+        """Number of expressions, classes or regions of a sample whose text alone is too long for the model."""
+        # a token is at least one byte: a short text needs no look at its tokens
+        long = [it for it in sample.targets if 2 * len(it.text.encode()) > self.max_tokens]
+        alone = [replace(sample, targets=(target,)) for target in long]
+        return sum(self._encode_rounds(item, self._rng(item, epoch=0)) is None for item in alone)
 
     def preprocess(self, samples: Sequence[Sample], *, epoch: int) -> ImageExample | None:
         """Encode the samples' conversations and decode their image.

@@ -20,7 +20,8 @@ def fitting_streams(
 ) -> Iterator[Stream]:
     """The streams of a split without the samples that a model cannot read, in order; those that keep none are left out.
 
-    A warning states their number for each task group and data set, and how many samples lose rounds at their end.
+    A warning states their number for each task group and data set, how many samples lose rounds at their end, and how
+    many expressions, classes and regions of the others are too long.
 
     Args:
         reader: Reads the split.
@@ -31,17 +32,22 @@ def fitting_streams(
     min_words = 0 if reads_all else preprocessor.max_tokens // _TOKENS_PER_WORD
     for stream in reader.streams:
         fits = np.ones(len(stream), dtype=bool)
-        num_shortened = 0
+        num_shortened = num_long_targets = 0
         for index in np.flatnonzero(stream.entries[:, 2] >= min_words).tolist():
             image, sample_index, _ = stream.entries[index].tolist()
-            encoded = preprocessor.encode(reader[image][sample_index])
+            sample = reader[image][sample_index]
+            encoded = preprocessor.encode(sample)
             fits[index] = encoded is not None
-            num_shortened += encoded is not None and encoded.num_dropped_rounds > 0
+            if encoded is not None:
+                # targets are drawn anew in every epoch: those that find no space come later
+                num_shortened += not sample.targets and encoded.num_dropped_rounds > 0
+                num_long_targets += preprocessor.num_long_targets(sample)
         _warn(
             f"{reader.folder.name}, {stream.dataset}",
             f"of {len(stream)} samples of {stream.group}",
             num_left_out=len(fits) - int(fits.sum()),
             num_shortened=num_shortened,
+            num_long_targets=num_long_targets,
             max_tokens=preprocessor.max_tokens,
         )
         if fits.any():
@@ -49,7 +55,13 @@ def fitting_streams(
 
 
 def _warn(
-    place: str, samples: str, *, num_left_out: int, num_shortened: int, max_tokens: int
+    place: str,
+    samples: str,
+    *,
+    num_left_out: int,
+    num_shortened: int,
+    num_long_targets: int,
+    max_tokens: int,
 ) -> None:
     if num_left_out:
         logger.warning(
@@ -64,6 +76,15 @@ def _warn(
             "%s: %d %s lose rounds at their end: together they are longer than the %d tokens that the model has for text",
             place,
             num_shortened,
+            samples,
+            max_tokens,
+        )
+    if num_long_targets:
+        logger.warning(
+            "%s: %d expressions, classes or regions %s are left out: each is longer than the %d tokens that the model has "
+            "for text",
+            place,
+            num_long_targets,
             samples,
             max_tokens,
         )

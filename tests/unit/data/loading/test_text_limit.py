@@ -10,9 +10,9 @@ from glamm.data.loading.datamodule import GLaMMDataModule
 from glamm.data.loading.text_limit import fitting_streams
 from glamm.data.shards.reader import ShardReader
 from glamm.errors import DataError
-from glamm.structures.sample import Turn
+from glamm.structures.sample import Target, Turn
 from glamm.text.tokenizer import embedded_tokenizer
-from tests.builders.data import ShardWriter, caption, grounded, jpeg
+from tests.builders.data import ShardWriter, caption, grounded, jpeg, referring
 
 TOKENIZER = embedded_tokenizer()
 CONFIG = ModelConfig.tiny(vocab_size=len(TOKENIZER))
@@ -98,6 +98,24 @@ def test_streams_of_texts_that_fit_are_as_they_were(tmp_path, caplog):
         stream.entries.tolist() for stream in reader.streams
     ]
     assert caplog.messages == []
+
+
+def test_expressions_that_are_too_long_are_counted(tmp_path, caplog):
+    targets = (Target("cup", (0,)), Target(LONG["words"], (1,)), Target("plate", (5,)))
+    writer = ShardWriter(tmp_path / "train", shard_bytes=1 << 20)
+    for seed in range(2):
+        writer.add((replace(referring(seed=seed), targets=targets),), jpeg(seed=seed))
+    writer.close()
+    preprocessor = make_preprocessor()
+
+    with caplog.at_level(logging.WARNING):
+        [stream] = fitting_streams(ShardReader(tmp_path / "train"), preprocessor, reads_all=False)
+
+    assert len(stream) == 2
+    assert caplog.messages == [
+        "train, toy: 2 expressions, classes or regions of 2 samples of referring_segmentation are left out: each is "
+        f"longer than the {LIMIT} tokens that the model has for text"
+    ]
 
 
 def test_training_goes_on_with_the_others(tmp_path, caplog):
