@@ -1,4 +1,4 @@
-"""Colors that tell the masks of an image apart."""
+"""Colors that tell the masks of an image apart, in overlays, reports and pages."""
 
 import colorsys
 from typing import TypeAlias
@@ -12,6 +12,9 @@ _FIRST_COLORS: tuple[Color, ...] = (
     (86, 190, 233), (140, 160, 30), (213, 94, 0), (90, 105, 225), (0, 140, 140), (165, 105, 70),
 )  # fmt: skip
 _GOLDEN_ANGLE = 0.618034  # of a full turn of hues
+
+FILL_OPACITY = 0.14
+"""Share of a mask's color in its fill: low, because the object's own color must stay recognizable."""
 
 
 def color_of(index: int) -> Color:

@@ -1,24 +1,30 @@
 """Draws masks on an image and the answer's text below it, each phrase in the color of its mask."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
+from glamm.geometry.mask_drawing import draw_masks
 from glamm.geometry.palette import Color, color_of
-from glamm.typing import Size
 
 _MIN_WIDTH = 560  # pixels; narrower images are enlarged, so that the text below them can be read
 _MAX_ENLARGEMENT = 4
 _NARROWEST = 240
-_TINT = 0.42
 _PANEL: Color = (255, 255, 255)
 _INK: Color = (31, 35, 40)
+_ROOM = 1.7  # radii of a number that a mask must offer around it
 _CLOSING = ",.;:!?)"  # follow a phrase without a space
 _FAINT: Color = (110, 119, 129)
+
+
+Point: TypeAlias = tuple[float, float]
+"""x, y in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +81,12 @@ def draw_side_by_side(
 def _draw_masks(
     image: UInt8[np.ndarray, "height width 3"], masks: Bool[np.ndarray, "masks height width"]
 ) -> UInt8[np.ndarray, "height_out width_out 3"]:
-    """Tint, outline and number every mask; large ones first, so that small ones stay visible."""
+    """Fill, outline and number every mask on the enlarged image."""
     factor = min(_MAX_ENLARGEMENT, max(1, round(_MIN_WIDTH / image.shape[1])))
     size = image.shape[0] * factor, image.shape[1] * factor
     canvas = cv2.resize(image, size[::-1], interpolation=cv2.INTER_CUBIC)
-    order = sorted(range(len(masks)), key=lambda index: (-int(masks[index].sum()), index))
-    thickness = max(2, round(size[1] / 350))
-    for index in order:
-        coverage = _smooth(masks[index], size)
-        canvas = _tint(canvas, coverage, color_of(index))
-        outlines, _ = cv2.findContours(
-            (coverage > 0.5).astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
-        )
-        cv2.drawContours(canvas, outlines, -1, (255, 255, 255), thickness + 2, cv2.LINE_AA)
-        cv2.drawContours(canvas, outlines, -1, color_of(index), thickness, cv2.LINE_AA)
-    return _number(canvas, masks, factor)
+    colors = [color_of(index) for index in range(len(masks))]
+    return _number(draw_masks(canvas, masks, colors), masks, factor)
 
 
 def _widen(
@@ -100,38 +97,22 @@ def _widen(
     return np.pad(pixels, ((0, 0), (0, missing), (0, 0)), constant_values=255)
 
 
-def _smooth(
-    mask: Bool[np.ndarray, "height width"], size: Size
-) -> Float32[np.ndarray, "height_out width_out"]:
-    return cv2.resize(mask.astype(np.float32), size[::-1], interpolation=cv2.INTER_LINEAR)
-
-
-def _tint(
-    canvas: UInt8[np.ndarray, "height width 3"],
-    coverage: Float32[np.ndarray, "height width"],
-    color: Color,
-) -> UInt8[np.ndarray, "height width 3"]:
-    share = (coverage * _TINT)[..., None]
-    mixed = canvas * (1 - share) + np.asarray(color, dtype=np.float32) * share
-    return mixed.round().astype(np.uint8)
-
-
 def _number(
     canvas: UInt8[np.ndarray, "height_out width_out 3"],
     masks: Bool[np.ndarray, "masks height width"],
     factor: int,
 ) -> UInt8[np.ndarray, "height_out width_out 3"]:
-    """Write each mask's number at the mask's point farthest from its edge."""
+    """Write each mask's number into the mask, or beside one that is so small that the number would hide it."""
     pixels = Image.fromarray(canvas)
     draw = ImageDraw.Draw(pixels)
     font = _font(max(13, round(canvas.shape[1] / 45)))
     radius = font.size * 0.72
+    taken: list[Point] = []
     for index, mask in enumerate(masks):
         if not mask.any():
             continue
-        depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)
-        row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-        x, y = (column - 0.5) * factor, (row - 0.5) * factor
+        x, y = _place(mask, factor, radius=radius, taken=taken)
+        taken.append((x, y))
         draw.ellipse(
             (x - radius, y - radius, x + radius, y + radius),
             fill=color_of(index),
@@ -140,6 +121,49 @@ def _number(
         )
         draw.text((x, y), str(index + 1), font=font, fill="white", anchor="mm")
     return np.asarray(pixels)
+
+
+def _place(
+    mask: Bool[np.ndarray, "height width"],
+    factor: int,
+    *,
+    radius: float,
+    taken: Sequence[Point],
+) -> Point:
+    """The center (x, y) of a mask's number: at the point farthest from its edge, or around its box if it is small.
+
+    Args:
+        mask: With at least one pixel.
+        factor: Enlargement of the drawing.
+        radius: Of the disk with the number, in pixels of the drawing.
+        taken: The numbers that are drawn already; a place that hides none of them is preferred.
+    """
+    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)
+    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
+    inside = (float(column) - 0.5) * factor, (float(row) - 0.5) * factor
+    rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
+    left, right = columns[0] * factor - radius, (columns[-1] + 1) * factor + radius
+    top, bottom = rows[0] * factor - radius, (rows[-1] + 1) * factor + radius
+    around = [(right, top), (left, top), (right, bottom), (left, bottom)]
+    height, width = mask.shape[0] * factor, mask.shape[1] * factor
+    visible = [
+        (x, y)
+        for x, y in around
+        if radius <= x <= width - radius and radius <= y <= height - radius
+    ]
+    is_small = depth.max() * factor < _ROOM * radius
+    beside = [
+        (inside[0] + step, inside[1])
+        for step in (2.1 * radius, -2.1 * radius)
+        if mask[int(row) - 1, np.clip(int((inside[0] + step) / factor), 0, mask.shape[1] - 1)]
+    ]
+    places = [*visible, inside] if is_small else [inside, *beside, *visible]
+    free = (
+        (x, y)
+        for x, y in places
+        if all(math.hypot(x - other[0], y - other[1]) >= 2 * radius for other in taken)
+    )
+    return next(free, places[0])
 
 
 def _words(text: str, phrases: Sequence[str]) -> list[list[_Word]]:
@@ -270,7 +294,8 @@ def _draw_chip(
     draw.rounded_rectangle(
         (x, y - half, x + length + 2 * pad, y + half), radius=half * 0.5, fill=pale
     )
-    draw.text((x + pad, y), number, font=font, fill=color, anchor="lm")
+    dark: Color = tuple(round(value * 0.7) for value in color)  # pyright: ignore[reportAssignmentType] - three values
+    draw.text((x + pad, y), number, font=font, fill=dark, anchor="lm")
     draw.text((x + pad + font.getlength(number), y), words, font=font, fill=_INK, anchor="lm")
     return x + length + 2 * pad + font.getlength(" ")
 

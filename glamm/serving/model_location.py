@@ -1,4 +1,4 @@
-"""Paths of the served model and of the web page: in a Bento, or in a checkout."""
+"""Paths of the served model: in a Bento, or in a checkout."""
 
 import os
 from dataclasses import dataclass
@@ -16,8 +16,6 @@ DEFAULT_MODEL = Path("data/models/glamm-tiny")
 """The model folder that the pipeline writes; plain `bentoml build` packs this one."""
 
 DEFAULT_REPORTS = Path("data/reports")
-
-PAGE = Path(__file__).parent / "ui" / "index.html"
 
 
 @dataclass(frozen=True, slots=True)

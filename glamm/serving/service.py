@@ -6,7 +6,7 @@ import time
 import bentoml
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from glamm.errors import BusyError, GlammError, RequestError
@@ -14,8 +14,9 @@ from glamm.inference.answer_json import answer_to_json
 from glamm.inference.engine_options import EngineOptions
 from glamm.serving.body_limit import BodyLimit
 from glamm.serving.manifest import Manifest
-from glamm.serving.model_location import PAGE, find_model
+from glamm.serving.model_location import find_model
 from glamm.serving.multipart_form import FormContent, read_form
+from glamm.serving.page import render_page
 from glamm.serving.schemas import (
     ErrorResponse,
     GroundForm,
@@ -37,7 +38,7 @@ def _manifest() -> Manifest:
 
 
 def _show_page(_: Request) -> Response:
-    return FileResponse(PAGE)
+    return HTMLResponse(render_page())
 
 
 def _show_lineage(_: Request) -> Response:

@@ -2,22 +2,22 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageColor, ImageDraw
+from PIL import Image, ImageDraw
 
 from glamm.data.shards.reader import ShardReader, read_pixels
 from glamm.errors import DataError
 from glamm.files import replacing
 from glamm.geometry import masks
-from glamm.geometry.palette import color_of, hex_color
+from glamm.geometry.mask_drawing import draw_masks
+from glamm.geometry.palette import Color, color_of, hex_color
 from glamm.structures.sample import Obj, Sample, Turn
 
 _MAX_SIDE = 640  # pixels of an image on the page
-_MASK_OPACITY = 0.45
 _MAX_COLORS = 12  # of a text that refers to many objects
 _STYLE = (
     "body{font:15px sans-serif;margin:2em;max-width:1400px}section{display:flex;gap:2em;margin:0 0 2em}"
@@ -61,26 +61,29 @@ def render_html(shards: Path, out: Path, *, split: str, first: int = 0, count: i
 def render_image(samples: tuple[Sample, ...], index: int) -> str:
     """One image with all its samples as HTML."""
     first = samples[0]
-    colors = {obj.id: hex_color(color_of(number)) for number, obj in enumerate(first.objects)}
+    palette = {obj.id: color_of(number) for number, obj in enumerate(first.objects)}
+    colors = {id_: hex_color(color) for id_, color in palette.items()}
     texts = "".join(_sample(sample, colors) for sample in samples)
     objects = ", ".join(_mark(_name(obj), (obj.id,), colors) for obj in first.objects)
     title = f"{index}: {first.image.key} ({first.image.size[1]} x {first.image.size[0]}), {first.dataset}"
     return (
-        f'<section><img alt="" src="data:image/jpeg;base64,{_image(first, colors)}">'
+        f'<section><img alt="" src="data:image/jpeg;base64,{_image(first, palette)}">'
         f"<div><h2>{escape(title)}</h2>{texts}<p><small>objects:</small> {objects}</p></div></section>\n"
     )
 
 
-def _image(sample: Sample, colors: dict[int, str]) -> str:
+def _image(sample: Sample, colors: Mapping[int, Color]) -> str:
     """The image with masks and boxes, scaled down, as base64 of a JPEG."""
-    pixels = read_pixels(sample.image).astype(np.float32)
-    for obj in sample.objects:
-        if obj.mask:
-            mask = masks.decode(obj.mask)
-            pixels[mask] += (ImageColor.getrgb(colors[obj.id]) - pixels[mask]) * _MASK_OPACITY
-    image = Image.fromarray(pixels.astype(np.uint8))
+    image = Image.fromarray(read_pixels(sample.image))
     scale = min(_MAX_SIDE / max(sample.image.size), 1.0)
     image = image.resize((max(round(image.width * scale), 1), max(round(image.height * scale), 1)))
+    with_masks = [obj for obj in sample.objects if obj.mask]
+    drawing = draw_masks(
+        np.asarray(image),
+        [masks.decode(obj.mask) for obj in with_masks if obj.mask],
+        [colors[obj.id] for obj in with_masks],
+    )
+    image = Image.fromarray(drawing)
     draw = ImageDraw.Draw(image)
     for obj in sample.objects:
         draw.rectangle([value * scale for value in obj.box], outline=colors[obj.id])
