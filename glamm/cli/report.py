@@ -8,11 +8,13 @@ from rich.table import Table
 from glamm.errors import DataError
 from glamm.files import read_json_object
 from glamm.structures.report import (
+    EXAMPLES_FILE,
     PAPER_METRICS,
     REFSEG_FILE,
     REPORT_FILE,
     GcgReport,
     ReferringReport,
+    caption_examples,
 )
 
 _REPORTS = Path("data") / "reports"
@@ -20,11 +22,15 @@ _MODEL = Path("data") / "models" / "glamm-tiny"
 
 
 def report() -> None:
-    """Show the metrics of the last evaluation, the paths of its images, and how to open the page."""
+    """Show the metrics of the last evaluation, two images of it, and how to open the page."""
     console = Console(soft_wrap=True, highlight=False, markup=False)
     table = Table("grounded conversation", *PAPER_METRICS, title="x100, as in the paper")
-    for split in ("val", "test"):
-        for mode, scores in GcgReport.load(_existing(_REPORTS / split / REPORT_FILE)).modes.items():
+    reports = {
+        split: GcgReport.load(_existing(_REPORTS / split / REPORT_FILE))
+        for split in ("val", "test")
+    }
+    for split, evaluation in reports.items():
+        for mode, scores in evaluation.modes.items():
             values = scores.paper_metrics.values()
             table.add_row(f"{split}, {mode}", *(f"{100 * value:.1f}" for value in values))
     console.print(table)
@@ -34,17 +40,16 @@ def report() -> None:
         f"cIoU {100 * referring.fixed.ciou:.1f} of {referring.num_expressions} expressions"
     )
     console.print(f"evaluation   {_REPORTS / 'val' / 'report.md'}")
-    images = sorted((_REPORTS / "smoke").glob("*.png")) + sorted(
-        (_REPORTS / "val" / "overlays").glob("*.png")
-    )
-    if images:
-        console.print(f"image        {images[0]}")
     answers = sorted((_REPORTS / "smoke").glob("*.json"))
     if answers:
         console.print(f'the Bento    "{read_json_object(answers[0])["text"]}"')
     runs = sorted((Path(".runs") / "wandb" / "wandb").glob("offline-run-*"))
     if runs:
         console.print(f"W&B record   {runs[-1].parent}")
+    if reports["val"].examples:
+        console.print(f"two images   {_REPORTS / 'val' / EXAMPLES_FILE}")
+    for caption in caption_examples(reports["val"].examples):
+        console.print(f"             {caption}")
     console.print(f"open the page with: glamm serve {_MODEL}   (or: make serve)")
 
 

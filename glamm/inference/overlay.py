@@ -78,6 +78,21 @@ def draw_side_by_side(
     return np.concatenate([columns[0], gap, columns[1]], axis=1)
 
 
+def draw_below_each_other(
+    drawings: Sequence[UInt8[np.ndarray, "_ _ 3"]], titles: Sequence[str]
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Put images below each other, each under its title, in dark letters."""
+    width = max(drawing.shape[1] for drawing in drawings)
+    rows: list[UInt8[np.ndarray, "_ _ 3"]] = []
+    for drawing, title in zip(drawings, titles, strict=True):
+        missing = width - drawing.shape[1]
+        rows += [
+            _title(title, width=width, ink=_INK, size=max(16, round(width / 48))),
+            np.pad(drawing, ((0, 0), (0, missing), (0, 0)), constant_values=255),
+        ]
+    return np.concatenate(rows)
+
+
 def _draw_masks(
     image: UInt8[np.ndarray, "height width 3"], masks: Bool[np.ndarray, "masks height width"]
 ) -> UInt8[np.ndarray, "height_out width_out 3"]:
@@ -108,10 +123,11 @@ def _number(
     font = _font(max(13, round(canvas.shape[1] / 45)))
     radius = font.size * 0.72
     taken: list[Point] = []
+    union = np.asarray(masks.any(0))
     for index, mask in enumerate(masks):
         if not mask.any():
             continue
-        x, y = _place(mask, factor, radius=radius, taken=taken)
+        x, y = _place(mask, union, factor, radius=radius, taken=taken)
         taken.append((x, y))
         draw.ellipse(
             (x - radius, y - radius, x + radius, y + radius),
@@ -125,45 +141,48 @@ def _number(
 
 def _place(
     mask: Bool[np.ndarray, "height width"],
+    others: Bool[np.ndarray, "height width"],
     factor: int,
     *,
     radius: float,
     taken: Sequence[Point],
 ) -> Point:
-    """The center (x, y) of a mask's number: at the point farthest from its edge, or around its box if it is small.
+    """The center (x, y) of a mask's number: deep inside, or beside a mask that is so small that it would hide it.
 
     Args:
         mask: With at least one pixel.
+        others: All masks together; a place beside one lies on none.
         factor: Enlargement of the drawing.
         radius: Of the disk with the number, in pixels of the drawing.
         taken: The numbers that are drawn already; a place that hides none of them is preferred.
     """
-    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)
-    row, column = np.unravel_index(int(depth.argmax()), depth.shape)
-    inside = (float(column) - 0.5) * factor, (float(row) - 0.5) * factor
+    depth = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    if depth.max() * factor < _ROOM * radius:
+        for x, y in _corners(mask, factor, distance=radius):
+            is_visible = (
+                radius <= x <= mask.shape[1] * factor - radius
+                and radius <= y <= mask.shape[0] * factor - radius
+            )
+            is_free = all(math.dist((x, y), other) >= 2 * radius for other in taken)
+            if is_visible and is_free and not others[int(y / factor), int(x / factor)]:
+                return x, y
+    rows, columns = np.indices(mask.shape) + 0.5
+    free = depth.copy()
+    for x, y in taken:
+        free[np.hypot(columns * factor - x, rows * factor - y) < 2 * radius] = 0
+    deepest = (free if free.any() else depth).argmax()
+    row, column = np.unravel_index(int(deepest), mask.shape)
+    return (float(column) + 0.5) * factor, (float(row) + 0.5) * factor
+
+
+def _corners(
+    mask: Bool[np.ndarray, "height width"], factor: int, *, distance: float
+) -> list[Point]:
+    """The corners (x, y) of a mask's box, moved outwards, in pixels of the drawing."""
     rows, columns = np.nonzero(mask.any(1))[0], np.nonzero(mask.any(0))[0]
-    left, right = columns[0] * factor - radius, (columns[-1] + 1) * factor + radius
-    top, bottom = rows[0] * factor - radius, (rows[-1] + 1) * factor + radius
-    around = [(right, top), (left, top), (right, bottom), (left, bottom)]
-    height, width = mask.shape[0] * factor, mask.shape[1] * factor
-    visible = [
-        (x, y)
-        for x, y in around
-        if radius <= x <= width - radius and radius <= y <= height - radius
-    ]
-    is_small = depth.max() * factor < _ROOM * radius
-    beside = [
-        (inside[0] + step, inside[1])
-        for step in (2.1 * radius, -2.1 * radius)
-        if mask[int(row) - 1, np.clip(int((inside[0] + step) / factor), 0, mask.shape[1] - 1)]
-    ]
-    places = [*visible, inside] if is_small else [inside, *beside, *visible]
-    free = (
-        (x, y)
-        for x, y in places
-        if all(math.hypot(x - other[0], y - other[1]) >= 2 * radius for other in taken)
-    )
-    return next(free, places[0])
+    left, right = columns[0] * factor - distance, (columns[-1] + 1) * factor + distance
+    top, bottom = rows[0] * factor - distance, (rows[-1] + 1) * factor + distance
+    return [(right, top), (left, top), (right, bottom), (left, bottom)]
 
 
 def _words(text: str, phrases: Sequence[str]) -> list[list[_Word]]:
@@ -300,10 +319,12 @@ def _draw_chip(
     return x + length + 2 * pad + font.getlength(" ")
 
 
-def _title(title: str, *, width: int) -> UInt8[np.ndarray, "height width 3"]:
-    font = _font(max(14, round(width / 36)))
+def _title(
+    title: str, *, width: int, ink: Color = _FAINT, size: int | None = None
+) -> UInt8[np.ndarray, "height width 3"]:
+    font = _font(size or max(14, round(width / 36)))
     bar = Image.new("RGB", (width, round(font.size * 2)), _PANEL)
-    ImageDraw.Draw(bar).text((font.size, font.size), title, font=font, fill=_FAINT, anchor="lm")
+    ImageDraw.Draw(bar).text((font.size, font.size), title, font=font, fill=ink, anchor="lm")
     return np.asarray(bar)
 
 

@@ -3,6 +3,8 @@
 All metrics are fractions. `compat` repeats the evaluation of the official release, `fixed` repairs its faults.
 """
 
+from collections.abc import Sequence
+from operator import not_
 from typing import Annotated, ClassVar, TypeAlias
 
 from pydantic import Field
@@ -15,6 +17,10 @@ PAPER_METRICS = ("METEOR", "CIDEr", "AP50", "mIoU", "Recall")
 
 REPORT_FILE = "report.json"
 REFSEG_FILE = "refseg.json"
+EXAMPLES_FILE = "overlays/examples.png"
+"""The examples of a report as one image, in the folder of the report."""
+
+_WELL = 0.5  # of the phrases found, and mIoU
 
 ImageId: TypeAlias = str | int
 
@@ -111,6 +117,41 @@ class ReportedIssue(FileSection):
     message: str
 
 
+class ReportedExample(FileSection):
+    """An image that shows how well the model answers.
+
+    Args:
+        found: Phrases whose mask and text were found.
+        phrases: Annotated ones, at least 1.
+        miou: Of the image.
+    """
+
+    image_id: ImageId
+    found: int
+    phrases: int
+    miou: Annotated[float, Field(alias="mIoU")]
+
+
+def caption_examples(examples: Sequence[ReportedExample]) -> list[str]:
+    """What each example shows, such as "answered well: sa_7, 4 of 4 phrases found, mIoU 92.0".
+
+    Args:
+        examples: The better one first.
+    """
+    captions: list[str] = []
+    for place, example in enumerate(examples):
+        is_good = example.found >= _WELL * example.phrases and example.miou >= _WELL
+        if place == 0:
+            verdict = "answered well" if is_good else "the best answer"
+        else:
+            verdict = "the worst answer" if is_good else "not answered well"
+        captions.append(
+            f"{verdict}: {example.image_id}, {example.found} of {example.phrases} phrases found, "
+            f"mIoU {100 * example.miou:.1f}"
+        )
+    return captions
+
+
 class GcgReport(VersionedFile):
     """report.json: an evaluation of grounded conversation generation.
 
@@ -120,6 +161,7 @@ class GcgReport(VersionedFile):
         similarity: Name of the encoder that compared phrases; only reports of the same one can be compared.
         issue_counts: How often each kind of issue occurs.
         issues: In the order in which they were found: ground truth, model, predictions, scores.
+        examples: The image with the best answer and the one with the worst; only in the report of a model.
     """
 
     remedy: ClassVar[str] = "run glamm evaluate gcg again"
@@ -132,6 +174,7 @@ class GcgReport(VersionedFile):
     fixed: GcgScores
     issue_counts: Annotated[dict[str, int], Field(alias="finding_counts")]
     issues: Annotated[tuple[ReportedIssue, ...], Field(alias="findings")]
+    examples: Annotated[tuple[ReportedExample, ...], Field(exclude_if=not_)] = ()
 
     @property
     def modes(self) -> dict[str, GcgScores]:

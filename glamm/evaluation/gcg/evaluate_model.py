@@ -6,6 +6,7 @@ from glamm.config.evaluation import EvaluateConfig
 from glamm.evaluation.caption_scorer import CaptionScorer
 from glamm.evaluation.gcg import overlays
 from glamm.evaluation.gcg.evaluate_folder import evaluate_pairs
+from glamm.evaluation.gcg.examples import choose_examples, write_examples
 from glamm.evaluation.gcg.generate import ModelUnderTest, generate_predictions
 from glamm.evaluation.gcg.ground_truth import read_ground_truth
 from glamm.evaluation.gcg.predictions import pair_with_predictions
@@ -14,7 +15,7 @@ from glamm.files import write_text
 from glamm.inference.device import AUTO
 from glamm.progress import NO_PROGRESS, Progress
 from glamm.structures.issue import IssueLog
-from glamm.structures.report import REPORT_FILE, GcgReport
+from glamm.structures.report import EXAMPLES_FILE, REPORT_FILE, GcgReport
 from glamm.tracking.runs import ImageWithMasks, start_run
 
 MARKDOWN_FILE = "report.md"
@@ -65,10 +66,13 @@ def evaluate_model(
     pairs = pair_with_predictions(truth.images, answers, issues, unanswered=unanswered)
     report = evaluate_pairs(
         truth, pairs, captions, config, issues, model=loaded.fingerprint, progress=progress
-    ).without_detail()
+    )
+    chosen = choose_examples(pairs, report.fixed)
+    report = report.without_detail().model_copy(update={"examples": tuple(chosen)})
     progress.describe("drawing images")
     images = overlays.load_images(overlays.choose_evenly(pairs, config.num_images), root)
     names = overlays.write_overlays(images, out / OVERLAYS)
+    write_examples(pairs, chosen, root, out / EXAMPLES_FILE)
     report.save(out / REPORT_FILE)
     markdown = render_markdown(report, [f"{OVERLAYS}/{name}" for name in names])
     write_text(out / MARKDOWN_FILE, markdown)

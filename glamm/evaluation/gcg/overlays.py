@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, UInt8
 from PIL import Image
 
 from glamm.errors import DataError
@@ -62,13 +62,17 @@ def write_overlays(images: Sequence[ImageWithMasks], folder: Path) -> list[str]:
     folder.mkdir(parents=True)
     names: list[str] = []
     for image in images:
-        answer = draw_overlay(image.image, image.predicted, image.predicted_phrases, image.text)
-        truth = draw_overlay(image.image, image.truth, image.truth_phrases, image.reference)
-        panels = draw_side_by_side(answer, truth, titles=("answer", "ground truth"))
         name = f"{image.name}.png"
-        Image.fromarray(panels).save(folder / name)
+        Image.fromarray(draw_beside_truth(image)).save(folder / name)
         names.append(name)
     return names
+
+
+def draw_beside_truth(image: ImageWithMasks) -> UInt8[np.ndarray, "height_out width_out 3"]:
+    """The answer on the left, the ground truth on the right."""
+    answer = draw_overlay(image.image, image.predicted, image.predicted_phrases, image.text)
+    truth = draw_overlay(image.image, image.truth, image.truth_phrases, image.reference)
+    return draw_side_by_side(answer, truth, titles=("answer", "ground truth"))
 
 
 def _stack(masks: Sequence[Mask], size: Size) -> Bool[np.ndarray, "masks height width"]:

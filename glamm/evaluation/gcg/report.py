@@ -11,7 +11,14 @@ from glamm.errors import DataError
 from glamm.evaluation.gcg.score import BothModes
 from glamm.structures.gcg import ImagePair
 from glamm.structures.issue import IssueKind, IssueLog
-from glamm.structures.report import PAPER_METRICS, GcgCounts, GcgReport, ReportedIssue
+from glamm.structures.report import (
+    EXAMPLES_FILE,
+    PAPER_METRICS,
+    GcgCounts,
+    GcgReport,
+    ReportedIssue,
+    caption_examples,
+)
 
 PAPER_GLAMM: Mapping[str, Mapping[str, float]] = {
     "val": {"METEOR": 16.2, "CIDEr": 47.2, "AP50": 30.8, "mIoU": 66.3, "Recall": 41.8},
@@ -125,6 +132,9 @@ def render_markdown(report: GcgReport, images: Sequence[str] = ()) -> str:
         "## Findings",
         _issue_table(report),
     ]
+    if report.examples:
+        captions = "\n".join(f"- {caption}" for caption in caption_examples(report.examples))
+        blocks.append(f"## Examples\n\n{captions}\n\n![examples]({EXAMPLES_FILE})")
     if images:
         blocks.append("## Images\n\nThe answer on the left, the ground truth on the right.")
         blocks += [f"![{Path(name).stem}]({name})" for name in images]
