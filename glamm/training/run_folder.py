@@ -4,6 +4,7 @@ A checkpoint is written whole or not at all, with its checksum in a file beside 
 damaged, the run continues from the one before.
 """
 
+import errno
 import fcntl
 import hashlib
 import io
@@ -54,11 +55,16 @@ def fingerprint(config: TrainConfig, *, data: Mapping[str, str], start: str) -> 
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
 def write_error(path: Path, error: Exception) -> HostError:
     """The error to raise if a file of the run cannot be written."""
     reason = getattr(error, "strerror", None) or error
+    is_forbidden = getattr(error, "errno", None) in _FORBIDDEN
+    remedy = "Allow writing there, or use another folder," if is_forbidden else "Free some space"
     return HostError(
-        f"{path}: cannot be written ({reason}). Free some space and run the same command again; "
+        f"{path}: cannot be written ({reason}). {remedy} and run the same command again; "
         "what was saved before is intact."
     )
 

@@ -3,7 +3,7 @@ import errno
 import pytest
 
 from glamm.errors import BusyError, CheckpointError, HostError
-from glamm.training.run_folder import RunFolder, fingerprint
+from glamm.training.run_folder import RunFolder, fingerprint, write_error
 from tests.builders.training import train_config
 
 
@@ -108,3 +108,17 @@ def test_same_run_cannot_run_twice_at_once(tmp_path):
         RunFolder(tmp_path).lock(),
     ):
         pytest.fail("both run")
+
+
+@pytest.mark.parametrize(
+    ("error", "remedy"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "Free some space and run"),
+        (PermissionError(errno.EACCES, "Permission denied"), "Allow writing there"),
+        (OSError(errno.EROFS, "Read-only file system"), "or use another folder"),
+        (RuntimeError("unexpected end of the file"), "Free some space and run"),
+    ],
+    ids=["full", "forbidden", "read-only", "torch"],
+)
+def test_error_of_a_file_that_cannot_be_written_names_the_remedy(tmp_path, error, remedy):
+    assert remedy in str(write_error(tmp_path, error))
