@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from glamm.data.parsing.json_fields import Json
-from glamm.data.parsing.layout import CocoBox, Integer, Layout, Number, field_path, parse
+from glamm.data.parsing.layout import CocoBox, Flag, Integer, Layout, Number, field_path, parse
 from glamm.errors import DataError
 from glamm.typing import Box, Size
 
@@ -18,7 +18,7 @@ class BoxLayout(Layout):
     id: Integer
     bbox: CocoBox
     area: Number | None = None
-    ignore: object = None
+    ignore: Flag = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _reason_to_drop(layout: BoxLayout, size: Size) -> str | None:
     x1, y1, x2, y2 = layout.bbox
     height, width = size
     rules = {
-        "marked ignore": bool(layout.ignore),
+        "marked ignore": layout.ignore,
         "area 0": layout.area is not None and layout.area <= 0,
         "box narrower than 1 px": x2 - x1 < 1,
         "box lower than 1 px": y2 - y1 < 1,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from pydantic import BeforeValidator, Field
+from pydantic import AliasChoices, BeforeValidator, Field
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import ensure_inside, relative
@@ -24,9 +24,9 @@ _MAX_INDICES = 5  # shown in a message about a repeated id
 
 
 class CocoImage(SizedImage):
-    """An entry of `images`."""
+    """An entry of `images`; LVIS names the image by its URL."""
 
-    file_name: Text
+    file_name: Annotated[Text, Field(validation_alias=AliasChoices("file_name", "coco_url"))]
 
 
 class CocoInstance(Layout):
@@ -82,7 +82,7 @@ class CocoFile:
             DataError: The entry is invalid, or there is no such image below the root.
         """
         image = parse(CocoImage, self.images[image_id])
-        return find_image(root, folders, image.file_name, size=image.size, frame=frame)
+        return find_image(root, folders, image.file_name, size=image.size, frame=frame, by_end=True)
 
     def category(self, category_id: object) -> str:
         """Name of a category.
@@ -132,11 +132,13 @@ def read_coco(root: Path, path: Path) -> CocoFile:
         else:
             reason = f"image_id {str(image_id)[:80]} is not among the images"
             issues.append(Issue.of_part(file, record, reason, "image_id"))
-    categories = {
-        category_id: name
-        for category_id, category in categories_by_id.items()
-        if isinstance(name := category.get("name"), str)
-    }
+    categories: dict[Key, str] = {}
+    for category_id, category in categories_by_id.items():
+        name = category.get("name")
+        if isinstance(name, str) and name.strip():
+            categories[category_id] = name.strip()
+        else:
+            issues.append(Issue.of_part(file, f"category {category_id}", "has no name", "name"))
     info = content.get("info")
     info = cast("json_fields.Json", info) if isinstance(info, dict) else {}
     return CocoFile(file, images, dict(annotations), categories, tuple(issues), info)
@@ -145,7 +147,7 @@ def read_coco(root: Path, path: Path) -> CocoFile:
 def _index(
     content: json_fields.Json, name: str, noun: str, file: str, issues: list[Issue]
 ) -> dict[Key, json_fields.Json]:
-    """Entries of a list by id; entries without an id and all entries that share one are issues."""
+    """Entries of a list by id; entries without an id, and different ones that share an id, are left out."""
     entries: list[Any] = json_fields.items(content.get(name), name)
     # an image is a record of its own; an annotation or a category is a part of records
     new_issue = Issue.of_record if noun == "image" else Issue.of_part
@@ -158,9 +160,17 @@ def _index(
                 entries[index] = {**entry, "id": entry_id}
         except DataError as error:
             issues.append(new_issue(file, f"{name}[{index}]", error.reason, error.field))
+    unique: dict[Key, json_fields.Json] = {}
     for entry_id, repeated in indices.items():
-        if len(repeated) > 1:
-            paths = ", ".join(f"{name}[{index}]" for index in repeated[:_MAX_INDICES])
+        first = entries[repeated[0]]
+        record = f"{noun} {entry_id}"
+        paths = ", ".join(f"{name}[{index}]" for index in repeated[:_MAX_INDICES])
+        if any(entries[index] != first for index in repeated):
             reason = f"{len(repeated)} entries have this id ({paths}): none of them is read"
-            issues.append(new_issue(file, f"{noun} {entry_id}", reason, "id"))
-    return {key: entries[found[0]] for key, found in indices.items() if len(found) == 1}
+            issues.append(new_issue(file, record, reason, "id"))
+            continue
+        unique[entry_id] = first
+        if len(repeated) > 1:
+            reason = f"{len(repeated)} entries are the same ({paths}): one of them is read"
+            issues.append(Issue.of_assumption(file, record, reason))
+    return unique

@@ -83,7 +83,7 @@ def polygon_mask(value: object, field: str, *, size: Size) -> Mask:
     """Fill a polygon by COCO's rules.
 
     Args:
-        value: A list of numbers x, y, x, y, ... in pixels.
+        value: A list of numbers x, y, x, y, ... in pixels, or of pairs [x, y].
         field: Its name, for errors.
         size: (height, width) of the mask.
 
@@ -92,7 +92,10 @@ def polygon_mask(value: object, field: str, *, size: Size) -> Mask:
     """
     if not isinstance(value, list):
         raise DataError("must be a polygon (a list of numbers)", field=field)
-    numbers = [json_fields.number(item, field) for item in cast("list[object]", value)]
+    items = cast("list[object]", value)
+    if items and all(map(_is_point, items)):
+        items = [number for point in cast("list[list[object]]", items) for number in point]
+    numbers = [json_fields.number(item, field) for item in items]
     if len(numbers) < _MIN_COORDINATES or len(numbers) % 2:
         raise DataError(
             f"a polygon needs three points or more, x and y each: it has {len(numbers)} numbers",
@@ -115,9 +118,20 @@ def _parts(value: object, field: str) -> list[object]:
             return [value]
         case list():
             parts = cast("list[object]", value)
-            is_polygon = bool(parts) and all(isinstance(part, int | float) for part in parts)
-            return [value] if is_polygon else parts  # a polygon may lack the list around it
+            # a polygon may lack the list around it
+            is_polygon = bool(parts) and (all(map(_is_scalar, parts)) or all(map(_is_point, parts)))
+            return [value] if is_polygon else parts
     raise DataError("must be polygons or run-length codes", field=field)
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, int | float | str)
+
+
+def _is_point(value: object) -> bool:
+    """Whether a value is a pair of numbers."""
+    items = cast("list[object]", value) if isinstance(value, list) else []
+    return len(items) == 2 and all(map(_is_scalar, items))
 
 
 def _part(value: object, field: str, size: Size) -> Mask:

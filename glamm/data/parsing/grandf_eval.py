@@ -26,6 +26,8 @@ IMAGE_FOLDERS = ("GranDf_HA_images/val_test", "GranDf/GranDf_HA_images/val_test"
 
 
 def _check_image_id(value: object) -> int | str:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError("must be text or a whole number")  # noqa: TRY004 - pydantic reports it as a field's fault
     return value
@@ -54,18 +56,22 @@ class EvalImage(Layout):
         return json_fields.size(self.height, self.width, "height, width")
 
 
-class EvalCaption(Layout):
-    """An entry of `annotations` in the file of captions: label i belongs to mask i of the image."""
+class OfEvalImage(Layout):
+    """An entry of `annotations` in either file."""
 
     image_id: _ImageId = Field(None, validate_default=True)
+
+
+class EvalCaption(OfEvalImage):
+    """An entry of `annotations` in the file of captions: label i belongs to mask i of the image."""
+
     caption: Text
     labels: Items[Text] = ()
 
 
-class EvalMask(Layout):
+class EvalMask(OfEvalImage):
     """An entry of `annotations` in the file of masks."""
 
-    image_id: _ImageId = Field(None, validate_default=True)
     id: Integer
     segmentation: object = None
     area: object = None

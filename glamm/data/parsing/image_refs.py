@@ -33,7 +33,13 @@ class SizedImage(Layout):
 
 
 def find_image(
-    root: Path, folders: Sequence[str], name: str, *, size: Size | None = None, frame: Frame
+    root: Path,
+    folders: Sequence[str],
+    name: str,
+    *,
+    size: Size | None = None,
+    frame: Frame,
+    by_end: bool = False,
 ) -> ImageRef:
     """Find an image and read its header; its pixels are not decoded.
 
@@ -43,11 +49,12 @@ def find_image(
         name: Relative path from the annotation; not trusted.
         size: (height, width) that the annotation states; that of the image in the frame unless given.
         frame: The pixels on which the annotation is drawn; without a size, `BY_SIZE` means as stored.
+        by_end: As in `resolve_image`.
 
     Raises:
         DataError: There is no such image below the root, it cannot be read, or in its frame it has another size.
     """
-    return refer_to(resolve_image(root, folders, name), size=size, frame=frame)
+    return refer_to(resolve_image(root, folders, name, by_end=by_end), size=size, frame=frame)
 
 
 def refer_to(path: Path, *, size: Size | None, frame: Frame) -> ImageRef:

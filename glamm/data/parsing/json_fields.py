@@ -165,12 +165,13 @@ def size(height: object, width: object, field: str) -> Size:
 
 
 def rle(value: object, field: str) -> Mask:
-    """A COCO run-length mask, compressed or not, whose runs fill its size.
+    """A COCO run-length mask, compressed or not, whose runs fill its size; it may stand in a list of its own.
 
     Raises:
         DataError: Something else.
     """
-    code = mapping(value, field)
+    is_wrapped = isinstance(value, list) and len(cast("list[object]", value)) == 1
+    code = mapping(cast("list[object]", value)[0] if is_wrapped else value, field)
     extent = code.get("size")
     if not isinstance(extent, list) or len(cast("list[Any]", extent)) != 2:
         raise DataError("needs a size [height, width]", field=field)

@@ -19,7 +19,8 @@ _NOT_BLANK = re.compile(r"[^ \t\r\n]")
 def read_json(path: Path) -> Any:  # noqa: ANN401 - JSON is any
     """Read a whole file.
 
-    Bytes that are not UTF-8 become lone surrogates, which `json_fields.text` refuses: a damaged string costs only the
+    A file is UTF-8, or UTF-16 with the mark at its start that Windows' tools write. Bytes that are not UTF-8 become lone
+    surrogates, which `json_fields.text` refuses: a damaged string costs only the
     record that holds it.
 
     Raises:
@@ -43,7 +44,7 @@ def parse_json(data: bytes, path: Path) -> Any:  # noqa: ANN401 - JSON is any
         DataError: Not JSON; the message has the position.
     """
     try:
-        return json.loads(data.decode("utf-8-sig", "surrogateescape"))
+        return json.loads(data.decode(_encoding(data), "surrogateescape"))
     except json.JSONDecodeError as error:
         position = f"line {error.lineno}, column {error.colno} (character {error.pos})"
         raise DataError(f"is not JSON: {error.msg} at {position}", file=path) from error
@@ -155,10 +156,17 @@ def _skip_blanks(text: str, start: int) -> int:
     return match.start() if match else len(text)
 
 
+def _encoding(start: bytes) -> str:
+    is_utf16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return "utf-16" if is_utf16 else "utf-8-sig"
+
+
 def _blocks(path: Path, size: int) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder("utf-8-sig")("surrogateescape")
     try:
         with path.open("rb") as file:
+            encoding = _encoding(file.read(len(codecs.BOM_UTF16)))
+            file.seek(0)
+            decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
             while block := file.read(size):
                 text = decoder.decode(block)
                 if text:  # empty when a block ends inside the first character

@@ -8,7 +8,15 @@ A field is declared with a type of this module (`Text`, `Integer`, `CocoBox`, ..
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, PlainValidator, Strict, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    PlainValidator,
+    Strict,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 
 from glamm.data.parsing import json_fields
@@ -129,6 +137,13 @@ Point = Annotated[tuple[Number, Number], Strict(strict=False)]
 
 Items = Annotated[tuple[Item, ...], Strict(strict=False)]
 """A JSON list."""
+
+OneOrMore = Annotated[
+    tuple[Item, ...],
+    Strict(strict=False),
+    BeforeValidator(lambda value: value if isinstance(value, list | tuple) else [value]),
+]
+"""A JSON list; a single item may stand without it."""
 
 Choice = Annotated[Item, Strict(strict=False)]
 """A value of a `StrEnum`."""

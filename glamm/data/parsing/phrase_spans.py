@@ -1,6 +1,7 @@
 """Phrases of a text as ranges: found by search, sorted, and made disjoint. Ranges count code points."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import cast
 
@@ -16,7 +17,7 @@ Range = tuple[int, int]
 def locate(
     text: str, phrase: str, *, hint: object = None, taken: Sequence[Range] = ()
 ) -> Range | None:
-    """Find a phrase in a text; upper and lower case are the same.
+    """Find a phrase in a text; upper and lower case, all blanks, and composed and decomposed letters are the same.
 
     Args:
         text: Where to search.
@@ -33,11 +34,19 @@ def locate(
         return hinted
     if not phrase.strip():
         return None
-    occurrences = [match.span() for match in re.finditer(re.escape(phrase), text, re.IGNORECASE)]
+    occurrences = [match.span() for match in _pattern(phrase).finditer(text)]
     whole_words = [range_ for range_ in occurrences if _is_whole_word(text, range_)]
     candidates = [*whole_words, *occurrences]
-    free = (range_ for range_ in candidates if not any(_overlap(range_, other) for other in taken))
+    free = (range_ for range_ in candidates if not any(overlap(range_, other) for other in taken))
     return next(free, candidates[0] if candidates else None)
+
+
+def _pattern(phrase: str) -> re.Pattern[str]:
+    forms = dict.fromkeys(
+        (phrase, *(unicodedata.normalize(form, phrase) for form in ("NFC", "NFD")))
+    )
+    ways = (r"\s+".join(map(re.escape, form.split())) for form in forms)
+    return re.compile("|".join(ways), re.IGNORECASE)
 
 
 def checked_range(value: object, text: str) -> Range | None:
@@ -81,7 +90,7 @@ def merge_spans(spans: Iterable[Span]) -> tuple[tuple[Span, ...], tuple[Span, ..
     kept: list[Span] = []
     dropped: list[Span] = []
     for span in sorted(merged.values(), key=lambda item: (item.start - item.end, item.start)):
-        overlaps = any(_overlap((span.start, span.end), (other.start, other.end)) for other in kept)
+        overlaps = any(overlap((span.start, span.end), (other.start, other.end)) for other in kept)
         (dropped if overlaps else kept).append(span)
     return tuple(sorted(kept, key=lambda item: item.start)), tuple(dropped)
 
@@ -96,7 +105,8 @@ def disjoint_spans(
     return kept
 
 
-def _overlap(first: Range, second: Range) -> bool:
+def overlap(first: Range, second: Range) -> bool:
+    """Whether two ranges have a character in common."""
     return first[0] < second[1] and second[0] < first[1]
 
 

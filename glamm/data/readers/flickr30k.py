@@ -6,6 +6,9 @@ Source: spec of GranD-f (c) and of region captioning (B.2.5).
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, cast
+
+from pydantic import BeforeValidator
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.box_filter import (
@@ -21,6 +24,7 @@ from glamm.data.parsing.phrase_spans import Range, checked_range, clipped_range,
 from glamm.data.readers.coco_reader import CocoReader
 from glamm.data.record import Record
 from glamm.errors import DataError
+from glamm.geometry import masks
 from glamm.structures.issue import IssueKind, IssueLog
 from glamm.structures.sample import Mask, Obj, Sample, Span, SpanKind, Task, Turn
 from glamm.typing import Size
@@ -35,13 +39,21 @@ class FlickrImage(CocoImage):
     caption: Text
 
 
+def _as_ranges(value: object) -> object:
+    """Make a list of a single [start, end]."""
+    is_range = isinstance(value, list) and not any(
+        isinstance(item, list) for item in cast("list[object]", value)
+    )
+    return [value] if is_range and value else value
+
+
 class FlickrPhrase(Layout):
     """An entry of `annotations`: a box with ranges of the caption; GranD-f adds a mask.
 
     Upstream: only the first range counts; repeated ranges corrupt the text of the release. Kept.
     """
 
-    tokens_positive: Items[object] = ()
+    tokens_positive: Annotated[Items[object], BeforeValidator(_as_ranges)] = ()
     sam_mask: object = None
 
 
@@ -101,6 +113,8 @@ class Flickr30kReader(CocoReader):
         if len(caption.split()) < _MIN_WORDS:
             raise DataError(f"caption has fewer than {_MIN_WORDS} words")
         annotations = content.annotations.get(image_id, [])
+        if not annotations:
+            issues.add("has no annotation", "annotations")
         phrases, dropped = self._split_annotations(annotations, caption, image.size, issues)
         for item in dropped:
             issues.add(item.reason, item.location_field)
@@ -143,14 +157,20 @@ class Flickr30kReader(CocoReader):
             mask = _mask(annotation, size) if self.has_masks else None
         except DataError as error:
             return DroppedAnnotation(item.id, error.reason, error.field)
-        first, *further = annotation.tokens_positive or (None,)
+        ranges = annotation.tokens_positive
+        first, *further = sorted(ranges, key=lambda one: clipped_range(one, caption) is None) or [
+            None
+        ]
         range_ = clipped_range(first, caption)
         if range_ is None:
             return DroppedAnnotation(item.id, "is no range of the caption", "tokens_positive")
-        if range_ != checked_range(first, caption):
-            reason = f"ends behind the caption: read as '{caption[slice(*range_)]}'"
-            field = f"annotation {item.id}.tokens_positive"
+        phrase = f"read as '{caption[slice(*range_)]}'"
+        field = f"annotation {item.id}.tokens_positive"
+        if first is not ranges[0]:
+            reason = f"begins with something that is no range of the caption: {phrase}"
             issues.add(reason, field, kind=IssueKind.ASSUMPTION)
+        elif range_ != checked_range(first, caption):
+            issues.add(f"ends behind the caption: {phrase}", field, kind=IssueKind.ASSUMPTION)
         box = usable_box(item.box, mask, size=size)
         if box is None:
             return DroppedAnnotation(item.id, "box outside the picture")
@@ -180,6 +200,8 @@ def _mask(annotation: FlickrPhrase, size: Size) -> Mask:
     mask = json_fields.rle(annotation.sam_mask, "sam_mask")
     if mask.size != size:
         raise DataError(f"mask is {mask.size}, the image {size} (height, width)", field="sam_mask")
+    if not masks.area(mask):
+        raise DataError("holds an empty mask", field="sam_mask")
     return mask
 
 

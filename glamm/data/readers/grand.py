@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
@@ -22,11 +22,21 @@ from glamm.data.parsing.dataset_paths import (
 )
 from glamm.data.parsing.image_refs import image_header
 from glamm.data.parsing.json_stream import read_json
-from glamm.data.parsing.layout import CornerBox, Integer, Items, Layout, Number, Text, parse
+from glamm.data.parsing.layout import (
+    CornerBox,
+    Integer,
+    Items,
+    Layout,
+    Number,
+    OneOrMore,
+    Text,
+    parse,
+)
 from glamm.data.readers.grand_lmdb import TABLE_FOLDERS, find_tables, read_tables
 from glamm.data.readers.grand_phrases import GroundedCaption, Phrase, expressions, ground_caption
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
+from glamm.geometry import masks
 from glamm.geometry.image_files import ImageHeader
 from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import Frame, ImageRef, Mask, Obj, Sample, Target, Task, Turn
@@ -39,8 +49,14 @@ _IMAGES = ("GranD_Data/images", "GranD/images")
 _ROLE_PREFIX = re.compile(r"^\s*(?:ass)?istant:\s*", re.IGNORECASE)
 
 
+_OPTIONAL = {"labels", "attributes", "depth", "median_depth", "score"}
+"""Fields of an object; an invalid one costs only itself."""
+
+
 def _as_texts(value: object) -> object:
-    """Make a list of a single text; both occur in files."""
+    """Make a list of a single text, and leave nulls out; both occur in files."""
+    if isinstance(value, list):
+        return [item for item in cast("list[object]", value) if item is not None]
     return (value,) if isinstance(value, str) and value else value or ()
 
 
@@ -49,7 +65,7 @@ class GrandObject(Layout):
 
     id: Integer
     bbox: CornerBox
-    labels: Items[Annotated[str, BeforeValidator(str)]] = ()
+    labels: Annotated[Items[Annotated[str, BeforeValidator(str)]], BeforeValidator(_as_texts)] = ()
     label: object = None
     attributes: Annotated[Items[Text], BeforeValidator(_as_texts)] = ()
     depth: Number | None = Field(None, validation_alias=AliasChoices("depth", "median_depth"))
@@ -67,19 +83,19 @@ class ShortCaptionPhrase(Layout):
     """An entry of a short caption's `details`; `tokens_positive` is a [start, end], often wrong."""
 
     phrase: Text
-    id: Integer
+    id: OneOrMore[Integer]
     tokens_positive: object = None
 
     def to_phrase(self) -> Phrase:
         """The same for every kind of caption."""
-        return Phrase(self.phrase, (self.id,), self.tokens_positive)
+        return Phrase(self.phrase, self.id, self.tokens_positive)
 
 
 class DenseCaptionPhrase(Layout):
     """An entry of the dense caption's `details`; `tokens_positive` is a [start, end], often wrong."""
 
     phrase: Text
-    ids: Items[Integer] = ()
+    ids: OneOrMore[Integer] = ()
     tokens_positive: object = None
 
     def to_phrase(self) -> Phrase:
@@ -155,6 +171,8 @@ class GrandReader:
                 new_issue = Issue.of_record if error.field else Issue.of_file
                 yield new_issue(file, path.stem, error.reason, error.field)
                 continue
+            if not content:
+                yield Issue.of_record(file, path.stem, "names no image: the object is empty")
             for name, value in content.items():
                 yield from _read(root, split, Location(file, name), name, value, has_dense=True)
 
@@ -184,7 +202,11 @@ def _read(
 
     def read(issues: IssueLog) -> Record:
         image = parse(GrandImage, json_fields.mapping(value, name))
-        image_path = resolve_image(root, _IMAGES, name)
+        if has_dense:  # else the tables say what they lack
+            for field in ("objects", "short_captions"):
+                if not getattr(image, field):
+                    issues.add("is missing or empty", field)
+        image_path = resolve_image(root, _IMAGES, name, by_end=True)
         header = image_header(image_path)
         parsed = tuple(_parse_objects(image, issues))
         unique = _without_repeated_ids(parsed, issues)
@@ -225,7 +247,7 @@ def _parse_objects(image: GrandImage, issues: IssueLog) -> Iterator[_ParsedObjec
         for index, value in enumerate(values):
             field = f"{name}[{index}]"
             try:
-                layout = parse(GrandObject, value, field)
+                layout = _parse_object(value, field, issues)
             except DataError as error:
                 issues.add(error.reason, error.field)
                 continue
@@ -233,15 +255,32 @@ def _parse_objects(image: GrandImage, issues: IssueLog) -> Iterator[_ParsedObjec
             yield _ParsedObject(layout, obj, is_floating=name == "floating_objects")
 
 
+def _parse_object(value: object, field: str, issues: IssueLog) -> GrandObject:
+    """Validate an object without those of its optional fields that are invalid."""
+    try:
+        return parse(GrandObject, value, field)
+    except DataError as error:
+        name = re.split(r"[.\[]", (error.field or "").removeprefix(f"{field}."))[0]
+        if name not in _OPTIONAL:
+            raise
+        issues.add(error.reason, error.field)
+        rest = {key: item for key, item in cast("json_fields.Json", value).items() if key != name}
+        return _parse_object(rest, field, issues)
+
+
 def _mask(layout: GrandObject, field: str, issues: IssueLog) -> Mask | None:
     """The mask of an object; an invalid one costs only itself."""
     if layout.segmentation is None:
         return None
     try:
-        return json_fields.rle(layout.segmentation, f"{field}.segmentation")
+        mask = json_fields.rle(layout.segmentation, f"{field}.segmentation")
     except DataError as error:
         issues.add(error.reason, error.field)
         return None
+    if masks.area(mask):
+        return mask
+    issues.add("holds an empty mask", f"{field}.segmentation")
+    return None
 
 
 def _to_object(layout: GrandObject, mask: Mask | None) -> Obj:

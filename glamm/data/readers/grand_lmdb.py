@@ -76,22 +76,25 @@ def read_tables(root: Path, split: str) -> Iterator[TableEntry | Issue]:
     tables.
     """
     tables = {name: ensure_inside(root, path) for name, path in find_tables(root).items()}
-    keys = {
-        name: _listed_keys(root, [path.parent for path in tables.values()], suffix)
-        for name, suffix in _KEY_LISTS.items()
-    }
+    listed = {name: _listed_keys(root, path.parent) for name, path in tables.items()}
+    val = set[str]().union(*(keys["val"] for keys in listed.values()))
     seen: set[str] = set()
     with ExitStack() as stack:
         rows = [_tagged(stack.enter_context(LmdbFile(path)), name) for name, path in tables.items()]
         for key, group in groupby(merge(*rows, key=itemgetter(0)), key=itemgetter(0)):
             values = {name: value for _, name, value in group}
             image_name = decode_key(key)
-            if ("val" if image_name in keys["val"] else "train") != split:
+            if ("val" if image_name in val else "train") != split:
                 continue
             seen.add(image_name)
+            for name, keys in listed.items():
+                if name not in values and image_name in keys["train"] | keys["val"]:
+                    reason = "is in the list of keys and not in the table"
+                    yield Issue.of_part(relative(root, tables[name]), image_name, reason)
             yield from _entry_of(root, tables, image_name, values)
-    for image_name in sorted(keys.get(split, set()) - seen):
-        if split == "val" or image_name not in keys["val"]:
+    of_split = set[str]().union(*(keys.get(split, set()) for keys in listed.values()))
+    for image_name in sorted(of_split - seen):
+        if split == "val" or image_name not in val:
             file = relative(root, next(iter(tables.values())))
             yield Issue.of_record(file, image_name, "is in a list of keys and in no table")
 
@@ -143,14 +146,15 @@ def _tagged(table: LmdbFile, name: str) -> Iterator[tuple[bytes, str, bytes]]:
     return ((key, name, value) for key, value in table.items())
 
 
-def _listed_keys(root: Path, folders: list[Path], suffix: str) -> set[str]:
-    """Image names in the key lists beside the tables."""
-    names: set[str] = set()
-    for folder in folders:
+def _listed_keys(root: Path, folder: Path) -> dict[str, set[str]]:
+    """Image names in the key lists beside a table, by split."""
+    names: dict[str, set[str]] = {}
+    for split, suffix in _KEY_LISTS.items():
         path = folder / f"{folder.name}_{suffix}.txt"
+        text = ""
         if path.is_file():
             text = ensure_inside(root, path).read_text("utf-8-sig", "surrogateescape")
-            names.update(line.strip() for line in text.splitlines() if line.strip())
+        names[split] = {line.strip() for line in text.splitlines() if line.strip()}
     return names
 
 

@@ -1,7 +1,7 @@
 """GranD-f val and test as grounded captions."""
 
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from glamm.data.parsing.grandf_eval import (
     EvalCaption,
     EvalImage,
     EvalMask,
+    OfEvalImage,
     eval_entries,
     eval_file_names,
     find_eval_files,
@@ -26,6 +27,7 @@ from glamm.errors import DataError
 from glamm.geometry import masks
 from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import Frame, ImageRef, Obj, Sample, Span, SpanKind, Task, Turn
+from glamm.typing import Size
 
 _NAME = "granddf_val_test"
 _FRAME = Frame.BY_SIZE
@@ -66,10 +68,18 @@ class GrandfEvalReader:
         caption_file, mask_file = (ensure_inside(root, path) for path in paths)
         content = read_eval_file(caption_file)
         images = _images(content, caption_file)
-        annotations = _masks_by_image(read_eval_file(mask_file), mask_file)
+        captions = [entry for _, entry in eval_entries(content, "annotations", caption_file)]
+        captioned = {str(entry.get("image_id")) for entry in captions if isinstance(entry, dict)}
+        issues = IssueLog(relative(root, mask_file))
+        known = {*images, *captioned}
+        annotations = _masks_by_image(read_eval_file(mask_file), mask_file, known, issues)
+        yield from issues
         file = relative(root, caption_file)
-        for index, (_, entry) in enumerate(eval_entries(content, "annotations", caption_file)):
+        for index, entry in enumerate(captions):
             yield from _read_caption(root, split, file, index, entry, images, annotations)
+        for image_id in images:
+            if image_id not in captioned:
+                yield Issue.of_record(file, f"{split}:{image_id}", "has no caption")
 
 
 def _images(content: json_fields.Json, path: Path) -> dict[str, EvalImage]:
@@ -84,12 +94,22 @@ def _images(content: json_fields.Json, path: Path) -> dict[str, EvalImage]:
     return images
 
 
-def _masks_by_image(content: json_fields.Json, path: Path) -> dict[str, list[object]]:
+def _masks_by_image(
+    content: json_fields.Json, path: Path, images: Collection[str], issues: IssueLog
+) -> dict[str, list[object]]:
     """Entries of masks by image id as text, in file order; they are validated with the caption of the image."""
     entries: dict[str, list[object]] = defaultdict(list)
-    for _, entry in eval_entries(content, "annotations", path):
-        if isinstance(entry, dict) and isinstance(entry.get("image_id"), int | str):
-            entries[str(entry["image_id"])].append(entry)
+    for record, entry in eval_entries(content, "annotations", path):
+        try:
+            image_id = str(parse(OfEvalImage, entry).image_id)
+        except DataError as error:
+            issues.add(error.reason, error.field, record=record)
+            continue
+        if image_id in images:
+            entries[image_id].append(entry)
+        else:
+            reason = f"image_id {image_id[:80]} is not among the images with captions"
+            issues.add(reason, "image_id", record=record)
     return entries
 
 
@@ -110,7 +130,9 @@ def _read_caption(
         image = images.get(str(caption.image_id))
         if image is None:
             raise DataError("is not among the images, or its entry is invalid", field="image_id")
-        labelled = _labelled_objects(caption, annotations.get(str(caption.image_id), []), issues)
+        image_ref = _find_image(root, image)
+        entries = annotations.get(str(caption.image_id), [])
+        labelled = _labelled_objects(caption, entries, image_ref.size, issues)
         objects = tuple(obj for _, obj in labelled)
         spans = tuple(_spans(caption, labelled, issues))
         kept = disjoint_spans(caption.caption, spans, issues, "labels")
@@ -119,7 +141,7 @@ def _read_caption(
             task=Task.GROUNDED_CONVERSATION,
             dataset=_NAME,
             split=split,
-            image=_find_image(root, image),
+            image=image_ref,
             objects=objects,
             turns=(Turn("user", None), Turn("assistant", caption.caption, kept)),
         )
@@ -131,13 +153,13 @@ def _read_caption(
 def _find_image(root: Path, image: EvalImage) -> ImageRef:
     name = json_fields.text(image.file_name, "file_name")
     size = json_fields.size(image.height, image.width, "images.height, width")
-    return find_image(root, IMAGE_FOLDERS, name, size=size, frame=_FRAME)
+    return find_image(root, IMAGE_FOLDERS, name, size=size, frame=_FRAME, by_end=True)
 
 
 def _labelled_objects(
-    caption: EvalCaption, entries: list[object], issues: IssueLog
+    caption: EvalCaption, entries: list[object], size: Size, issues: IssueLog
 ) -> list[tuple[str | None, Obj]]:
-    """The valid masks, each with its label; those behind the last label have none."""
+    """The valid masks, each with its label; those behind the last label have none. A double id is left out."""
     num_labels = len(caption.labels)
     if num_labels != len(entries):
         reason = f"{num_labels} labels and {len(entries)} masks: there should be one each"
@@ -146,17 +168,24 @@ def _labelled_objects(
     for index, entry in enumerate(entries):
         label = caption.labels[index] if index < num_labels else None
         try:
-            labelled.append((label, _object(parse(EvalMask, entry, "annotations"))))
+            labelled.append((label, _object(parse(EvalMask, entry, "annotations"), size)))
         except DataError as error:
             issues.add(error.reason, error.field)
+    times = Counter(obj.id for _, obj in labelled)
+    for number, count in times.items():
+        if count > 1:
+            issues.add(f"{count} masks of the image have this id", f"annotation {number}.id")
+    labelled = [(label, obj) for label, obj in labelled if times[obj.id] == 1]
     if not labelled:
         raise DataError("no grounding", field="labels")
     return labelled
 
 
-def _object(annotation: EvalMask) -> Obj:
+def _object(annotation: EvalMask, size: Size) -> Obj:
     field = f"annotation {annotation.id}.segmentation"
     mask = json_fields.rle(annotation.segmentation, field)
+    if mask.size != size:
+        raise DataError(f"mask is {mask.size}, the image {size} (height, width)", field=field)
     box = masks.box_of(mask)
     if box is None:
         raise DataError("is empty", field=field)

@@ -103,6 +103,8 @@ class GrandfRefcocogReader:
             except DataError as error:
                 yield Issue.of_record(file, str(index), error.reason, error.field)
                 continue
+            if not captions:
+                yield Issue.of_record(file, str(index), "has no caption: the object is empty")
             for key, value in captions.items():
                 yield from _read_caption(root, split, Location(file, str(index)), key, value)
 
@@ -116,7 +118,7 @@ def _read_caption(
 ) -> Iterator[Record | Issue]:
     def read(issues: IssueLog) -> Record:
         entry = parse(RefCaption, value, key)
-        image = find_image(root, _IMAGES, entry.img_file_name, frame=_FRAME)
+        image = find_image(root, _IMAGES, entry.img_file_name, frame=_FRAME, by_end=True)
         caption = entry.caption.strip('"').strip()
         refs, absent = _locate_refs(entry, caption, image.size, issues)
         if not refs:

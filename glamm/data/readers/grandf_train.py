@@ -16,12 +16,14 @@ from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative, resolve_image
 from glamm.data.parsing.image_refs import image_header
 from glamm.data.parsing.json_stream import stream_list
-from glamm.data.parsing.layout import Items, Layout, Text, parse
+from glamm.data.parsing.layout import Layout, OneOrMore, Text, parse
 from glamm.data.parsing.phrase_spans import (
+    Range,
     checked_range,
     clipped_range,
     disjoint_spans,
     locate,
+    overlap,
 )
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
@@ -36,7 +38,7 @@ class Grounding(Layout):
     """Masks of one phrase; `token_positives` is its [start, end] in the caption, often wrong."""
 
     token_positives: object = None
-    rle_masks: Items[object] = ()
+    rle_masks: OneOrMore[object] = ()
 
 
 class GroundedCaptionEntry(Layout):
@@ -118,7 +120,7 @@ class GrandfTrainReader:
         entry = parse(GroundedCaptionEntry, value)
         if not entry.groundings:
             raise DataError("no grounding (the official reader draws another record instead)")
-        image_path = resolve_image(root, self.images, entry.file_name)
+        image_path = resolve_image(root, self.images, entry.file_name, by_end=True)
         header = image_header(image_path)
         caption = entry.caption.strip('"').strip()
         groundings = _parse_groundings(entry.groundings, issues)
@@ -189,12 +191,10 @@ def _find_phrases(
                 fitting.append(mask)
             else:
                 issues.add(f"mask is {mask.size}, the image {size} (height, width)", field)
-        range_ = checked_range(grounding.token_positives, caption) or locate(caption, key)
-        if range_ is None:
-            range_ = clipped_range(grounding.token_positives, caption)
-            if range_ is not None:
-                reason = f"ends behind the caption: read as '{caption[slice(*range_)]}'"
-                issues.add(reason, f"groundings.{key}.token_positives", kind=IssueKind.ASSUMPTION)
+        range_, assumption = _range_of(key, grounding.token_positives, caption)
+        if assumption:
+            field = f"groundings.{key}.token_positives"
+            issues.add(assumption, field, kind=IssueKind.ASSUMPTION)
         if range_ is None:
             reason = "is neither where token_positives says nor elsewhere in the caption"
             issues.add(reason, f"groundings.{key}")
@@ -211,6 +211,28 @@ def _find_phrases(
         phrases.append(MaskedPhrase(key, Span(start, end, SpanKind.SEG, ids), codes))
         num_objects += len(codes)
     return tuple(phrases)
+
+
+def _range_of(key: str, stated: object, caption: str) -> tuple[Range | None, str | None]:
+    """Where a phrase is in the caption, and what had to be assumed for that."""
+    found = locate(caption, key, hint=stated)
+    range_ = checked_range(stated, caption)
+    if (
+        range_
+        and found
+        and not _is_about(caption[slice(*range_)], key, near=overlap(found, range_))
+    ):
+        return found, f"means '{caption[slice(*range_)]}': the phrase is read where it is"
+    if range_ or found:
+        return range_ or found, None
+    range_ = clipped_range(stated, caption)
+    return range_, range_ and f"ends behind the caption: read as '{caption[slice(*range_)]}'"
+
+
+def _is_about(text: str, key: str, *, near: bool) -> bool:
+    """Whether the text at a stated range is the phrase, has more words than it, or fewer of them and elsewhere."""
+    text, key = text.strip().casefold(), key.strip().casefold()
+    return key in text or (text in key and not near)
 
 
 def _size_of_masks(header: ImageHeader, groundings: Mapping[str, _Grounding], frame: Frame) -> Size:

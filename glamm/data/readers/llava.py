@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.image_refs import find_image
@@ -34,10 +34,19 @@ class Speaker(StrEnum):
     GPT = "gpt"
 
 
+_SPEAKERS = {"user": Speaker.HUMAN, "assistant": Speaker.GPT}
+"""Other names for them, in small letters."""
+
+
+def _speaker(value: object) -> object:
+    name = value.strip().lower() if isinstance(value, str) else value
+    return _SPEAKERS.get(name, name) if isinstance(name, str) else name
+
+
 class LlavaTurn(Layout):
     """What one side says."""
 
-    speaker: Annotated[Choice[Speaker], Field(alias="from")]
+    speaker: Annotated[Choice[Speaker], Field(alias="from"), BeforeValidator(_speaker)]
     value: Text
 
     @property
@@ -47,8 +56,9 @@ class LlavaTurn(Layout):
 
     @property
     def text(self) -> str:
-        """What is said, without the tag of the image."""
-        return self.value.replace(IMAGE_TAG, "").strip()
+        """What is said; a question without the tag of the image."""
+        is_question = self.speaker is Speaker.HUMAN
+        return (self.value.replace(IMAGE_TAG, "") if is_question else self.value).strip()
 
 
 class LlavaRecord(Layout):
@@ -91,24 +101,36 @@ class LlavaReader:
 
     def _read_conversation(self, root: Path, split: str, entry: object, issues: IssueLog) -> Record:
         layout = parse(LlavaRecord, entry)
-        image_ref = find_image(root, _IMAGE_FOLDERS, layout.image, frame=self.frame)
-        _check_order(layout.turns)
+        image_ref = find_image(root, _IMAGE_FOLDERS, layout.image, frame=self.frame, by_end=True)
+        turns = _complete_rounds(layout, issues)
         sample = Sample(
             sample_id=f"{self.name}/{split}/{issues.record}",
             task=Task.VQA,
             dataset=self.name,
             split=split,
             image=image_ref,
-            turns=tuple(Turn(turn.role, turn.text) for turn in layout.turns),
+            turns=tuple(Turn(turn.role, turn.text) for turn in turns),
         )
-        return Record(issues.location, (sample,), raw=layout)
+        return Record(
+            issues.location, (sample,), raw=layout.model_copy(update={"conversations": turns})
+        )
 
 
-def _check_order(turns: tuple[LlavaTurn, ...]) -> None:
-    """Make sure that every question is followed by an answer."""
-    if not turns:
-        raise DataError("has no turns", field="conversations")
+def _complete_rounds(layout: LlavaRecord, issues: IssueLog) -> tuple[LlavaTurn, ...]:
+    """The questions that have an answer, with their answers; there is an issue for every other one."""
+    turns = layout.turns
     if any(turn.role != ("user", "assistant")[index % 2] for index, turn in enumerate(turns)):
         raise DataError("human and gpt do not alternate", field="conversations")
-    if len(turns) % 2:
-        raise DataError("the last question has no answer", field="conversations")
+    kept: list[LlavaTurn] = []
+    for start in range(0, len(turns), 2):
+        round_ = turns[start : start + 2]
+        field = f"conversations[{start + len(layout.conversations) - len(turns)}]"
+        if len(round_) == 1:
+            issues.add("the last question has no answer", field)
+        elif not all(turn.text for turn in round_):
+            issues.add("the question or its answer is empty", field)
+        else:
+            kept += round_
+    if not kept:
+        raise DataError("has no turns", field="conversations")
+    return tuple(kept)

@@ -66,7 +66,7 @@ class ObjectPartsReader(CocoReader):
     def _texts(self, category: str) -> list[str]:
         """Texts for a category: `mug:handle` is "mug handle" and "the handle of the mug"."""
         name, _, part = category.partition(":")
-        name, part = self.clean_name(name), self.clean_name(part)
+        name, part = self.clean_name(name).strip(), self.clean_name(part).strip()
         return [f"{name} {part}", f"the {part} of the {name}"] if part else [name]
 
 
@@ -78,7 +78,7 @@ def without_sense(name: str) -> str:
 def _read_object(
     annotation: json_fields.Json, content: CocoFile, image_ref: ImageRef, issues: IssueLog
 ) -> tuple[Obj, Obj]:
-    """An object with the box of the file, and the same with its box inside the image."""
+    """An object with the box of the file, and the same with its box inside the image; without one, that of its mask."""
     instance = parse(CocoInstance, annotation)
     label = content.category(instance.category_id)
     segmentation = parse_segmentation(
@@ -89,14 +89,12 @@ def _read_object(
             reason, "segmentation", record=f"annotation {instance.id}"
         ),
     )
-    if instance.bbox is None:
-        raise DataError("is missing", field="bbox")
     box = usable_box(instance.bbox, segmentation.mask, size=image_ref.size)
     if box is None or not segmentation.area:
         raise DataError("has no pixels", field="segmentation")
     in_file = Obj(
         id=instance.id,
-        box=instance.bbox,
+        box=instance.bbox or box,
         mask=segmentation.mask,
         labels=(label,),
         is_crowd=instance.is_crowd,

@@ -51,10 +51,7 @@ class _Source:
         Raises:
             DataError: Its entry is invalid, or no image or several ones are meant.
         """
-        entry = self.content.images[image_id]
-        if "file_name" not in entry and "coco_url" in entry:  # LVIS
-            entry = entry | {"file_name": entry["coco_url"]}
-        image = parse(CocoImage, entry)
+        image = parse(CocoImage, self.content.images[image_id])
         try:
             path = resolve_image(self.file.root, self.file.image_folders, image.file_name)
         except DataError:

@@ -10,18 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, cast
 
-from pydantic import BeforeValidator
+from pydantic import AliasChoices, Field
 
 from glamm.data.parsing.coco_json import CocoFile, CocoInstance, Key, read_coco
 from glamm.data.parsing.coco_segmentation import Segmentation, parse_segmentation, usable_box
 from glamm.data.parsing.dataset_paths import ensure_inside, find_file, relative
 from glamm.data.parsing.json_fields import Json
 from glamm.data.parsing.json_stream import read_json
-from glamm.data.parsing.layout import Id, Integer, Items, Layout, Text, parse
+from glamm.data.parsing.layout import Id, Integer, Items, Layout, OneOrMore, Text, parse
 from glamm.data.parsing.safe_pickle import read_plain_pickle
 from glamm.data.record import Record, read_record
 from glamm.errors import DataError
-from glamm.structures.issue import Issue, IssueLog, Location, Severity
+from glamm.geometry import masks
+from glamm.structures.issue import Issue, IssueKind, IssueLog, Location, Severity
 from glamm.structures.sample import Frame, Obj, Sample, Target, Task
 from glamm.typing import Box, Size
 
@@ -41,9 +42,7 @@ class Reference(Layout):
     """Sentences that all mean the same objects. One `ann_id` may stand without a list."""
 
     ref_id: Integer
-    ann_id: Annotated[
-        Items[Integer], BeforeValidator(lambda value: value if isinstance(value, list) else [value])
-    ]
+    ann_id: OneOrMore[Integer]
     sentences: Items[object] = ()
 
     @property
@@ -53,9 +52,9 @@ class Reference(Layout):
 
 
 class Sentence(Layout):
-    """A referring expression."""
+    """A referring expression; `raw` is the same with capitals and punctuation."""
 
-    sent: Text
+    sent: Annotated[Text, Field(validation_alias=AliasChoices("sent", "raw"))]
     sent_id: Integer | None = None
 
 
@@ -75,7 +74,7 @@ class ReferredObject:
 
     Args:
         id: Of the annotation.
-        box: x1, y1, x2, y2 in pixels; it may reach outside the image.
+        box: x1, y1, x2, y2 in pixels; it may reach outside the image. That of the mask where the file has none.
         segmentation: Its pixels; there may be none.
         is_crowd: Whether it covers a crowd of objects.
     """
@@ -205,6 +204,12 @@ class ReferringReader:
         return Record(issues.location, (sample,), raw=raw)
 
 
+def _split_of_name(name: str, splits: Sequence[str]) -> str:
+    """The split that a name means, whatever its capitals; the name itself where that is none of them."""
+    plain = name.strip()
+    return next((split for split in splits if split.casefold() == plain.casefold()), plain)
+
+
 def _report_unknown_splits(
     num_references: Mapping[str, int], splits: Sequence[str], issues: IssueLog
 ) -> None:
@@ -237,6 +242,7 @@ def _read_references(
         except DataError as error:
             issues.add(error.reason, error.field, record=f"refs[{index}]", severity=Severity.RECORD)
             continue
+        header = header.model_copy(update={"split": _split_of_name(header.split, splits)})
         headers[header.ref_id].append((index, header))
         num_references[header.split] += 1
     _report_unknown_splits(num_references, splits, issues)
@@ -245,11 +251,15 @@ def _read_references(
         index, header = repeated[0]
         if header.split != split:
             continue
-        if len(repeated) > 1:
-            paths = ", ".join(f"refs[{index}]" for index, _ in repeated[:_MAX_SHOWN])
+        paths = ", ".join(f"refs[{index}]" for index, _ in repeated[:_MAX_SHOWN])
+        if any(entries[other] != entries[index] for other, _ in repeated):
             reason = f"{len(repeated)} references have this id ({paths}): none of them is read"
             issues.add(reason, "ref_id", record=f"ref {ref_id}")
-        elif header.image_id not in content.images:
+            continue
+        if len(repeated) > 1:
+            reason = f"{len(repeated)} references are the same ({paths}): one of them is read"
+            issues.add(reason, record=f"ref {ref_id}", kind=IssueKind.ASSUMPTION)
+        if header.image_id not in content.images:
             image_id = str(header.image_id)[:80]
             reason = f"image_id {image_id} is not among the images of {content.file}"
             issues.add(reason, "image_id", record=f"ref {ref_id}")
@@ -291,8 +301,6 @@ def _read_expressions(
 def _read_object(annotation: Json, size: Size, issues: IssueLog) -> ReferredObject:
     instance = parse(CocoInstance, annotation)
     record = f"annotation {instance.id}"
-    if instance.bbox is None:
-        raise DataError("is missing", field="bbox")
     segmentation = parse_segmentation(
         instance.segmentation,
         "segmentation",
@@ -302,7 +310,10 @@ def _read_object(annotation: Json, size: Size, issues: IssueLog) -> ReferredObje
     if not segmentation.area:
         reason = "has no pixels: expressions that mean it are not trained"
         issues.add(reason, "segmentation", record=record)
-    return ReferredObject(instance.id, instance.bbox, segmentation, instance.is_crowd)
+    box = instance.bbox or masks.box_of(segmentation.mask)
+    if box is None:
+        raise DataError("is missing", field="bbox")
+    return ReferredObject(instance.id, box, segmentation, instance.is_crowd)
 
 
 def _expressions(
@@ -319,7 +330,8 @@ def _expressions(
         return
     for index, entry in enumerate(reference.sentences):
         try:
-            sentence = parse(Sentence, entry, f"sentences[{index}]")
+            as_object = {"sent": entry} if isinstance(entry, str) else entry
+            sentence = parse(Sentence, as_object, f"sentences[{index}]")
         except DataError as error:
             issues.add(error.reason, error.field, file=file, record=record)
             continue

@@ -61,6 +61,8 @@ class RegionCaptionsReader(CocoReader):
         regions: list[Region] = []
         dropped: list[DroppedAnnotation] = []
         annotations = content.annotations.get(image_id, [])
+        if not annotations:
+            issues.add("has no annotation", "annotations")
         for item in filter_boxes(annotations, image_ref.size):
             region = _with_caption(item, content.images[image_id])
             if isinstance(region, Region):

@@ -203,7 +203,7 @@ READERS: tuple[Reader, ...] = (
             )
             for split in _TRAIN_VAL
         },
-        images=("coco_2017", "Semantic_Segm/coco_2017"),
+        images=("coco_2017", "Semantic_Segm/coco_2017", "coco_2017/train2017", "coco_2017/val2017"),
         clean_name=without_sense,
     ),
     ObjectPartsReader(

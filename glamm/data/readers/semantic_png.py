@@ -4,6 +4,7 @@ Source: spec of semantic segmentation (B.2.4).
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,8 +19,9 @@ from glamm.data.parsing.dataset_paths import (
     files_of_split,
     find_file,
     find_folder,
+    find_image_path,
+    is_hidden,
     relative,
-    resolve_image,
 )
 from glamm.data.parsing.image_refs import image_header
 from glamm.data.parsing.json_stream import read_json
@@ -33,7 +35,8 @@ from glamm.structures.issue import Issue, IssueLog, Location
 from glamm.structures.sample import Frame, ImageRef, Obj, Sample, Task
 
 _LABEL_MODES = {"1", "L", "P", "I", "I;16", "I;16B", "I;16L"}
-_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+_COLOR_MODES = {"LA", "PA", "RGB", "RGBA"}
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _MAPILLARY_CONFIGS = (
     "mapillary/config_v2.0.json",
     "Semantic_Segm/mapillary/config_v2.0.json",
@@ -105,7 +108,8 @@ class SemanticPngReader:
         if images is None:
             return
         for path in sorted(ensure_inside(root, images).iterdir()):
-            if path.suffix in _IMAGE_SUFFIXES and path.stem not in known:
+            is_image = path.suffix.lower() in _IMAGE_SUFFIXES and not is_hidden(path)
+            if is_image and path.stem not in known:
                 reason = f"has no label map in {relative(root, folder)}"
                 yield Issue.of_record(relative(root, path), path.stem, reason)
 
@@ -122,6 +126,8 @@ class SemanticPngReader:
                 f"the image is {header.size[0]} x {header.size[1]}"
             )
         objects = tuple(self._objects(labels, classes, issues))
+        if not objects:
+            issues.add("has no pixel with a class", "labels")
         sample = Sample(
             sample_id=f"{self.name}/{split}/{path.stem}",
             task=Task.SEMANTIC_SEGMENTATION,
@@ -148,13 +154,12 @@ class SemanticPngReader:
                 yield Obj(id=number, box=box, mask=mask, labels=(classes[number],))
 
     def _find_image(self, root: Path, split: str, path: Path) -> Path:
-        for suffix in _IMAGE_SUFFIXES:
-            try:
-                return resolve_image(root, self.images[split], path.stem + suffix)
-            except DataError as error:
-                if suffix == _IMAGE_SUFFIXES[-1] or "link" in error.reason:
-                    raise
-        raise AssertionError
+        names = [path.stem + suffix for suffix in _IMAGE_SUFFIXES]
+        for name in names:
+            if found := find_image_path(root, self.images[split], name):
+                return found
+        folders = " or ".join(self.images[split])
+        raise DataError(f"there is no image {' or '.join(names)} in {folders}", field="file_name")
 
 
 def ade20k_classes(_root: Path) -> dict[int, str]:
@@ -180,14 +185,14 @@ class MapillaryClass(Layout):
 class MapillaryConfig(Layout):
     """`config_v2.0.json` of Mapillary Vistas."""
 
-    labels: Items[MapillaryClass] = ()
+    labels: Items[object] = ()
 
 
 def mapillary_classes(root: Path) -> dict[int, str]:
-    """The classes of Mapillary Vistas 2.0 from its configuration file, in lower case.
+    """The classes of Mapillary Vistas 2.0 from its configuration file, in lower case; entries without a name are none.
 
     Raises:
-        DataError: The file is missing or invalid.
+        DataError: The file is missing or invalid, or names no class.
     """
     path = find_file(root, _MAPILLARY_CONFIGS)
     if path is None:
@@ -199,15 +204,35 @@ def mapillary_classes(root: Path) -> dict[int, str]:
         config = parse(MapillaryConfig, read_json(path))
     except DataError as error:
         raise DataError(error.reason, file=file, field=error.field) from error
-    return {number: entry.readable.lower() for number, entry in enumerate(config.labels)}
+    classes: dict[int, str] = {}
+    for number, entry in enumerate(config.labels):
+        with suppress(
+            DataError
+        ):  # the label maps that use its number say that there is no such class
+            if name := parse(MapillaryClass, entry).readable.strip():
+                classes[number] = name.lower()
+    if not classes:
+        raise DataError("names no class", file=file, field="labels")
+    return classes
 
 
 def _read_labels(path: Path) -> Int32[np.ndarray, "height width"]:
     image_header(path)  # refuses files that are no image, or state too many pixels
     try:
         with Image.open(path, formats=("PNG",)) as image:
-            if image.mode not in _LABEL_MODES:
-                raise DataError(f"must have one number per pixel, its mode is {image.mode}")
-            return np.asarray(image).astype(np.int32)
+            values = np.asarray(_one_band(image))
+            return values.astype(np.int32)
     except UNREADABLE as error:
         raise DataError(f"cannot be decoded: {error}") from error
+
+
+def _one_band(image: Image.Image) -> Image.Image:
+    """The band with the numbers; in a color image all bands but alpha must have the same ones."""
+    if image.mode in _LABEL_MODES:
+        return image
+    bands = zip(image.getbands(), image.split(), strict=True)
+    first, *others = [band for name, band in bands if name != "A"]
+    has_numbers = first.mode in _LABEL_MODES and image.mode in _COLOR_MODES
+    if not has_numbers or any(band.tobytes() != first.tobytes() for band in others):
+        raise DataError(f"must have one number per pixel, its mode is {image.mode}")
+    return first

@@ -169,7 +169,7 @@ def image_path(root: Path, image: GroundTruthImage) -> Path:
     Raises:
         DataError: There is none.
     """
-    return resolve_image(root, IMAGE_FOLDERS, image.file_name or f"{image.id}.jpg")
+    return resolve_image(root, IMAGE_FOLDERS, image.file_name or f"{image.id}.jpg", by_end=True)
 
 
 def read_image(root: Path, image: GroundTruthImage) -> UInt8[np.ndarray, "height width 3"]:

@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.grandf_eval import (
@@ -26,8 +25,6 @@ from glamm.geometry.masks import area
 from glamm.structures.gcg import GroundTruth, GroundTruthImage, GroundTruthMask
 from glamm.structures.issue import IssueKind, IssueLog, Location
 from glamm.structures.report import ImageId
-
-Value = TypeVar("Value")
 
 
 def find_ground_truth_files(folder: Path, split: str) -> tuple[Path, Path]:
@@ -83,9 +80,17 @@ def _read_split(folder: Path, split: str, issues: IssueLog) -> GroundTruth:
     _check_ids([image_id for image_id, _ in entries], caption_file)
     # the lists may write an id as text or as a number: as `images` does is how it is called
     as_listed = {str(image_id): image_id for image_id, _ in entries}
-    masks = _by_listed_id(_read_masks(mask_tree, mask_file, issues), as_listed)
-    references = _by_listed_id(_read_references(caption_tree, caption_file, issues), as_listed)
-    mask_entries = _by_listed_id(dict(_read_image_entries(mask_tree, mask_file)), as_listed)
+    masks = _read_masks(mask_tree, mask_file, as_listed, issues)
+    references = _read_references(caption_tree, caption_file, as_listed, issues)
+    mask_entries = {
+        as_listed.get(str(image_id), image_id): entry
+        for image_id, entry in _read_image_entries(mask_tree, mask_file)
+    }
+    listed = {*as_listed.values(), *mask_entries}
+    for image_id, of_image in masks.items():
+        if image_id not in listed:
+            reason = f"{len(of_image)} masks belong to this image, which is not listed"
+            issues.add(reason, "image_id", file=mask_file.name, record=str(image_id))
     images = tuple(
         _make_image(
             image_id, {**mask_entries.get(image_id, {}), **entry}, references, masks, caption_file
@@ -100,12 +105,6 @@ def _read_split(folder: Path, split: str, issues: IssueLog) -> GroundTruth:
         if image_id not in captioned
     )
     return GroundTruth(split, images, mask_only_images)
-
-
-def _by_listed_id(
-    values: Mapping[ImageId, Value], as_listed: Mapping[str, ImageId]
-) -> dict[ImageId, Value]:
-    return {as_listed.get(str(image_id), image_id): value for image_id, value in values.items()}
 
 
 def _read_image_entries(
@@ -129,7 +128,7 @@ def _check_ids(ids: list[ImageId], path: Path) -> None:
 
 
 def _read_masks(
-    tree: json_fields.Json, path: Path, issues: IssueLog
+    tree: json_fields.Json, path: Path, as_listed: Mapping[str, ImageId], issues: IssueLog
 ) -> dict[ImageId, list[GroundTruthMask]]:
     """Masks by image. Of two annotations with one id the later one replaces the earlier one.
 
@@ -143,7 +142,8 @@ def _read_masks(
             annotation = parse(EvalMask, entry)
             mask, fault = read_rle(annotation.segmentation)
             stated_area = annotation.stated_area
-        image_id, number = annotation.image_id, annotation.id
+        image_id = as_listed.get(str(annotation.image_id), annotation.image_id)
+        number = annotation.id
         add_issue = partial(issues.add, file=path.name, record=str(image_id))
         if fault:
             reason = f"ground truth annotation {number}: {fault}; the rest counts as background"
@@ -177,14 +177,14 @@ def _category(annotation: EvalMask) -> int:
 
 
 def _read_references(
-    tree: json_fields.Json, path: Path, issues: IssueLog
+    tree: json_fields.Json, path: Path, as_listed: Mapping[str, ImageId], issues: IssueLog
 ) -> dict[ImageId, list[EvalCaption]]:
     references: dict[ImageId, list[EvalCaption]] = {}
     for record, entry in eval_entries(tree, "annotations", path):
         cleaned, invalid = replace_surrogates(entry, "caption", "labels")
         with _located(path, record):
             annotation = parse(EvalCaption, cleaned)
-        image_id = annotation.image_id
+        image_id = as_listed.get(str(annotation.image_id), annotation.image_id)
         if invalid:
             issues.add(
                 f"caption or labels hold {invalid}, which is no text: replaced by U+FFFD",

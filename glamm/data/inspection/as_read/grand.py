@@ -1,9 +1,11 @@
 """JSON of GranD: objects with attributes, and captions with the phrases that were located."""
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from glamm.data.inspection.as_read.samples import object_json, samples_json
+from glamm.data.parsing import json_fields
 from glamm.data.parsing.layout import Items, Layout, parse
 from glamm.data.parsing.phrase_spans import checked_range
 from glamm.data.readers.grand import GrandObject, GrandRecord
@@ -89,5 +91,7 @@ def _affordance_ids(raw: GrandRecord) -> set[int]:
             affordance = parse(_Affordance, entry)
         except DataError:
             continue
-        ids.update(number for number in affordance.object_ids if isinstance(number, int))
+        for number in affordance.object_ids:
+            with suppress(DataError):
+                ids.add(json_fields.integer(number, "object_ids"))
     return ids

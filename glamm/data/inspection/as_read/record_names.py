@@ -58,8 +58,10 @@ def _file(location: Location) -> str:
     return location.file
 
 
-def _record(location: Location) -> str:
-    return str(location.record)
+def _of_split(location: Location) -> str:
+    """Captions have the split before the image's id; other entries of the two files have the file's name."""
+    record = location.record or ""
+    return record if ":" in record else _in_file(location)
 
 
 def _in_file_name(location: Location) -> str:
@@ -82,7 +84,7 @@ _BY_DATASET: dict[str, Callable[[Location], str]] = {
     **{name: partial(_of_image, prefix=f"Refer_Segm/{name}") for name in _REFERRING},
     **{name: partial(_of_image, prefix=name) for name in _PARTS},
     "coco_captions_2017": _caption,
-    "granddf_val_test": _record,
+    "granddf_val_test": _of_split,
     "labelme": _shape,
     "llava_instruct_150k": _in_file_name,
 }

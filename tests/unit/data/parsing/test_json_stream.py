@@ -90,3 +90,12 @@ def test_invalid_utf8_becomes_lone_surrogates(tmp_path):
     path.write_bytes(b'["caf\xe9", "tea"]')
 
     assert list(stream_list(path)) == read_json(path) == ["caf\udce9", "tea"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_mark_at_the_start_says_the_encoding(tmp_path, encoding):
+    path = tmp_path / "file.json"
+    path.write_text('[{"a": "caf\u00e9 \U0001f600"}, 2]', encoding=encoding)
+
+    assert read_json(path) == [{"a": "caf\u00e9 \U0001f600"}, 2]
+    assert list(stream_list(path, block_size=3)) == read_json(path)

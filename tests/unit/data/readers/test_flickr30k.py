@@ -96,3 +96,53 @@ def test_regions_are_asked_together_and_then_alone():
             f"region{span.object_ids[0] + 1}" for span in turn.spans
         ]
     assert [span.object_ids for span in turns[4].spans] == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"tokens_positive": [0, 11]}, {"ignore": "0"}, {"ignore": False}],
+    ids=["single range", "text", "truth value"],
+)
+def test_other_forms_of_a_value_mean_the_same(flickr, values):
+    whole, issues_of_whole = flickr()
+    record, issues = flickr(annotation(**values))
+
+    assert record.samples == whole.samples
+    assert issues == issues_of_whole
+
+
+def test_range_that_is_none_of_the_caption_is_skipped(flickr):
+    whole, _ = flickr()
+    record, issues = flickr(annotation(tokens_positive=[[0, 0], [0, 11]]))
+
+    assert record.samples == whole.samples
+    assert any(
+        "no range of the caption: read as 'A green bar' (assumed)" in line for line in issues
+    )
+
+
+def test_empty_mask_costs_only_its_annotation(flickr):
+    empty = {"size": [112, 150], "counts": [112 * 150]}
+
+    record, issues = flickr(annotation(sam_mask=empty))
+
+    assert ids(record) == [2, 3]
+    assert any("annotation 1.sam_mask: holds an empty mask" in line for line in issues)
+
+
+@pytest.mark.parametrize("name", ["images", "annotations"])
+def test_entry_that_is_repeated_is_read_once(flickr, name):
+    whole, _ = flickr()
+    record, issues = flickr(lambda content: content[name].append(dict(content[name][0])))
+
+    assert record.samples == whole.samples
+    assert any("2 entries are the same" in line and "(assumed)" in line for line in issues)
+
+
+def test_caption_without_annotations_is_said(flickr):
+    def edit(content):
+        content["annotations"] = [a for a in content["annotations"] if a["image_id"] != 1]
+
+    _, issues = flickr(edit)
+
+    assert any("record image 1, field annotations: has no annotation" in line for line in issues)

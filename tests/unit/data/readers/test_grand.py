@@ -52,19 +52,68 @@ def test_every_object_is_read(grand):
     [
         (("objects", 1, "bbox"), [1, 2], "objects[1].bbox"),
         (("objects", 1, "id"), "one", "objects[1].id"),
-        (("objects", 1, "labels"), "cube", "objects[1].labels"),
-        (("objects", 1, "attributes"), [3], "objects[1].attributes[0]"),
-        (("objects", 1, "score"), "high", "objects[1].score"),
-        (("objects", 1, "depth"), float("nan"), "objects[1].depth"),
         (("objects", 1), 7, "objects[1]"),
     ],
-    ids=["box", "id", "labels", "attribute", "score", "depth", "object"],
+    ids=["box", "id", "object"],
 )
 def test_invalid_object_costs_only_itself(grand, path, value, field):
     record, issues = grand(put(path, value))
 
     assert ids(record) == [0, 2, 3]
     assert len([issue for issue in issues if f"field {field}:" in issue]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "field"),
+    [
+        ("labels", 7, "objects[1].labels"),
+        ("attributes", ["blue", 3], "objects[1].attributes[1]"),
+        ("score", "high", "objects[1].score"),
+        ("depth", float("nan"), "objects[1].depth"),
+    ],
+    ids=["labels", "attribute", "score", "depth"],
+)
+def test_invalid_optional_field_costs_only_itself(grand, name, value, field):
+    whole, _ = grand()
+    record, issues = grand(put(("objects", 1, name), value))
+
+    assert ids(record) == [0, 1, 2, 3]
+    assert record.samples[0].objects[1].mask == whole.samples[0].objects[1].mask
+    assert len([issue for issue in issues if f"field {field}:" in issue]) == 1
+
+
+def test_empty_mask_costs_only_itself(grand):
+    whole, _ = grand()
+    height, width = whole.samples[0].image.size
+    empty = {"size": [height, width], "counts": [height * width]}
+
+    record, issues = grand(put(("objects", 1, "segmentation"), empty))
+
+    assert ids(record) == [0, 1, 2, 3]
+    assert len(record.samples) == len(whole.samples)
+    assert any("field objects[1].segmentation: holds an empty mask" in issue for issue in issues)
+
+
+def test_single_values_may_stand_without_a_list_and_a_mask_in_one(grand):
+    def edit(image):
+        image["objects"][1]["labels"] = "diamond"
+        image["objects"][1]["segmentation"] = [image["objects"][1]["segmentation"]]
+        image["dense_caption"]["details"][0]["ids"] = 0
+        image["short_captions"][0]["details"][0]["id"] = [0]
+
+    whole, issues_of_whole = grand()
+    record, issues = grand(edit)
+
+    assert issues == issues_of_whole
+    assert [sample.turns for sample in record.samples] == [sample.turns for sample in whole.samples]
+    assert record.samples[0].objects[1].mask == whole.samples[0].objects[1].mask
+
+
+@pytest.mark.parametrize("name", ["objects", "short_captions"])
+def test_missing_part_is_said(grand, name):
+    _, issues = grand(put((name,), None))
+
+    assert any(f"field {name}: is missing or empty" in issue for issue in issues)
 
 
 def test_invalid_mask_costs_only_itself(grand):
@@ -76,7 +125,7 @@ def test_invalid_mask_costs_only_itself(grand):
 
 
 def test_mask_of_another_size_costs_only_itself(grand):
-    mask = {"size": [2, 2], "counts": "4"}
+    mask = {"size": [2, 2], "counts": "04"}
 
     record, issues = grand(put(("objects", 1, "segmentation"), mask))
 

@@ -155,3 +155,48 @@ def test_missing_file_of_the_pair_is_an_error(tmp_path):
 
     with pytest.raises(DataError, match=r"val_gcg_coco_mask_gt\.json: is missing"):
         read(root)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda c: c["annotations"][0].update(image_id="none"), "field image_id: image_id none is not among"),
+        (lambda c: c["annotations"][0].pop("image_id"), "field image_id: must be text or a whole number"),
+    ],
+    ids=["unknown image", "no image"],
+)  # fmt: skip
+def test_mask_of_no_image_is_said(tmp_path, edit, message):
+    root = copy_format(NAME, tmp_path)
+    edit_json(root / MASKS, edit)
+
+    _, issues = read(root)
+
+    assert any("record annotations[0]" in line and message in line for line in issues)
+
+
+def test_image_without_a_caption_is_said(tmp_path):
+    root = copy_format(NAME, tmp_path)
+    edit_json(root / CAPTIONS, lambda content: content["annotations"].pop(0))
+
+    records, issues = read(root)
+
+    assert len(records) == 2
+    assert issues[-1].endswith("record val:sa_3501: has no caption (left out)")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message", "ids"),
+    [
+        ({"segmentation": {"size": [2, 2], "counts": [0, 4]}}, "mask is (2, 2), the image (112, 150)", [2, 3]),
+        ({"id": 2}, "annotation 2.id: 2 masks of the image have this id", [3]),
+    ],
+    ids=["other size", "double id"],
+)  # fmt: skip
+def test_mask_that_does_not_fit_costs_only_itself(tmp_path, changes, message, ids):
+    root = copy_format(NAME, tmp_path)
+    edit_json(root / MASKS, lambda content: content["annotations"][0].update(changes))
+
+    records, issues = read(root)
+
+    assert [obj.id for obj in records[0].samples[0].objects] == ids
+    assert any(message in line for line in issues)

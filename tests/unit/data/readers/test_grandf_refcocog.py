@@ -60,3 +60,53 @@ def test_invalid_record_costs_only_itself(refcocog, edit, message):
 
     assert [record.location.record for record in records] == ["1", "2", "3", "4"]
     assert any(message in issue for issue in issues)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "caption"),
+    [
+        (" the  green bar ", "the green bar is near."),
+        ("the green bar", "the\u00a0green  bar is near."),
+        ("the caf\u00e9", "the cafe\u0301 is near."),
+        ("the cafe\u0301", "the caf\u00e9 is near."),
+    ],
+    ids=[
+        "blanks of the sentence",
+        "blanks of the caption",
+        "decomposed caption",
+        "decomposed sentence",
+    ],
+)
+def test_blanks_and_unicode_forms_do_not_matter(refcocog, sentence, caption):
+    def edit(entry):
+        entry.update(caption=caption)
+        entry["refs"][0].update(sentence=sentence)
+
+    records, _ = refcocog(edit)
+
+    [span] = records[0].samples[0].turns[1].spans
+    text = records[0].samples[0].turns[1].text
+    assert text[span.end :] == " is near."
+
+
+def test_polygon_may_be_a_list_of_points(refcocog):
+    whole, _ = refcocog(lambda entry: None)
+
+    def edit(entry):
+        [numbers] = entry["refs"][0]["segmentation"]
+        entry["refs"][0]["segmentation"] = [
+            [list(point) for point in zip(numbers[::2], numbers[1::2], strict=True)]
+        ]
+
+    records, _ = refcocog(edit)
+
+    assert records[0].samples[0].objects == whole[0].samples[0].objects
+
+
+def test_entry_without_a_caption_is_said(tmp_path):
+    root = copy_format(NAME, tmp_path)
+    edit_json(root / FILE, lambda content: content[0].clear())
+
+    _, issues = read_records(NAME, root, "train")
+
+    assert any("record 0: has no caption: the object is empty" in line for line in issues)

@@ -31,7 +31,7 @@ def rle(mask):
         ({"caption": 7}, "must be text, is int"),
         ({"groundings": []}, "no grounding"),
         ({"groundings": "A cube"}, "must be an object, is text"),
-        ({"file_name": "/etc/passwd"}, "no file name inside the image folder"),
+        ({"file_name": "/etc/passwd"}, "there is no image '/etc/passwd'"),
         ({"file_name": "none.jpg"}, "there is no image 'none.jpg'"),
         ({"file_name": "x" * 300}, "is no file name"),
         ({"groundings": {"A cube": {"token_positives": [0, 6], "rle_masks": [{"size": [24, 32], "counts": "0"}]}}}, "add up to"),

@@ -1,6 +1,7 @@
 """Official files with harmless irregularities: the record is read, and what was assumed or lost is said."""
 
 import json
+import shutil
 import unicodedata
 
 import pytest
@@ -186,3 +187,69 @@ def test_image_without_a_label_map_is_named(tmp_path):
 def test_row_that_is_not_about_its_key_is_an_error(tmp_path, value, message):
     with pytest.raises(DataError, match=message):
         parse_entries(value, "a.jpg", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("key", "stated", "phrase"),
+    [
+        ("a purple star", [31, 44], "a purple star"),
+        ("a purple star", [0, 15], "a purple star"),
+        ("purple star", [29, 42], "a purple star"),
+        ("a purple star (thing)", [29, 42], "a purple star"),
+        ("a purple star ", None, "a purple star"),
+        ("something", [47, 99], "a orange star."),
+    ],
+    ids=["shifted", "of another phrase", "more words", "fewer words", "blank", "behind the end"],
+)
+def test_phrase_is_where_its_words_are(tmp_path, key, stated, phrase):
+    root = copy_format("granddf_ha_gcg", tmp_path)
+
+    def edit(entries):
+        [grounding, *_] = entries[0]["groundings"].values()
+        entries[0]["groundings"] = {key: {**grounding, "token_positives": stated}}
+
+    edit_json(root / HUMAN, edit)
+
+    records, _ = read_records("granddf_ha_gcg", root, "train")
+
+    answer = records[0].samples[0].turns[1]
+    assert answer.text == "A blue triangle floats above a purple star and a orange star."
+    assert [answer.text[span.start : span.end] for span in answer.spans] == [phrase]
+
+
+def test_single_mask_may_stand_without_a_list(tmp_path):
+    whole, _ = read_records("granddf_ha_gcg", copy_format("granddf_ha_gcg", tmp_path / "a"))
+    root = copy_format("granddf_ha_gcg", tmp_path / "b")
+
+    def edit(entries):
+        for grounding in entries[0]["groundings"].values():
+            [grounding["rle_masks"]] = grounding["rle_masks"]
+
+    edit_json(root / HUMAN, edit)
+
+    records, _ = read_records("granddf_ha_gcg", root)
+
+    assert records[0].samples[0].objects == whole[0].samples[0].objects
+    assert records[0].samples[0].turns == whole[0].samples[0].turns
+
+
+def test_row_that_a_table_lacks_is_said(tmp_path):
+    root = copy_format("grand", tmp_path)
+    shutil.rmtree(root / "GranD")
+    folder = "Grand_Caption_Grounding_lmdb"
+    with (root / f"GranD_Data/{folder}/{folder}_Train.txt").open("a") as keys:
+        keys.write("\nsa_8505.jpg\n")
+
+    _, issues = read_records("grand", root)
+
+    wanted = f"GranD_Data/{folder}/data.mdb, record sa_8505.jpg: is in the list of keys and not in the table"
+    assert [wanted in issue for issue in issues].count(True) == 1
+
+
+def test_file_without_an_image_is_said(tmp_path):
+    root = copy_format("grand", tmp_path)
+    (root / "GranD/annotations/sa_8501.json").write_text("{}")
+
+    _, issues = read_records("grand", root)
+
+    assert any("record sa_8501: names no image: the object is empty" in line for line in issues)

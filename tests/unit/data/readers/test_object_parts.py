@@ -1,6 +1,7 @@
 import pytest
 
 from glamm.data.readers.object_parts import without_sense
+from glamm.geometry import masks
 from tests.builders.own_data import copy_format, edit_json, read_records
 
 FILE = "pascal_part/train.json"
@@ -26,11 +27,10 @@ def test_sense_is_removed_from_a_name(name, text):
     ("changes", "message"),
     [
         ({"category_id": 99}, "record annotation 500, field category_id: 99 is not among"),
-        ({"bbox": None}, "record annotation 500, field bbox: is missing"),
         ({"segmentation": []}, "record annotation 500, field segmentation: has no pixels"),
         ({"segmentation": "x"}, "record annotation 500, field segmentation: must be polygons"),
     ],
-    ids=["category", "no box", "no pixels", "text"],
+    ids=["category", "no pixels", "text"],
 )
 def test_invalid_annotation_is_left_out_alone(tmp_path, changes, message):
     root = copy_format("pascal_part", tmp_path)
@@ -40,6 +40,19 @@ def test_invalid_annotation_is_left_out_alone(tmp_path, changes, message):
 
     assert [obj.id for obj in records[0].samples[0].objects] == [501, 502]
     assert message in issues[0]
+
+
+def test_object_without_a_box_has_that_of_its_mask(tmp_path):
+    root = copy_format("pascal_part", tmp_path)
+    whole, _ = read_records("pascal_part", root)
+    edit_json(root / FILE, lambda content: content["annotations"][0].update(bbox=None))
+
+    records, issues = read_records("pascal_part", root)
+
+    first, of_whole = (found[0].samples[0].objects[0] for found in (records, whole))
+    assert first.mask == of_whole.mask
+    assert first.box == masks.box_of(first.mask)
+    assert not any("annotation 500" in issue for issue in issues)
 
 
 def test_image_without_a_valid_annotation_is_left_out(tmp_path):

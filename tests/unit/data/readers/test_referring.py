@@ -132,3 +132,48 @@ def test_sentence_without_an_id_is_an_expression(tmp_path):
 
     assert issues == []
     assert targets[0][0] == "the cup"
+
+
+@pytest.mark.parametrize("split", ["Train", " train "])
+def test_split_may_be_written_in_other_ways(tmp_path, split):
+    whole, _ = targets_of_first_image(copy_format("grefcoco", tmp_path / "whole"))
+    root = copy_format("grefcoco", tmp_path / "changed")
+    edit_json(root / REFS, lambda refs: refs[0].update(split=split))
+
+    assert targets_of_first_image(root) == (whole, [])
+
+
+def test_repeated_reference_is_read_once(tmp_path):
+    whole, _ = targets_of_first_image(copy_format("grefcoco", tmp_path / "whole"))
+    root = copy_format("grefcoco", tmp_path / "changed")
+    edit_json(root / REFS, lambda refs: refs.append(dict(refs[0])))
+
+    targets, issues = targets_of_first_image(root)
+
+    assert targets == whole
+    assert ["2 references are the same" in line for line in issues] == [True]
+
+
+@pytest.mark.parametrize(
+    "sentences", [["the cup"], [{"raw": "the cup", "sent_id": 1}]], ids=["text", "raw"]
+)
+def test_sentence_may_have_other_forms(tmp_path, sentences):
+    root = copy_format("grefcoco", tmp_path)
+    edit_json(root / REFS, lambda refs: refs[0].update(sentences=sentences))
+
+    targets, issues = targets_of_first_image(root)
+
+    assert issues == []
+    assert targets[0][0] == "the cup"
+
+
+def test_annotation_without_a_box_has_that_of_its_mask(tmp_path):
+    whole, _ = targets_of_first_image(copy_format("grefcoco", tmp_path / "whole"))
+    root = copy_format("grefcoco", tmp_path / "changed")
+    file = root / "Refer_Segm/grefcoco/instances.json"
+    edit_json(file, lambda content: [entry.pop("bbox") for entry in content["annotations"]])
+
+    targets, issues = targets_of_first_image(root)
+
+    assert targets == whole
+    assert issues == []

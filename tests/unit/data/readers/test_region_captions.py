@@ -37,3 +37,13 @@ def test_small_image_is_left_out(tmp_path):
 
     assert len(records) == 6
     assert any("record image 7: picture side below 32 px" in issue for issue in issues)
+
+
+def test_image_without_an_annotation_is_said(tmp_path):
+    root = copy_format("refcoco_region", tmp_path)
+    file = "RefCoco_Reg/mdetr_annotations/finetune_refcoco_train.json"
+    edit_json(root / file, lambda content: content["annotations"].pop(0))
+
+    _, issues = read_records("refcoco_region", root)
+
+    assert any("record image 1, field annotations: has no annotation" in line for line in issues)

@@ -202,3 +202,26 @@ def test_half_a_character_in_a_reference_or_a_label_is_replaced(folder: Path) ->
     assert truth.images[1].labels[0] == "caf\ufffd"
     assert _kinds(issues) == [(IssueKind.INVALID_TEXT, "a"), (IssueKind.INVALID_TEXT, "b")]
     assert "U+D83D" in issues[0].reason
+
+
+def test_ids_may_have_other_types_than_in_the_list_of_images(tmp_path: Path) -> None:
+    folder = write_ground_truth(tmp_path / "truth", {"1": [LEFT], "2": [LEFT, RIGHT]})
+    file = folder / "val_gcg_coco_mask_gt.json"
+    content = json.loads(file.read_text())
+    for image_id, annotation in zip((1, 2.0, "2"), content["annotations"], strict=True):
+        annotation["image_id"] = image_id
+    file.write_text(json.dumps(content))
+
+    truth, issues = _read(folder)
+
+    assert issues == []
+    assert [image.id for image in truth.images] == ["1", "2"]
+    assert [len(image.masks) for image in truth.images] == [1, 2]
+
+
+def test_masks_of_an_image_that_is_not_listed_are_reported(folder: Path) -> None:
+    _edit(folder, "mask", "annotations/0/image_id", "none")
+
+    _, issues = _read(folder)
+
+    assert "1 masks belong to this image, which is not listed" in [issue.reason for issue in issues]
