@@ -23,6 +23,7 @@ from glamm.checkpoints.release_keys import (
     check_release_keys,
     check_release_sizes,
     is_release_family,
+    stated_select_layer,
 )
 from glamm.checkpoints.sources import Sources
 from glamm.checkpoints.store import CONFIG_FILE, read_config
@@ -33,7 +34,11 @@ from glamm.config.model import GlobalEncoderConfig, ModelConfig, SpecialTokens
 from glamm.errors import CheckpointError
 from glamm.models.foreign_keys import naming, shortened, unused_keys
 from glamm.models.glamm.new_parts import NEW_PARTS
-from glamm.models.language.foreign_config import KNOWN_KEYS, LANGUAGE_CLASSES
+from glamm.models.language.foreign_config import (
+    KNOWN_KEYS,
+    LANGUAGE_CLASSES,
+    to_rope_parameters,
+)
 from glamm.models.language.pretrained import (
     is_gguf,
     read_language_config,
@@ -90,14 +95,16 @@ def read_foreign_config(
         model = _of_our_export(values, path)
         return ForeignConfig(_replaced(model, sources, shapes), tokenizer)
     with naming(path):
-        unused = check_release_keys(values)
+        has_region = any(name.startswith("region_encoder.") for name in shapes)
+        unused = check_release_keys(values, is_glamm=has_region)
         language = infer_language_model(values, shapes, rope_theta=_stored_theta(sources.main))
+        select_layer = stated_select_layer(values)
     model = _infer_config(
         sources,
         shapes,
         _with_head(language, shapes),
         tokenizer,
-        select_layer=values.get("mm_vision_select_layer", -2),
+        select_layer=select_layer,
         init_missing=init_missing,
     )
     with naming(path):
@@ -132,7 +139,7 @@ def _read_language(
     path = location / CONFIG_FILE
     if is_release_family(values) and values.get("model_type") != "llama":  # LLaVA's LLaMA alone
         with naming(path):
-            unused = check_release_keys(values)
+            unused = check_release_keys(values, is_glamm=False)
             return infer_language_model(
                 values, main, rope_theta=_stored_theta(sources.main)
             ), unused
@@ -181,7 +188,18 @@ def _of_our_export(values: Mapping[str, Any], path: Path) -> ModelConfig:
                     f"{key} {shortened(value)} contradicts {OUR_CONFIG}, where it is {shortened(written[key])}: "
                     f"correct it, or remove {OUR_CONFIG} to infer the model from the other keys"
                 )
+        _check_positions(values, model.language_model)
     return model
+
+
+def _check_positions(values: Mapping[str, Any], language: LanguageModelConfig) -> None:
+    """Check the keys of transformers 5, which this project does not write."""
+    parameters = values.get("rope_parameters")
+    if parameters is not None and parameters != to_rope_parameters(language):
+        raise CheckpointError(
+            f"rope_parameters {shortened(parameters)} contradicts {OUR_CONFIG}: correct it, or remove {OUR_CONFIG} to infer "
+            "the model from the other keys"
+        )
 
 
 def _replaced(config: ModelConfig, sources: Sources, shapes: Shapes) -> ModelConfig:
@@ -230,14 +248,17 @@ def _infer_config(
         grounding, decoder = infer_grounding_encoder(shapes), infer_mask_decoder(shapes)
     with naming(sources.main):
         region = infer_region_encoder(shapes) if has_region else default_region_encoder(clip)
-    config = ModelConfig(
-        global_encoder=clip,
-        language_model=language.model_copy(update={"vocab_size": size}),
-        grounding_encoder=grounding,
-        mask_decoder=decoder,
-        special_tokens=SpecialTokens.from_tokenizer(tokenizer),
-        region_encoder=region,
-    )
+    try:
+        config = ModelConfig(
+            global_encoder=clip,
+            language_model=language.model_copy(update={"vocab_size": size}),
+            grounding_encoder=grounding,
+            mask_decoder=decoder,
+            special_tokens=SpecialTokens.from_tokenizer(tokenizer),
+            region_encoder=region,
+        )
+    except ValidationError as error:
+        raise CheckpointError(f"{sources.main}: {error.errors()[0]['msg']}") from error
     return release_compat(config) if has_region else config
 
 

@@ -23,7 +23,12 @@ from glamm.config.model import (
     RegionEncoderConfig,
 )
 from glamm.errors import CheckpointError
-from glamm.models.foreign_keys import build_config, check_fields, unused_keys
+from glamm.models.foreign_keys import (
+    build_config,
+    check_fields,
+    refuse_quantization,
+    unused_keys,
+)
 from glamm.models.language.foreign_config import to_language_config
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -56,6 +61,7 @@ def infer_global_encoder(
     Raises:
         CheckpointError: It is another model, or a key changes the function in a way that is not supported.
     """
+    refuse_quantization(config)
     theirs = read_vision_config(config)
     stated: Mapping[str, Any] = config.get("vision_config") or config
     check_fields(theirs, used={*VISION_NAMES.values(), *_VISION_KEYS_WITHOUT_EFFECT})

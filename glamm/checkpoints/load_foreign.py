@@ -105,8 +105,9 @@ def open_sources(
     fault = lacking(missing, parts[0], sources)
     if fault:
         raise CheckpointError(fault)
-    if missing and not (init_missing and all(name.startswith(_NEW_PARTS) for name in missing)):
-        raise CheckpointError(f"{sources.main}: {listed(missing)} missing{_hint(missing)}")
+    refused = [name for name in missing if not (init_missing and name.startswith(_NEW_PARTS))]
+    if refused:
+        raise CheckpointError(f"{sources.main}: {listed(refused)} missing{_hint(refused)}")
     return OpenedSources(
         sources=sources,
         parts=parts,

@@ -56,11 +56,12 @@ def is_release_family(values: Mapping[str, Any]) -> bool:
     return bool(_FAMILIES.match(str(values.get("model_type", "llama"))))
 
 
-def check_release_keys(values: Mapping[str, Any]) -> tuple[str, ...]:
+def check_release_keys(values: Mapping[str, Any], *, is_glamm: bool = True) -> tuple[str, ...]:
     """Check the keys that concern more than the language model.
 
     Args:
         values: Content of config.json.
+        is_glamm: False for a LLaVA from which a GLaMM will be trained: its prompts do not matter.
 
     Returns:
         `key value` of every key that has no effect here, and of which it is not known whether it has one elsewhere.
@@ -78,7 +79,7 @@ def check_release_keys(values: Mapping[str, Any]) -> tuple[str, ...]:
         if value is not None and not is_off and value not in accepted:
             raise CheckpointError(f"{key} {shortened(value)} is not supported{_only(accepted)}")
     starts = values.get("mm_use_im_start_end")
-    if starts is False and values.get("mm_use_image_start_end") is not True:
+    if is_glamm and starts is False and values.get("mm_use_image_start_end") is not True:
         raise CheckpointError(
             "mm_use_im_start_end False is not supported: prompts have <im_start> and <im_end> around the image"
         )
@@ -89,6 +90,18 @@ def check_release_keys(values: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 _SIZES = ("num_level_reg_features", "num_reg_features", "out_dim", "mm_hidden_size")
+
+
+def stated_select_layer(values: Mapping[str, Any]) -> int:
+    """The index of the hidden state of CLIP that the language model gets.
+
+    Raises:
+        CheckpointError: It is no whole number; the release has one layer, not several.
+    """
+    layer = values.get("mm_vision_select_layer", -2)
+    if not isinstance(layer, int):
+        raise CheckpointError(f"mm_vision_select_layer {shortened(layer)} is not supported")
+    return layer
 
 
 def check_release_sizes(values: Mapping[str, Any], config: ModelConfig) -> None:

@@ -47,7 +47,7 @@ _MAX_ROUNDED_ELSE = 0.01
 
 _MODELS = {"llama": LlamaForCausalLM, "qwen2": Qwen2ForCausalLM, "qwen3": Qwen3ForCausalLM}
 _LANGUAGE, _VISION = "language_model.", "global_encoder.clip."
-_EMBEDDING = "model.embed_tokens.weight"
+_EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 _DERIVED = (".inv_freq", ".position_ids")
 _NUM_TOKENS = 16
 _MAX_REASON = 200
@@ -246,6 +246,8 @@ def _load_language_model(source: _Source) -> LanguageModel:
         # files of transformers 4.28 have the base in their tensors only
         stated.setdefault("rope_theta", source.config.language_model.rope_theta)
     stated["vocab_size"] = len(weights[_EMBEDDING])
+    # as transformers does when it reads a folder: a head of its own stays one
+    stated["tie_word_embeddings"] = bool(stated.get("tie_word_embeddings")) and _HEAD not in weights
     config = build_config(LANGUAGE_CLASSES[architecture], stated)
     with torch.device("meta"):
         model = _MODELS[architecture](config)

@@ -30,6 +30,9 @@ REPLACEABLE = {
 }
 """Parts of published models, and the option that names their file."""
 
+_OF_RELEASE = ("model.grounding_encoder.", "model.mm_projector.")
+"""Of GLaMM, and of the LLaVA that it begins with."""
+
 _TRAINED_BESIDE_LORA = "non_lora_trainables.bin"
 _MAX_NAMES_IN_MESSAGE = 3
 
@@ -174,7 +177,7 @@ def _open_main(sources: Sources) -> Part:
         raise CheckpointError(
             f"{main}: is a checkpoint of LISA (model.visual_model.*): it has no region encoder. Name one of GLaMM."
         )
-    is_release = any("grounding_encoder." in name for name in names)
+    is_release = any(name.startswith(_OF_RELEASE) for name in names)
     return Part(files, _release_to_ours if is_release else _wrapped(llama_to_ours))
 
 

@@ -122,6 +122,20 @@ def naming(file: Path) -> Iterator[None]:
         raise CheckpointError(f"{file}: {error}") from error
 
 
+def refuse_quantization(values: Mapping[str, Any]) -> None:
+    """Refuse a config.json of quantized weights.
+
+    Raises:
+        CheckpointError: The weights are quantized.
+    """
+    quantization = values.get("quantization_config")
+    if quantization:
+        raise CheckpointError(
+            f"quantization_config {shortened(quantization)}: quantized weights are not supported. "
+            "Name the folder with the original weights."
+        )
+
+
 def check_fields(theirs: PreTrainedConfig, *, used: Collection[str]) -> None:
     """Refuse every field of the class that is neither used nor without effect, unless it has its default.
 
@@ -132,12 +146,7 @@ def check_fields(theirs: PreTrainedConfig, *, used: Collection[str]) -> None:
     Raises:
         CheckpointError: The message names the field and its value.
     """
-    quantization = getattr(theirs, "quantization_config", None)
-    if quantization:
-        raise CheckpointError(
-            f"quantization_config {shortened(quantization)}: quantized weights are not supported. "
-            "Name the folder with the original weights."
-        )
+    refuse_quantization({"quantization_config": getattr(theirs, "quantization_config", None)})
     if theirs.hidden_act not in ACT2FN:
         raise CheckpointError(f"hidden_act {theirs.hidden_act!r} is not supported")
     for field in dataclasses.fields(theirs):
@@ -160,6 +169,7 @@ def unused_keys(
     Raises:
         CheckpointError: The name of such a key says that it changes the outputs.
     """
+    refuse_quantization(values)
     fields = {field.name for field in dataclasses.fields(kind)}
     unused = {
         key: value

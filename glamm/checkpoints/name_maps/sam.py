@@ -10,8 +10,9 @@ _PARTS = {
     "prompt_encoder.": "prompt_encoder.",
     "mask_decoder.": "mask_decoder.",
 }
-_CONSTANTS = ("pixel_mean", "pixel_std", "shared_image_embedding.positional_embedding")
-"""`shared_image_embedding` is the prompt encoder's position embedding once more."""
+_CONSTANTS = ("pixel_mean", "pixel_std")
+_SHARED, _OF_PROMPTS = "shared_image_embedding.", "prompt_encoder.shared_embedding."
+"""The position embedding, twice in a model of transformers, and once in its safetensors."""
 
 _RELATIVES = {
     r"\.hf_token|hf_mlp|compress_vit_feat|embedding_encoder": "SAM-HQ",
@@ -67,7 +68,17 @@ def sam_names(names: Iterable[str]) -> Callable[[str], str | None]:
         if any(re.search(pattern, name) for name in plain):
             raise CheckpointError(f"has the tensors of {relative}, not of SAM: {_REMEDY}")
     if any(name.startswith("vision_encoder.layers.") for name in plain):
-        return lambda name: _to_ours(_from_transformers(_without_wrapper(name)))
+        has_both = any(name.startswith(_OF_PROMPTS) for name in plain)
+
+        def translate(name: str) -> str | None:
+            name = _without_wrapper(name)
+            if name.startswith(_SHARED):
+                if has_both:
+                    return None
+                name = name.replace(_SHARED, _OF_PROMPTS)
+            return _to_ours(_from_transformers(name))
+
+        return translate
     if not any(name.startswith(tuple(_PARTS)) for name in plain):
         raise CheckpointError(f"has no tensors of SAM ({', '.join(plain[:3])}, …): {_REMEDY}")
     return lambda name: _to_ours(_without_wrapper(name))
@@ -79,8 +90,6 @@ def _without_wrapper(name: str) -> str:
 
 
 def _from_transformers(name: str) -> str:
-    if name in _CONSTANTS:
-        return name
     for theirs, ours in _FROM_TRANSFORMERS:
         name = re.sub(theirs, ours, name)
     return name

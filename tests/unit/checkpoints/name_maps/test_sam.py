@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from segment_anything import sam_model_registry
 from transformers import SamConfig, SamModel, SamVisionConfig
 
@@ -24,6 +25,19 @@ def test_names_of_transformers_are_those_of_segment_anything():
     ours = {name: value.shape for name, value in translated(original).items()}
 
     assert {name: value.shape for name, value in translated(theirs).items()} == ours
+
+
+def test_saved_folder_of_transformers_has_the_shared_embedding_once(tmp_path):
+    vision = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "mlp_dim": 32}
+    small = SamConfig(vision_config={**vision, "image_size": 64, "global_attn_indexes": [0]})
+    SamModel(small).save_pretrained(tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    assert not any(name.startswith("prompt_encoder.shared_embedding") for name in stored)
+
+    names = translated(stored)
+
+    assert "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix" in names
+    assert names.keys() == translated(SamModel(small).state_dict()).keys()
 
 
 def test_encoder_of_transformers_computes_the_same():
