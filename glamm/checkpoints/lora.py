@@ -320,6 +320,11 @@ def _ranks(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, int]:
 def _rank_of(module: str, shapes: Mapping[str, tuple[int, ...]]) -> int:
     for a, b in (("lora_A.weight", "lora_B.weight"), ("lora_embedding_A", "lora_embedding_B")):
         if a in shapes and b in shapes:
+            if any(len(shapes[name]) != 2 or 0 in shapes[name] for name in (a, b)):
+                raise CheckpointError(
+                    f"{module}: its LoRA weights are empty ({shapes[a]} and {shapes[b]}): a ZeRO-3 run saved them without "
+                    "gathering its partitions. Save the adapter again, or take it from zero_to_fp32.py."
+                )
             if shapes[a][0] != shapes[b][1]:
                 raise CheckpointError(
                     f"{module}: LoRA weights of {shapes[b]} and {shapes[a]} do not fit each other"

@@ -172,6 +172,16 @@ def test_settings_that_cannot_be_honored_are_refused(change, message, parts, tmp
     assert len(str(refusal.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("shape", [(0,), (0, 32)], ids=["no axis", "no rows"])
+def test_empty_weights_of_zero_3_are_refused(shape, parts, tmp_path):
+    base = write_llama(tmp_path / "llama")
+    adapter = write_adapter(base, tmp_path / "adapter", **ADAPTERS["plain"])
+    path = adapter / "adapter_model.safetensors"
+    save_file({name: torch.zeros(shape) for name in load_file(path)}, path)
+    with pytest.raises(CheckpointError, match=r"LoRA weights are empty .*ZeRO-3"):
+        load_sources(Sources(base, lora=adapter, **parts), init_missing=True)
+
+
 @pytest.mark.parametrize("side", ["lora_A", "lora_B"])
 def test_weights_without_their_other_half_are_refused(side, parts, tmp_path):
     base = write_llama(tmp_path / "llama")
