@@ -209,7 +209,7 @@ def test_ctrl_c_prints_one_line_and_keeps_the_former_shards(many, start_prepare)
     _, output = process.communicate()
 
     assert process.returncode == 130
-    assert "interrupted: interrupted; finished work is kept" in output
+    assert "interrupted: SIGINT: ended; what was finished before is kept" in output
     assert "Traceback" not in output
     assert len(ShardReader(out / "train")) == 3
 
