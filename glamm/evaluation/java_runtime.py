@@ -1,12 +1,16 @@
 """The Java that runs the caption tokenizer and METEOR: found and tried before any long work starts."""
 
 import os
+import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 from glamm.errors import HostError
+from glamm.files import scratch_folder
 from glamm.subprocesses import run_supervised
 
 VARIABLE = "GLAMM_JAVA"
@@ -18,6 +22,7 @@ JAVA_OPTIONS = (
 )
 
 _START_TIMEOUT_S = 60.0
+_PLAIN_PATH = re.compile("[A-Za-z0-9/._-]+")
 
 
 def find_java() -> Path:
@@ -53,6 +58,31 @@ def pycocoevalcap_folder(name: str) -> Path:
     return Path(next(iter(spec.submodule_search_locations))) / name
 
 
+def java_environment() -> dict[str, str]:
+    """The environment of a Java process: in the locale C it cannot open paths with accents, its own included."""
+    return {**os.environ, "LC_ALL": "C.UTF-8"}
+
+
+@contextmanager
+def plain_path(folder: Path) -> Iterator[Path]:
+    """A path to a folder of Java programs that they can use, whatever the folder's own path.
+
+    METEOR opens its data by an address in which it encodes the path twice, so a blank or an accent in the path ends it;
+    a class path ends at a colon. Java follows links to a program, but not to its data:
+    the program is copied to a folder with a plain name, and the data are linked there.
+    """
+    if _PLAIN_PATH.fullmatch(str(folder)):
+        yield folder
+        return
+    with scratch_folder("glamm-java-") as scratch:
+        for path in folder.absolute().iterdir():
+            if path.suffix == ".jar":
+                shutil.copyfile(path, scratch / path.name)
+            else:
+                (scratch / path.name).symlink_to(path)
+        yield scratch
+
+
 def last_line(output: bytes) -> str:
     """A sentence that quotes the last line that a program wrote."""
     lines = [
@@ -81,6 +111,7 @@ def _try(program: str) -> str | None:
     try:
         done = run_supervised(
             [program, "-version"],
+            env=java_environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             timeout_s=_START_TIMEOUT_S,

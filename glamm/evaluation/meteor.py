@@ -17,7 +17,9 @@ from glamm.errors import HostError
 from glamm.evaluation.java_runtime import (
     JAVA_OPTIONS,
     VARIABLE,
+    java_environment,
     last_line,
+    plain_path,
     pycocoevalcap_folder,
 )
 from glamm.evaluation.metrics.captions import MeteorScores, TokenizedCaptions
@@ -119,7 +121,7 @@ class Meteor:
         """Start the process; a former one is ended."""
         self.__exit__()
         self._errors = self._resources.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - closed by the stack
-        folder = pycocoevalcap_folder("meteor")
+        folder = self._resources.enter_context(plain_path(pycocoevalcap_folder("meteor")))
         command = [
             *(str(self._java), _MEMORY_LIMIT, *JAVA_OPTIONS, "-jar", str(folder / _JAR)),
             *("-", "-", "-stdio", "-l", "en", "-norm"),
@@ -129,6 +131,7 @@ class Meteor:
                 supervised(
                     command,
                     cwd=folder,
+                    env=java_environment(),
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=self._errors,

@@ -5,7 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from glamm.errors import HostError
-from glamm.evaluation.java_runtime import JAVA_OPTIONS, last_line, pycocoevalcap_folder
+from glamm.evaluation.java_runtime import (
+    JAVA_OPTIONS,
+    java_environment,
+    last_line,
+    plain_path,
+    pycocoevalcap_folder,
+)
 from glamm.evaluation.metrics.captions import TokenizedCaptions
 from glamm.files import scratch_folder
 from glamm.subprocesses import run_supervised
@@ -80,18 +86,21 @@ def _halve(java: Path, captions: Sequence[str]) -> list[str | None]:
 
 
 def _run(java: Path, captions: Sequence[str]) -> list[str]:
-    with scratch_folder("glamm-captions-") as folder:
+    with (
+        scratch_folder("glamm-captions-") as folder,
+        plain_path(pycocoevalcap_folder("tokenizer")) as programs,
+    ):
         file = folder / "captions.txt"
         lines = "\n".join(caption.replace("\n", " ") for caption in captions)
         file.write_bytes(lines.encode("utf-8", "replace"))
-        jar = pycocoevalcap_folder("tokenizer") / _JAR
         command = [
-            *(str(java), *JAVA_OPTIONS, "-cp", str(jar)),
+            *(str(java), *JAVA_OPTIONS, "-cp", str(programs / _JAR)),
             *("edu.stanford.nlp.process.PTBTokenizer", "-preserveLines", "-lowerCase", str(file)),
         ]
         try:
             done = run_supervised(
                 command,
+                env=java_environment(),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 timeout_s=_START_S + _SECONDS_A_CAPTION * len(captions),
