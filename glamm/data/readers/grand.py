@@ -8,9 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, cast
-
-from pydantic import AliasChoices, BeforeValidator, Field
+from typing import cast
 
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.dataset_paths import (
@@ -22,15 +20,13 @@ from glamm.data.parsing.dataset_paths import (
 )
 from glamm.data.parsing.image_refs import image_header
 from glamm.data.parsing.json_stream import read_json
-from glamm.data.parsing.layout import (
-    CornerBox,
-    Integer,
-    Items,
-    Layout,
-    Number,
-    OneOrMore,
-    Text,
-    parse,
+from glamm.data.parsing.layout import parse
+from glamm.data.readers.grand_layout import (
+    CaptionWithDetails,
+    DenseCaptionPhrase,
+    GrandImage,
+    GrandObject,
+    ShortCaptionPhrase,
 )
 from glamm.data.readers.grand_lmdb import TABLE_FOLDERS, find_tables, read_tables
 from glamm.data.readers.grand_phrases import GroundedCaption, Phrase, expressions, ground_caption
@@ -46,80 +42,8 @@ _NAME = "grand"
 _FRAME = Frame.BY_SIZE
 _ANNOTATIONS = ("GranD/annotations", "GranD_Data/annotations")
 _IMAGES = ("GranD_Data/images", "GranD/images")
-_ROLE_PREFIX = re.compile(r"^\s*(?:ass)?istant:\s*", re.IGNORECASE)
-
-
 _OPTIONAL = {"labels", "attributes", "depth", "median_depth", "score"}
 """Fields of an object; an invalid one costs only itself."""
-
-
-def _as_texts(value: object) -> object:
-    """Make a list of a single text, and leave nulls out; both occur in files."""
-    if isinstance(value, list):
-        return [item for item in cast("list[object]", value) if item is not None]
-    return (value,) if isinstance(value, str) and value else value or ()
-
-
-class GrandObject(Layout):
-    """An entry of `objects` or `floating_objects`."""
-
-    id: Integer
-    bbox: CornerBox
-    labels: Annotated[Items[Annotated[str, BeforeValidator(str)]], BeforeValidator(_as_texts)] = ()
-    label: object = None
-    attributes: Annotated[Items[Text], BeforeValidator(_as_texts)] = ()
-    depth: Number | None = Field(None, validation_alias=AliasChoices("depth", "median_depth"))
-    score: Number | None = None
-    segmentation: object = None
-    segmentation_source: object = None
-
-    @property
-    def attributes_without_role(self) -> tuple[str, ...]:
-        """The attributes without the name of a conversation's role that some begin with."""
-        return tuple(_ROLE_PREFIX.sub("", text) for text in self.attributes)
-
-
-class ShortCaptionPhrase(Layout):
-    """An entry of a short caption's `details`; `tokens_positive` is a [start, end], often wrong."""
-
-    phrase: Text
-    id: OneOrMore[Integer]
-    tokens_positive: object = None
-
-    def to_phrase(self) -> Phrase:
-        """The same for every kind of caption."""
-        return Phrase(self.phrase, self.id, self.tokens_positive)
-
-
-class DenseCaptionPhrase(Layout):
-    """An entry of the dense caption's `details`; `tokens_positive` is a [start, end], often wrong."""
-
-    phrase: Text
-    ids: OneOrMore[Integer] = ()
-    tokens_positive: object = None
-
-    def to_phrase(self) -> Phrase:
-        """The same for every kind of caption."""
-        return Phrase(self.phrase, self.ids, self.tokens_positive)
-
-
-class CaptionWithDetails(Layout):
-    """An entry of `short_captions`, or the `dense_caption`; an invalid detail costs only itself."""
-
-    details: Items[object] = ()
-    caption: Text
-
-
-class GrandImage(Layout):
-    """All that a file says about one image. Its parts are validated one by one: an invalid part costs only itself."""
-
-    objects: Items[object] = ()
-    floating_objects: Items[object] = ()
-    short_captions: Items[object] = ()
-    dense_caption: object = None
-    affordances: object = None
-    landmark: object = None
-    additional_context: object = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from glamm.data.inspection.as_read.samples import object_json, samples_json
 from glamm.data.parsing import json_fields
 from glamm.data.parsing.layout import Items, Layout, parse
 from glamm.data.parsing.phrase_spans import checked_range
-from glamm.data.readers.grand import GrandObject, GrandRecord
+from glamm.data.readers.grand import GrandRecord
+from glamm.data.readers.grand_layout import GrandObject
 from glamm.data.readers.grand_phrases import GroundedCaption
 from glamm.data.record import Record
 from glamm.errors import DataError
