@@ -44,6 +44,7 @@ def test_run_logs_little_and_writes_a_model_with_its_lineage(start_train, tmp_pa
     assert code == 0
     lines = output.splitlines()
     assert [line.split()[:3] for line in lines] == [
+        ["INFO", "memory", "of"],
         ["INFO", "step", "6:"],
         ["INFO", "wrote", "out:"],
     ]

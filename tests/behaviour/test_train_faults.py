@@ -51,7 +51,8 @@ def test_full_disk_at_a_checkpoint_keeps_the_checkpoint_before(start_train, smal
     code, output = start_train(cwd=disk, max_steps=12).finish()
 
     assert code == 1
-    (ending,) = output.splitlines()
+    memory, ending = output.splitlines()
+    assert "memory of each process" in memory
     assert ending.startswith("error: .runs/train/out-joint-")
     assert "/.step=00000010.ckpt.part: cannot be written (No space left on device)" in ending
     assert [path.name for path in disk.glob(CHECKPOINTS)] == ["step=00000005.ckpt"]
@@ -130,7 +131,8 @@ def test_two_phases_run_in_parallel_and_the_same_run_twice_is_refused(
     code, output = start_train("endless", max_steps=100_000).finish()
 
     assert code == 1
-    (ending,) = output.splitlines()
+    memory, ending = output.splitlines()
+    assert "memory of each process" in memory
     assert "another process runs the same training" in ending
     assert endless.watch()
     for name, process in (("joint", joint), ("grounding", grounding)):
