@@ -1,6 +1,7 @@
 """Texts of the special tokens."""
 
 import re
+from collections.abc import Sequence
 
 IMAGE_START = "<im_start>"
 IMAGE_END = "<im_end>"
@@ -38,12 +39,14 @@ def escape_reserved_tokens(text: str) -> str:
     return _RESERVED.sub(lambda match: match[0][0] + _ESCAPE + match[0][1:], plain)
 
 
-def unescape(text: str) -> tuple[str, list[int]]:
+def unescape(text: str) -> tuple[str, Sequence[int]]:
     """Remove the marks.
 
     Returns:
         The text without marks, and for each of its characters, and for its end, the index in the text with marks.
     """
+    if _ESCAPE not in text:
+        return text, range(len(text) + 1)
     kept = [index for index, character in enumerate(text) if character != _ESCAPE]
     return text.replace(_ESCAPE, ""), [*kept, len(text)]
 

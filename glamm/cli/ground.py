@@ -15,6 +15,7 @@ from glamm.files import replacing
 from glamm.geometry.palette import color_of
 from glamm.inference.answer import Answer
 from glamm.inference.answer_json import answer_to_json
+from glamm.inference.engine_options import DEFAULT_MAX_NEW_TOKENS
 from glamm.inference.image_io import read_image
 
 
@@ -26,7 +27,7 @@ def ground(  # noqa: PLR0913 - what to ask, which model, where it runs, and what
     device: str = "auto",
     dtype: DTypeName | None = None,
     box: Annotated[tuple[str, ...], Parameter(negative=())] = (),
-    max_new_tokens: int = 256,
+    max_new_tokens: int = DEFAULT_MAX_NEW_TOKENS,
     out: Path | None = None,
     json: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:

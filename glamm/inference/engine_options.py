@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+DEFAULT_MAX_NEW_TOKENS = 256
+"""The description of a scene takes about 80 tokens; a model that continues for this long is repeating itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:

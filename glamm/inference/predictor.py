@@ -12,9 +12,9 @@ from glamm.errors import CheckpointError
 from glamm.inference.answer import Answer
 from glamm.inference.device import AUTO, choose_device, torch_dtype
 from glamm.inference.engine import Engine
-from glamm.inference.engine_options import EngineOptions
+from glamm.inference.engine_options import DEFAULT_MAX_NEW_TOKENS, EngineOptions
 from glamm.inference.image_io import ImageSource
-from glamm.inference.session import DEFAULT_MAX_NEW_TOKENS, Session
+from glamm.inference.session import Session
 from glamm.models.glamm import GLaMM
 from glamm.text.tokenizer import Tokenizer
 

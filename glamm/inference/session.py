@@ -18,6 +18,7 @@ from glamm.geometry.masks import to_box
 from glamm.geometry.preprocess import global_pixels, grounding_pixels
 from glamm.inference.answer import Answer
 from glamm.inference.engine import Engine
+from glamm.inference.engine_options import DEFAULT_MAX_NEW_TOKENS
 from glamm.inference.image_io import ImageSource, Pixels, read_image
 from glamm.inference.request_state import GenerationHandle
 from glamm.inference.requests import (
@@ -31,9 +32,6 @@ from glamm.text.conversation import PROMPT_STYLES, build_prompt, prepare_questio
 from glamm.text.grounded import parse_grounded
 from glamm.text.tokenizer import Tokenizer
 from glamm.typing import Box, Size
-
-DEFAULT_MAX_NEW_TOKENS = 256
-"""The description of a scene takes about 80 tokens; a model that continues for this long is repeating itself."""
 
 MAX_MASK_PIXELS = 1_000_000_000
 """Pixels of all masks of one answer together; each takes one byte of memory."""

@@ -10,7 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from glamm.errors import RequestError
-from glamm.serving.schemas import DEFAULT_MAX_NEW_TOKENS, MAX_QUESTION_CHARACTERS
+from glamm.inference.engine_options import DEFAULT_MAX_NEW_TOKENS
+from glamm.serving.schemas import MAX_QUESTION_CHARACTERS
 
 _FIELDS = ("image", "question", "boxes", "max_new_tokens")
 _Box = Annotated[list[Annotated[float, Strict()]], Field(min_length=4, max_length=4)]

@@ -9,10 +9,9 @@ from pydantic import Field
 
 from glamm.config.base import Config
 from glamm.inference.answer_json import AnswerJson
+from glamm.inference.engine_options import DEFAULT_MAX_NEW_TOKENS
 
 MAX_QUESTION_CHARACTERS = 4000
-DEFAULT_MAX_NEW_TOKENS = 256
-"""The same as `glamm.inference.session` has; importing that loads torch, which `bentoml build` does not need."""
 
 
 class GroundForm(IODescriptor):

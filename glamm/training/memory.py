@@ -17,7 +17,7 @@ from glamm.training.precision import initial_dtype
 
 logger = logging.getLogger(__name__)
 
-_FLOAT32_BYTES = 4
+_FLOAT32_BYTES = torch.float32.itemsize
 _ADAM_BYTES = 2 * _FLOAT32_BYTES
 """Two running means per parameter."""
 

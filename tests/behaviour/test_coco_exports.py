@@ -112,7 +112,7 @@ def test_samples_of_several_files_have_different_ids(tmp_path):
         "images\\\\1/90fbb0c7-a.jpg",
         r"..\..\label-studio\label-studio\media\upload\4\90fbb0c7-a.jpg",
         r"C:\Users\me\AppData\Local\label-studio\label-studio\media\upload\4\90fbb0c7-a.jpg",
-        "/root/.local/share/label-studio/media/upload/1/90fbb0c7-a.jpg",
+        "/home/me/.local/share/label-studio/media/upload/1/90fbb0c7-a.jpg",
         "/data/local-files/?d=pictures/90fbb0c7-a.jpg",
         "https://host.example/data/upload/1/90fbb0c7-a.jpg?token=5",
         "s3://bucket/90fbb0c7-a.jpg",

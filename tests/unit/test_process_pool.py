@@ -26,22 +26,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.fixture
-def start_parent():
-    """Start Python code in a process of its own, which is killed at the latest when the test ends."""
-    parents = []
-
-    def start(*arguments):
-        parent = subprocess.Popen([sys.executable, *map(str, arguments)])
-        parents.append(parent)
-        return parent
-
-    yield start
-    for parent in parents:
-        parent.kill()
-        parent.wait()
-
-
 def test_workers_end_when_the_parent_is_killed(start_parent, tmp_path):
     (tmp_path / "run_pool.py").write_text(RUN_POOL)
     parent = start_parent(tmp_path / "run_pool.py", tmp_path / "worker.pid")

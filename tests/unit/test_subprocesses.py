@@ -49,22 +49,6 @@ def read_family(path: Path) -> list[int]:
     return [int(pid) for pid in path.read_text()[:-1].split()]
 
 
-@pytest.fixture
-def start_parent():
-    """Start Python code in a process of its own, which is killed at the latest when the test ends."""
-    parents = []
-
-    def start(*arguments):
-        parent = subprocess.Popen([sys.executable, *map(str, arguments)])
-        parents.append(parent)
-        return parent
-
-    yield start
-    for parent in parents:
-        parent.kill()
-        parent.wait()
-
-
 @pytest.mark.parametrize(
     "program",
     [POLITE, STUBBORN, DETACHED],

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
@@ -127,22 +127,22 @@ def _find_other_form(root: Path, folders: Sequence[str], path: Path) -> Path | N
     found = find_file(root, [f"{folder}/{name}" for name in names for folder in folders])
     if found or path.as_posix().isascii():
         return found
-    for folder in (
-        folders
-    ):  # macOS decomposes letters with accents; the parts of a path may have several forms
-        found_here = [root / folder]
-        for part in path.parts:
-            wanted = unicodedata.normalize("NFC", part)
-            found_here = [
-                parent / child
-                for parent in found_here
-                if parent.is_dir()
-                for child in _composed_names(parent, parent.stat().st_mtime_ns).get(wanted, ())
-            ]
-        files = [path for path in found_here if path.is_file()]
-        if files:
-            return files[0]
-    return None
+    files = (file for folder in folders for file in _of_any_form(root / folder, path))
+    return next(files, None)
+
+
+def _of_any_form(folder: Path, path: Path) -> Iterator[Path]:
+    """The files that a path means; macOS decomposes letters with accents, and its parts may have several forms."""
+    parents = [folder]
+    for part in path.parts:
+        wanted = unicodedata.normalize("NFC", part)
+        parents = [
+            parent / child
+            for parent in parents
+            if parent.is_dir()
+            for child in _composed_names(parent, parent.stat().st_mtime_ns).get(wanted, ())
+        ]
+    return (file for file in parents if file.is_file())
 
 
 @lru_cache(maxsize=16)

@@ -55,10 +55,10 @@ def test_full_disk_names_the_file(run_failing):
 
 
 def test_path_that_cannot_be_written_is_named(run_failing):
-    code, output = run_failing(PermissionError(errno.EACCES, "Permission denied", "/root/out.json"))
+    code, output = run_failing(PermissionError(errno.EACCES, "Permission denied", "/srv/out.json"))
 
     assert code == 1
-    assert output.startswith("error: /root/out.json: Permission denied")
+    assert output.startswith("error: /srv/out.json: Permission denied")
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch):

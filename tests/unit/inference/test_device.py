@@ -4,8 +4,6 @@ import torch
 from glamm.errors import HostError, RequestError
 from glamm.inference.device import choose_device, torch_dtype
 
-without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
-
 
 def test_auto_is_a_gpu_if_there_is_one():
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
@@ -16,10 +14,10 @@ def test_a_name_that_is_not_a_device():
         choose_device("gpu")
 
 
-@pytest.mark.parametrize("name", ["cuda", "cuda:0", "cuda:7"])
-@without_gpu
-def test_a_gpu_that_is_not_there(name):
-    with pytest.raises(HostError, match=f"device '{name}': torch finds 0 CUDA GPUs"):
+def test_a_gpu_that_is_not_there():
+    name = f"cuda:{torch.cuda.device_count()}"
+
+    with pytest.raises(HostError, match=rf"device '{name}': torch finds \d+ CUDA GPUs"):
         choose_device(name)
 
 

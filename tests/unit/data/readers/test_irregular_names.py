@@ -20,7 +20,9 @@ WAYS = {
     "absolute": lambda name: f"/home/anna/data/{name}",
     "drive": lambda name: "D:\\data\\" + name.replace("/", "\\"),
     "blanks": lambda name: f" {name} ",
-    "capitals": lambda name: str(PurePosixPath(name).with_suffix(".JPG")),
+    "capitals": lambda name: str(
+        PurePosixPath(name).with_suffix(PurePosixPath(name).suffix.upper())
+    ),
     "no suffix": lambda name: str(PurePosixPath(name).with_suffix("")),
 }
 NAMES = sorted({path.name for path in FORMATS.iterdir()} - {"ade20k", "coco_stuff", "mapillary"})
@@ -44,9 +46,6 @@ def renamed(value, way):
 @pytest.mark.parametrize("name", NAMES)
 def test_names_of_images_may_be_written_in_other_ways(tmp_path, name, way):
     root = copy_format(name, tmp_path)
-    is_png = b".png" in b"".join(path.read_bytes() for path in root.rglob("*.json"))
-    if way == "capitals" and is_png:
-        pytest.skip("has an image with another suffix")
     for path in root.rglob("*.json"):
         content = renamed(json.loads(path.read_text(encoding="utf-8")), WAYS[way])
         path.write_text(json.dumps(content), encoding="utf-8")
